@@ -1,0 +1,1 @@
+"""Who is who: networks, servers, exchangers, behaviour."""

@@ -1,0 +1,1 @@
+"""The sample captures: one story each, made anew by `op25b-pcap samples`."""

@@ -1,0 +1,1 @@
+"""The documented tables: the only thing that the stages share."""

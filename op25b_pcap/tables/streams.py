@@ -1,0 +1,27 @@
+"""The octets of a conversation in the order in which they can be read.
+
+The flows stage makes chunks, the mail stage reads them. A gap is data, not a failure.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Side(Enum):
+    """Who sent it: the opener of the connection or the host that was called."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class Chunk(NamedTuple):
+    """A contiguous run of one side's octets."""
+
+    side: Side
+    time_ns: int
+    """Time of the packet that made the run readable."""
+    skipped: int
+    """Octets of this side before `data` that no packet of the capture holds."""
+    data: bytes

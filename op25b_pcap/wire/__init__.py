@@ -1,0 +1,1 @@
+"""Header knowledge, said once: ports and numbers of the protocols."""
