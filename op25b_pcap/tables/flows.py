@@ -142,7 +142,7 @@ FACT_COLUMNS = (
     Column(
         "answer_ms", "float64", "milliseconds from the SYN to the first answer of any kind", nullable=True
     ),
-    Column("watched_s", "float64", "seconds the observation went on after the opener's last packet"),
+    Column("watched_s", "float64", "seconds the observation went on after the attempt's last packet"),
     Column(
         "outer_src_ip", "string", "outer address on the opener's side of an IP-in-IP tunnel", nullable=True
     ),

@@ -1,0 +1,197 @@
+"""One conversation's packets split into connection attempts, each with its opener.
+
+A retransmitted SYN belongs to its attempt as long as its sequence number is the same; another
+sequence number opens another attempt on the same sockets. A packet that fits the numbers of
+an earlier attempt better than those of the latest goes there: the last words of an old
+connection often come after the SYN of the new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from op25b_pcap.flows.conversations import (
+    CLOSED_SILENCE_NS,
+    OPEN_SILENCE_NS,
+    SECOND_NS,
+    UNANSWERED_SILENCE_NS,
+    Conversation,
+    Socket,
+)
+from op25b_pcap.flows.copies import without_copies
+from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
+from op25b_pcap.wire.sequence import MODULO, difference
+from op25b_pcap.wire.services import DOMAIN, SERVICES
+
+REORDERED_NS = 1 * SECOND_NS
+"""A SYN captured this much after what follows it is late, not new."""
+FITS_OCTETS = 1 << 24
+"""Distance of sequence numbers within which a packet may belong to a connection: more than
+any window in use, and 1/256 of the circle."""
+_EARLIER_ATTEMPTS = 8
+"""How many earlier attempts of a conversation a late packet is tried against."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The packets of one attempt in order of time, and who opened it."""
+
+    segments: list[TcpSegment] = field(default_factory=list)
+    icmp_errors: list[IcmpError] = field(default_factory=list)
+    captured_again: bool = False
+    """Some of its packets stand in the captures more than once; they are counted once."""
+    isn: dict[Socket, int] = field(default_factory=dict)
+    """Initial sequence number of each side whose SYN or SYN-ACK was seen."""
+    opener: Socket = (b"", 0)
+    called: Socket = (b"", 0)
+    evidence: str = "port"
+    _edge: dict[Socket, int] = field(default_factory=dict)
+    _closers: set[Socket] = field(default_factory=set)
+    _answered: bool = False
+    _reset: bool = False
+    last_ns: int = 0
+
+    def add(self, segment: TcpSegment) -> None:
+        """Take the next segment in."""
+        src: Socket = (segment.src, segment.src_port)
+        dst: Socket = (segment.dst, segment.dst_port)
+        if segment.flags & SYN and src not in self.isn:
+            self.isn[src] = segment.seq
+            opens = not segment.flags & ACK
+            if self.evidence == "port" or (opens and self.evidence == "syn_ack"):
+                self.opener, self.called = (src, dst) if opens else (dst, src)
+                self.evidence = "syn" if opens else "syn_ack"
+        self._answered |= segment.flags & (SYN | ACK) != SYN
+        self._reset |= bool(segment.flags & RST)
+        if segment.flags & FIN:
+            self._closers.add(src)
+        if not segment.flags & RST:  # the numbers of a RST need not be the connection's
+            edge = self._edge.get(src)
+            if edge is None or difference(segment.seq, edge) > 0:
+                self._edge[src] = segment.seq
+        self.segments.append(segment)
+        self.last_ns = segment.seen.time_ns
+
+    def is_over(self, time_ns: int) -> bool:
+        """Whether a packet at that time comes too late to belong to it."""
+        silence = OPEN_SILENCE_NS if self._answered else UNANSWERED_SILENCE_NS
+        if self._reset or len(self._closers) == 2:
+            silence = CLOSED_SILENCE_NS
+        return time_ns - self.last_ns > silence
+
+    def fits(self, segment: TcpSegment) -> bool:
+        """Whether the segment's numbers could be this connection's."""
+        edge = self._edge.get((segment.src, segment.src_port))
+        if edge is not None and not segment.flags & RST:
+            return abs(difference(segment.seq, edge)) <= FITS_OCTETS
+        edge = self._edge.get((segment.dst, segment.dst_port))
+        if edge is not None and segment.flags & ACK:
+            return abs(difference(segment.ack, edge)) <= FITS_OCTETS
+        return True
+
+
+def attempts(conversation: Conversation) -> list[Attempt]:
+    """Split a conversation; attempts whose called port is not watched are left out."""
+    in_order = sorted(conversation.segments, key=lambda s: (s.seen.time_ns, s.seen.capture, s.seen.number))
+    segments, again = without_copies(in_order)
+    found: list[Attempt] = []
+    for segment in segments:
+        attempt = _attempt_of(found, segment)
+        if attempt is None:
+            attempt = Attempt()
+            found.append(attempt)
+        attempt.add(segment)
+        attempt.captured_again |= segment.seen in again
+    for attempt in found:
+        if attempt.evidence == "port":
+            _orient_by_port(attempt)
+    found = [a for a in found if a.called[1] in SERVICES or a.called[1] == DOMAIN]
+    for error in sorted(conversation.icmp_errors, key=lambda e: (e.seen.time_ns, e.seen.number)):
+        _attach(error, found)
+    return found
+
+
+def _attempt_of(found: list[Attempt], segment: TcpSegment) -> Attempt | None:
+    """The attempt that the segment belongs to, or None if it opens another."""
+    recent = found[: -_EARLIER_ATTEMPTS - 1 : -1]
+    if segment.flags & (SYN | RST) == SYN:
+        return _attempt_of_syn(recent, segment)
+    if not recent:
+        return None
+    latest = recent[0]
+    if not latest.fits(segment):
+        for earlier in recent[1:]:
+            if earlier.fits(segment) and not earlier.is_over(segment.seen.time_ns):
+                return earlier
+    return None if latest.is_over(segment.seen.time_ns) else latest
+
+
+def _attempt_of_syn(recent: list[Attempt], segment: TcpSegment) -> Attempt | None:
+    src: Socket = (segment.src, segment.src_port)
+    dst: Socket = (segment.dst, segment.dst_port)
+    answers = bool(segment.flags & ACK)
+    acknowledged = (segment.ack - 1) % MODULO if answers else None
+    for attempt in recent:
+        if attempt.is_over(segment.seen.time_ns):
+            continue
+        if attempt.isn.get(src) == segment.seq and (answers or attempt.opener == src):
+            return attempt  # retransmitted
+        if acknowledged is not None and attempt.isn.get(dst) == acknowledged:
+            return attempt  # answered
+        if acknowledged is None and _answers(attempt, dst, segment.seq):
+            return attempt  # its answer was captured first
+    if not recent or recent[0].is_over(segment.seen.time_ns):
+        return None
+    latest = recent[0]
+    if not latest.isn:  # began without a SYN: is this the one, captured late?
+        late = segment.seen.time_ns - latest.segments[0].seen.time_ns <= REORDERED_NS
+        return latest if late and latest.fits(segment) else None
+    # An answer with a foreign acknowledgement still answers the only attempt there is.
+    return latest if answers and latest.opener == dst and src not in latest.isn else None
+
+
+def _answers(attempt: Attempt, answerer: Socket, isn: int) -> bool:
+    """Whether the attempt began with the answerer's SYN-ACK for that sequence number."""
+    first = attempt.segments[0]
+    return (
+        attempt.evidence == "syn_ack"
+        and attempt.called == answerer
+        and (first.ack - 1) % MODULO == isn
+        and (first.src, first.src_port) == answerer
+    )
+
+
+def _orient_by_port(attempt: Attempt) -> None:
+    """Without a SYN the called side is the one on a mail port; if both are, the first addressee."""
+    first = attempt.segments[0]
+    src: Socket = (first.src, first.src_port)
+    dst: Socket = (first.dst, first.dst_port)
+    mail = [side for side in (dst, src) if side[1] in SERVICES]
+    attempt.called = mail[0] if mail else (dst if dst[1] == DOMAIN else src)
+    attempt.opener = src if attempt.called == dst else dst
+
+
+def _attach(error: IcmpError, found: list[Attempt]) -> None:
+    """Give the error to the attempt whose packet it quotes.
+
+    The sequence number decides; without one, the latest attempt that had begun. A quote cut
+    before the ports can only be given to an attempt that nothing else has answered.
+    """
+    before = [
+        attempt
+        for attempt in found
+        if (error.src, error.src_port) in (attempt.opener, (attempt.opener[0], None))
+        and error.dst == attempt.called[0]
+        and attempt.segments[0].seen.time_ns <= error.seen.time_ns + REORDERED_NS
+        and not attempt.is_over(error.seen.time_ns)
+    ]
+    if error.seq is not None:
+        near = [
+            a
+            for a in before
+            if abs(difference(error.seq, a.isn.get(a.opener, a.segments[0].seq))) <= FITS_OCTETS
+        ]
+        exact = [a for a in near if a.isn.get(a.opener) == error.seq]
+        before = exact or near
+    if before:
+        before[-1].icmp_errors.append(error)

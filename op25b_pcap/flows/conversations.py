@@ -1,0 +1,138 @@
+"""Packets of one pair of sockets, brought together in the order of their times.
+
+In: packets of the whole observation, roughly in order. Out: `Conversation`s, each once, when
+nothing more can belong to it or when the observation ends. Everything that is decided about
+attempts is decided in one conversation's packets alone, so the result cannot depend on how
+the captures were cut, in what order they were named, or what else was in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, DnsMessage, IcmpError, Packet, TcpSegment
+from op25b_pcap.wire.addresses import is_unique
+
+SECOND_NS = 1_000_000_000
+UNANSWERED_SILENCE_NS = 180 * SECOND_NS
+"""A SYN is repeated for longer than any back-off of a host: Linux waits at most 120 s
+(TCP_RTO_MAX) between two."""
+CLOSED_SILENCE_NS = 240 * SECOND_NS
+"""Twice the maximum segment lifetime (RFC 9293 section 3.4.2): later packets are not its."""
+OPEN_SILENCE_NS = 7440 * SECOND_NS
+"""Two hours and four minutes, as long as a NAT must remember an idle connection (RFC 5382
+REQ-5). IMAP IDLE (RFC 2177) may be silent for 29 minutes."""
+
+MAX_CUT_QUOTES = 65_536
+"""Pairs of addresses for which ICMP quotes without ports are remembered."""
+
+_SWEEP_EVERY = 16_384
+_DISORDER_NS = 60 * SECOND_NS
+"""How far packets of one observation may be out of order before a conversation is closed."""
+
+Socket = tuple[bytes, int]
+Key = tuple[Socket, Socket, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Conversation:
+    """All packets between two sockets, with no silence that would end every attempt."""
+
+    segments: list[TcpSegment] = field(default_factory=list)
+    icmp_errors: list[IcmpError] = field(default_factory=list)
+    last_ns: int = 0
+    answered: bool = False
+    closing: bool = False
+
+    def add(self, packet: TcpSegment | IcmpError) -> None:
+        """Take a packet in; order does not matter."""
+        self.last_ns = max(self.last_ns, packet.seen.time_ns)
+        if isinstance(packet, IcmpError):
+            self.icmp_errors.append(packet)
+            return
+        self.segments.append(packet)
+        if packet.flags & SYN:
+            self.closing = False
+        elif packet.flags & (RST | FIN):
+            self.closing = True
+        if packet.flags & (SYN | ACK) != SYN:
+            self.answered = True
+
+    @property
+    def silence_ns(self) -> int:
+        """After how much silence no later packet belongs to it."""
+        if self.closing:
+            # One FIN closes one side only; the other may go on for as long as it likes.
+            return OPEN_SILENCE_NS if not self._reset_or_both_closed() else CLOSED_SILENCE_NS
+        return OPEN_SILENCE_NS if self.answered else UNANSWERED_SILENCE_NS
+
+    def _reset_or_both_closed(self) -> bool:
+        closers = {(s.src, s.src_port) for s in self.segments if s.flags & FIN}
+        return len(closers) == 2 or any(s.flags & RST for s in self.segments)
+
+
+def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
+    """Group TCP segments and the ICMP errors that quote them; DNS messages are not for us.
+
+    Memory holds the packets of conversations that are open at one time, with their payload.
+    """
+    open_: dict[Key, Conversation] = {}
+    cut_quotes: dict[Key, list[IcmpError]] = {}
+    now = 0
+    for count, packet in enumerate(packets, 1):
+        if isinstance(packet, DnsMessage):
+            continue
+        now = max(now, packet.seen.time_ns)
+        key = conversation_key(packet)
+        if isinstance(packet, IcmpError) and packet.src_port is None:
+            if len(cut_quotes) < MAX_CUT_QUOTES:
+                cut_quotes.setdefault(key, []).append(packet)
+            continue
+        conversation = open_.get(key)
+        if conversation is None:
+            open_[key] = conversation = Conversation()
+        conversation.add(packet)
+        if count % _SWEEP_EVERY == 0:
+            for key in _finished(open_, now):
+                yield _with_quotes(key, open_.pop(key), cut_quotes)
+    for key, conversation in open_.items():
+        yield _with_quotes(key, conversation, cut_quotes)
+
+
+def _finished(open_: dict[Key, Conversation], now: int) -> list[Key]:
+    """Those that have been silent for so long that nothing can follow."""
+    return [
+        key
+        for key, conversation in open_.items()
+        if now - conversation.last_ns > UNANSWERED_SILENCE_NS + _DISORDER_NS
+        and now - conversation.last_ns > conversation.silence_ns + _DISORDER_NS
+    ]
+
+
+def _with_quotes(
+    key: Key, conversation: Conversation, cut_quotes: dict[Key, list[IcmpError]]
+) -> Conversation:
+    """The conversation with the quotes that name its addresses, but were cut before the ports."""
+    (one, _), (other, _), tunnel = key
+    one, other = sorted((one, other))
+    conversation.icmp_errors += cut_quotes.get(((one, 0), (other, 0), tunnel), ())
+    return conversation
+
+
+def conversation_key(packet: TcpSegment | IcmpError) -> Key:
+    """The two sockets, smaller first, and the tunnel where addresses alone are not unique.
+
+    VLAN tags, MPLS labels and PPPoE sessions are left out: the same packet before and after
+    a router is one packet. Inner addresses of DS-Lite are every subscriber's, so there the
+    outer addresses count (RFC 6333 section 6.6). An ICMP quote that ends before the ports is
+    grouped by addresses, with port 0.
+    """
+    one: Socket = (packet.src, packet.src_port or 0)
+    other: Socket = (packet.dst, packet.dst_port or 0)
+    if other < one:
+        one, other = other, one
+    tunnel: tuple[str, ...] = ()
+    if packet.seen.outer_src and not (is_unique(packet.src) and is_unique(packet.dst)):
+        tunnel = tuple(sorted((packet.seen.outer_src, packet.seen.outer_dst)))
+    return one, other, tunnel

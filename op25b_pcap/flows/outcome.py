@@ -1,0 +1,71 @@
+"""What the wire shows became of an attempt: the contract's `outcome`, from TCP and from ICMP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
+from op25b_pcap.tables.streams import Side
+
+# (IP version, type, code) of the errors that say "forbidden": RFC 1122 section 3.2.2.1,
+# RFC 1812 section 5.2.7.1, RFC 4443 section 3.1.
+PROHIBITED = frozenset({(4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 1, 5), (6, 1, 6)})
+FRAGMENTATION_NEEDED = (4, 3, 4)  # RFC 1191: says how large, not that there is no way
+
+
+def icmp_verdict(error: IcmpError) -> str | None:
+    """`prohibited`, `unreachable`, or None where the error does not stop an attempt."""
+    version = 4 if len(error.dst) == 4 else 6
+    what = (version, error.type, error.code)
+    if what in PROHIBITED:
+        return "prohibited"
+    stops = (3, 11) if version == 4 else (1, 3)  # destination unreachable, time exceeded
+    return "unreachable" if error.type in stops and what != FRAGMENTATION_NEEDED else None
+
+
+class Handshake(NamedTuple):
+    """What was seen of an attempt's opening."""
+
+    syn: bool
+    syn_ack: bool
+    opener_went_on: bool
+    """The opener acknowledged, sent data or a FIN: it has been answered, seen or not."""
+    called_went_on: bool
+    """The called host sent data or a FIN, which it does only after the handshake."""
+    refused: bool
+    """The called side's RST came before anything else of it."""
+
+
+def handshake(segments: Iterable[tuple[Side, TcpSegment]]) -> Handshake:
+    """Read the opening of an attempt from its segments in order of time."""
+    syn = syn_ack = opener_went_on = called_went_on = refused = False
+    for side, segment in segments:
+        flags = segment.flags
+        if side is Side.CLIENT:
+            syn |= flags & (SYN | ACK | RST) == SYN
+            opener_went_on |= not flags & (SYN | RST) and bool(flags & (ACK | FIN) or segment.payload_length)
+        else:
+            syn_ack |= flags & (SYN | ACK | RST) == SYN | ACK
+            called_went_on |= not flags & (SYN | RST) and bool(flags & FIN or segment.payload_length)
+            refused |= bool(flags & RST) and not (syn_ack or called_went_on)
+    return Handshake(syn, syn_ack, opener_went_on, called_went_on, refused)
+
+
+def outcome(seen: Handshake, icmp_errors: Iterable[IcmpError]) -> str:
+    """The strongest thing that was seen, from `connected` down to silence."""
+    if not (seen.syn or seen.syn_ack):
+        return "midstream"
+    if seen.opener_went_on or seen.called_went_on:
+        return "connected"
+    if not seen.syn:
+        return "midstream"  # only the answer was captured: what the opener did is not to be known
+    if seen.syn_ack:
+        return "half_open"
+    if seen.refused:
+        return "refused"
+    verdicts = {icmp_verdict(error) for error in icmp_errors}
+    for verdict in ("prohibited", "unreachable"):
+        if verdict in verdicts:
+            return verdict
+    return "no_answer"
