@@ -1,0 +1,278 @@
+"""The command `op25b-pcap`: arguments, messages and exit codes; no logic.
+
+stdout is data, stderr is progress and messages. Exit codes: 0 done; 1 the `--fail-on` gate
+was met; 2 usage; 3 done, but some input was damaged or unreadable; 4 internal error.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from op25b_pcap import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from op25b_pcap.pipeline import Progress
+
+GATE_MET, USAGE, DAMAGED, INTERNAL = 1, 2, 3, 4
+INTERRUPTED = 130
+"""128 + SIGINT, as shells say it."""
+
+app = typer.Typer(
+    name="op25b-pcap",
+    help="Read packet captures and tell what Outbound Port 25 Blocking does in them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+policies = typer.Typer(help="Work on policy files.", no_args_is_help=True)
+app.add_typer(policies, name="policy")
+
+
+class Engine(StrEnum):
+    """Who dissects packets."""
+
+    auto = "auto"
+    scapy = "scapy"
+
+
+class EnvelopeChoice(StrEnum):
+    """How much of envelope addresses is written."""
+
+    full = "full"
+    domain = "domain"
+    none = "none"
+
+
+class FindingChoice(StrEnum):
+    """A finding that `--fail-on` may name."""
+
+    blocked = "blocked"
+    leak = "leak"
+    intercepted = "intercepted"
+    allowed = "allowed"
+    disrupted = "disrupted"
+    inconclusive = "inconclusive"
+    out_of_scope = "out_of_scope"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the table as JSON on stdout.")]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="P.toml", help="Who is who, and what is blocked. Without it: assumed."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"op25b-pcap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of internal errors.")] = False,
+) -> None:
+    ctx.obj = debug
+
+
+@app.command(
+    epilog="Examples:  op25b-pcap analyze tap/*.pcap.gz --policy isp.toml --out reports/monday  |  "
+    "ssh tap tcpdump -w - | op25b-pcap analyze -"
+)
+def analyze(
+    ctx: typer.Context,
+    captures: Annotated[
+        list[str],
+        typer.Argument(metavar="CAPTURE...", help="pcap or pcapng files, folders, globs, or - for stdin."),
+    ],
+    policy: PolicyFile = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the tables go.")] = Path("reports"),
+    csv: Annotated[bool, typer.Option("--csv", help="Write a CSV twin of every table.")] = False,
+    envelope: Annotated[
+        EnvelopeChoice,
+        typer.Option(help="Envelope addresses: all of it, only @domain, or only counts."),
+    ] = EnvelopeChoice.domain,
+    engine: Annotated[
+        Engine, typer.Option(help="Who dissects: auto takes the fastest there is.")
+    ] = Engine.auto,
+    fail_on: Annotated[
+        FindingChoice | None, typer.Option("--fail-on", help="Exit with 1 if a flow has this finding.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse captures as one observation: who tried to send mail where, and what became of it."""
+    with _sentences(ctx):
+        from op25b_pcap.capture.opening import find
+        from op25b_pcap.pipeline import analyse
+        from op25b_pcap.policy import load
+        from op25b_pcap.reports.run import describe
+        from op25b_pcap.reports.writing import staging, write_run, write_tables
+
+        rules = load(policy) if policy else None
+        paths = find(captures)
+        with staging(out) as hidden:
+            with _progress_bar() as progress:
+                analysis = analyse(paths, rules, envelope.value, progress)
+            write_tables(analysis.tables, hidden, csv=csv)
+            write_run(describe(analysis, envelope.value), hidden)
+        _print_table(analysis.tables["summary"], as_json)
+        _tell(analysis, out)
+        if fail_on and (analysis.tables["flows"]["finding"] == fail_on.value).any():
+            raise typer.Exit(GATE_MET)
+        if analysis.is_damaged:
+            raise typer.Exit(DAMAGED)
+
+
+@app.command()
+def tables(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="One table only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the documented columns of every table."""
+    with _sentences(ctx):
+        from op25b_pcap.tables import TABLES
+
+        if name is not None and name not in TABLES:
+            _say(f"no table {name}; there are: {', '.join(TABLES)}")
+            raise typer.Exit(USAGE)
+        rows = [
+            {
+                "table": table.name,
+                "column": column.name,
+                "type": column.type,
+                "null": column.nullable,
+                "meaning": column.meaning,
+                "words": list(column.words),
+            }
+            for table in TABLES.values()
+            if name in (None, table.name)
+            for column in table.columns
+        ]
+        from op25b_pcap.reports.terminal import print_columns, print_json
+
+        (print_json if as_json else print_columns)(rows, _stdout())
+
+
+@app.command()
+def samples(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")],
+) -> None:
+    """Write the sample captures: one folder a story, each with a page on what it shows."""
+    with _sentences(ctx):
+        from op25b_pcap.samples import write
+
+        for path in write(folder):
+            typer.echo(path)
+
+
+@policies.command("check")
+def policy_check(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="P.toml", help="The policy file.")],
+) -> None:
+    """Validate a policy file; every fault gets a sentence with file, line and key."""
+    with _sentences(ctx):
+        from op25b_pcap.policy import load
+
+        policy = load(file)
+        typer.echo(f"{file}: policy {policy.name!r} is sound")
+
+
+@contextmanager
+def _sentences(ctx: typer.Context) -> Iterator[None]:
+    """Turn what may go wrong into a sentence and an exit code; no traceback without --debug."""
+    from op25b_pcap.faults import UsageFault
+
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except UsageFault as fault:
+        _say(str(fault))
+        raise typer.Exit(USAGE) from None
+    except KeyboardInterrupt:
+        _say("interrupted: nothing was written")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of stdout has gone: nobody is left to tell
+        raise typer.Exit(INTERNAL) from None
+    except Exception as fault:
+        if ctx.find_root().obj:
+            raise
+        # Only where, not what: an exception's text may quote a capture.
+        last = traceback.extract_tb(fault.__traceback__)[-1]
+        _say(
+            f"internal error: {type(fault).__name__} in {Path(last.filename).name} line {last.lineno}; "
+            "run again with `op25b-pcap --debug …` and report what it prints"
+        )
+        raise typer.Exit(INTERNAL) from None
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+def _stdout() -> Console:
+    from rich.console import Console
+
+    # A pipe has no width: nothing may be folded there.
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 240, highlight=False)
+
+
+def _print_table(frame: Any, as_json: bool) -> None:
+    from op25b_pcap.reports.terminal import print_json, print_summary
+
+    (print_json if as_json else print_summary)(frame, _stdout())
+
+
+def _tell(analysis: Any, out: Path) -> None:
+    """What was read, what was lost, where the tables lie."""
+    for capture in analysis.observation.captures:
+        for damage in capture.damages:
+            _say(str(damage))
+    tally = analysis.tally
+    flows = len(analysis.tables["flows"])
+    _say(f"{tally.read} packets read, {tally.decoded} of them kept, {flows} attempts on mail ports")
+    if analysis.policy.assumed:
+        _say("no policy given: roles are assumed from what the captures show (--policy P.toml)")
+    _say(f"tables: {out}/")
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress | None]:
+    """A bar by octets read, on a terminal and only there."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress as Bar, TimeRemainingColumn
+
+    with Bar(
+        "reading", BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True,
+    ) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda observation: bar.update(
+            task, completed=observation.bytes_read, total=observation.bytes_total
+        )
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

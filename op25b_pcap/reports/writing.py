@@ -1,0 +1,110 @@
+"""The output folder: Parquet tables, CSV twins and run.json, all at once or not at all.
+
+Everything is written into a hidden folder inside the output folder and renamed at the end,
+run.json last: a folder with a run.json is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from op25b_pcap.tables import TABLES
+
+RUN = "run.json"
+ROW_GROUP = 128 * 1024
+"""Rows per row group: enough for zstd, small enough for readers to skip."""
+
+
+class Unwritable(Exception):
+    """The output folder cannot be written; the message says which and why."""
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder whose files replace those of `folder` when the block ends well.
+
+    Made before the work starts, so that a folder that cannot be written is known at once.
+    Raises Unwritable. Whatever ends the block otherwise, nothing of it stays behind.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    except OSError as fault:
+        raise Unwritable(f"cannot write to {folder}: {fault.strerror or fault}") from fault
+    try:
+        yield hidden
+        _replace(hidden, folder)
+    except OSError as fault:
+        raise Unwritable(f"cannot write to {folder}: {fault.strerror or fault}") from fault
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _replace(hidden: Path, folder: Path) -> None:
+    """Put the new files in the place of the old, and take away what an older run left."""
+    (folder / RUN).unlink(missing_ok=True)
+    written = sorted(hidden.iterdir(), key=lambda path: path.name == RUN)
+    fresh = {path.name for path in written}
+    for table in TABLES:
+        for stale in (f"{table}.parquet", f"{table}.csv"):
+            if stale not in fresh:
+                (folder / stale).unlink(missing_ok=True)
+    for path in written:
+        path.replace(folder / path.name)
+
+
+def write_tables(frames: Mapping[str, pd.DataFrame], folder: Path, *, csv: bool) -> None:
+    """Each frame by its table's name as Parquet (zstd), and as CSV beside it if asked."""
+    for name, frame in frames.items():
+        table = TABLES[name].arrow(frame)
+        pq.write_table(
+            table, folder / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP
+        )
+        if csv:
+            pa_csv.write_csv(_for_csv(table), folder / f"{name}.csv")
+
+
+def write_run(run: Mapping[str, Any], folder: Path) -> None:
+    """run.json: what was read, how, and what could not be."""
+    (folder / RUN).write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """The Parquet tables of a finished output folder, Arrow-backed."""
+    from op25b_pcap.tables.table import to_frame
+
+    return {
+        name: to_frame(pq.read_table(folder / f"{name}.parquet"))
+        for name in TABLES
+        if (folder / f"{name}.parquet").exists()
+    }
+
+
+def _for_csv(table: pa.Table) -> pa.Table:
+    """Lists as JSON text, and no cell that a spreadsheet would run as a formula."""
+    columns = []
+    for field in table.schema:
+        column = table[field.name]
+        if pa.types.is_list(field.type):
+            texts = [
+                None if value is None else json.dumps(value, ensure_ascii=False)
+                for value in column.to_pylist()
+            ]
+            column = pa.chunked_array([pa.array(texts, pa.string())])
+        elif pa.types.is_string(field.type):
+            # CWE-1236: = + - @, tab and return start a formula; a quote in front stops it.
+            column = pc.replace_substring_regex(column, r"^([=+\-@\t\r])", r"'\1")
+        columns.append(column)
+    return pa.Table.from_arrays(columns, names=table.column_names)
