@@ -29,4 +29,3 @@ def timeline(flows: pd.DataFrame) -> pd.DataFrame:
     keyed = flows[["finding", "traffic_class"]].assign(minute=flows["start_time"].dt.floor("min"))
     counted = keyed.groupby(["minute", "finding", "traffic_class"], sort=True, dropna=False).size()
     return to_frame(TIMELINE.arrow(counted.rename("flows").reset_index()))
-

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from op25b_pcap.faults import UsageFault
 from op25b_pcap.tables import TABLES
 
 RUN = "run.json"
@@ -27,7 +28,7 @@ ROW_GROUP = 128 * 1024
 """Rows per row group: enough for zstd, small enough for readers to skip."""
 
 
-class Unwritable(Exception):
+class Unwritable(UsageFault):
     """The output folder cannot be written; the message says which and why."""
 
 
@@ -69,9 +70,7 @@ def write_tables(frames: Mapping[str, pd.DataFrame], folder: Path, *, csv: bool)
     """Each frame by its table's name as Parquet (zstd), and as CSV beside it if asked."""
     for name, frame in frames.items():
         table = TABLES[name].arrow(frame)
-        pq.write_table(
-            table, folder / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP
-        )
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP)
         if csv:
             pa_csv.write_csv(_for_csv(table), folder / f"{name}.csv")
 
