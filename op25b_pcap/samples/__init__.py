@@ -15,11 +15,12 @@ from op25b_pcap.samples.containers import CONTAINERS
 from op25b_pcap.samples.network import SECOND, Network
 from op25b_pcap.samples.stories_cases import STORIES as CASES
 from op25b_pcap.samples.stories_filters import STORIES as FILTERS
+from op25b_pcap.samples.stories_holes import STORIES as HOLES
 from op25b_pcap.samples.stories_lines import STORIES as LINES
 from op25b_pcap.samples.story import Story
 from op25b_pcap.samples.world import POLICY
 
-STORIES: tuple[Story, ...] = (*CASES, *FILTERS, *LINES)
+STORIES: tuple[Story, ...] = (*CASES, *FILTERS, *HOLES, *LINES)
 _FIRST_STORY_NS = 1_760_745_600 * SECOND  # 2025-10-18 00:00 UTC
 _HOUR_NS = 3600 * SECOND
 

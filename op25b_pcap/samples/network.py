@@ -111,7 +111,7 @@ class Network:
         return host.away_s * (1 + self.random.random() / 10)
 
 
-class _End:
+class End:
     """One end of a connection: its numbers and its clocks."""
 
     def __init__(self, host: Host, port: int, random: Random) -> None:
@@ -131,13 +131,13 @@ class Connection:
         self, network: Network, client: Host, server: Host, port: int, start_ns: int, mss: int
     ) -> None:
         self.network = network
-        self.client = _End(client, network.ephemeral_port(), network.random)
-        self.server = _End(server, port, network.random)
+        self.client = End(client, network.ephemeral_port(), network.random)
+        self.server = End(server, port, network.random)
         self.now_ns = start_ns
         self.syn_packets = 0
         self._mss = mss
         self._start_ns = start_ns
-        self._last_sender: _End | None = None
+        self._last_sender: End | None = None
 
     def opened(self) -> Self:
         """SYN, SYN-ACK, ACK."""
@@ -178,7 +178,7 @@ class Connection:
 
         Neighbouring lines of one side travel together.
         """
-        turns: list[tuple[_End, list[str]]] = []
+        turns: list[tuple[End, list[str]]] = []
         for line in filter(None, map(str.strip, dialogue.splitlines())):
             end = {"C:": self.client, "S:": self.server}[line[:2]]
             if not turns or turns[-1][0] is not end:
@@ -220,13 +220,13 @@ class Connection:
         self.syn_packets += 1
         return self._send(self.client, SYN)
 
-    def _data(self, end: _End, data: bytes) -> None:
+    def _data(self, end: End, data: bytes) -> None:
         size = self._mss - _TIMESTAMP_OCTETS
         for start in range(0, len(data), size):
             is_last = start + size >= len(data)
             self._send(end, ACK | (PSH if is_last else 0), data[start : start + size])
 
-    def _send(self, end: _End, flags: int, data: bytes = b"") -> bytes:
+    def _send(self, end: End, flags: int, data: bytes = b"") -> bytes:
         """One segment passes the point of capture; returns its packet."""
         turned = self._last_sender is not None and self._last_sender is not end
         wait_s = self.network.trip_s(end.host) if turned else _BACK_TO_BACK_S
@@ -246,11 +246,11 @@ class Connection:
         end.next += len(data) + bool(flags & FIN)
         return packet
 
-    def _names(self, end: _End) -> tuple[tuple[str, str], tuple[int, int]]:
+    def _names(self, end: End) -> tuple[tuple[str, str], tuple[int, int]]:
         other = self.client if end is self.server else self.server
         return (end.host.address, other.host.address), (end.port, other.port)
 
-    def _options(self, end: _End, other: _End, flags: int) -> bytes:
+    def _options(self, end: End, other: End, flags: int) -> bytes:
         """Timestamps (RFC 7323) always; on a SYN also MSS, SACK permitted and window scale."""
         elapsed_ms = (self.now_ns - self._start_ns) // 1_000_000
         end.last_timestamp = end.uptime_ms + elapsed_ms

@@ -14,6 +14,7 @@ from op25b_pcap.samples.words import (
     BY_SMARTHOST,
     DIRECT_TO_MX,
     DONE,
+    NO_DIALOGUE,
     RETRIEVAL,
     SILENCE,
     SUBMISSION,
@@ -258,7 +259,7 @@ def friends_server(net: Network) -> Iterator[Expected]:
         retrieval={"tls": "starttls", "tls_version": "TLSv1.3", "tls_sni": "friend.example.org"},
     )
     sending = net.connect(client, FRIEND, 25, at_s=30).unanswered()
-    yield expect(sending, SILENCE, BY_FRIEND, BLOCKED, session={"result": "no_dialogue"})
+    yield expect(sending, SILENCE, BY_FRIEND, BLOCKED, session=NO_DIALOGUE)
 
 
 @story("05-case4-friends-server-on-587")

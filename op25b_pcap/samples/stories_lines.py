@@ -17,6 +17,7 @@ from op25b_pcap.samples.words import (
     DIRECT_TO_MX,
     DONE,
     LEAK,
+    NO_DIALOGUE,
     SILENCE,
     SUBMISSION,
 )
@@ -51,7 +52,7 @@ def ds_lite(net: Network) -> Iterator[Expected]:
     net.look_up(router, RESOLVER_V6, "example.com", "MX", "10 mx.example.com.")
     net.look_up(router, RESOLVER_V6, "mx.example.com", "A", EXCHANGER.address, at_s=0.01)
     blocked = net.connect(home, EXCHANGER, 25, at_s=0.02, mss=1420).unanswered((0, 1, 3, 7, 15))
-    yield expect(blocked, SILENCE, DIRECT_TO_MX, BLOCKED, in_tunnel, session={"result": "no_dialogue"})
+    yield expect(blocked, SILENCE, DIRECT_TO_MX, BLOCKED, in_tunnel, session=NO_DIALOGUE)
     submitted = net.connect(home, HOSTING, 587, at_s=40, mss=1420).opened()
     submitted.say(greeting("submission.hosting.example.net", "home16.example.org", "STARTTLS"))
     submitted.say("""
@@ -84,7 +85,7 @@ def pppoe(net: Network) -> Iterator[Expected]:
     home = subscriber("203.0.113.17")
     on_line = {"encapsulation": "vlan:100/pppoe:17", "subscriber_key": "vlan:100/pppoe:17"}
     blocked = net.connect(home, FRIEND, 25, mss=1414).unanswered((0, 1, 3, 7, 15))
-    yield expect(blocked, SILENCE, BY_FRIEND, BLOCKED, on_line, session={"result": "no_dialogue"})
+    yield expect(blocked, SILENCE, BY_FRIEND, BLOCKED, on_line, session=NO_DIALOGUE)
     relayed = net.connect(home, SMARTHOST, 25, at_s=60, mss=1414).opened()
     relayed.say(greeting("smtp.isp.example.net", "home17.example.org"))
     hop = "from pc.home17.example.org by home17.example.org with ESMTP id 12"

@@ -1,4 +1,4 @@
-"""Expected words that several stories share: outcomes, and the paths of mail."""
+"""Expected words that several stories share: what the wire shows, which path of mail, what follows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ DONE = {"outcome": "connected", "conn_state": "SF"}
 SILENCE = {"outcome": "no_answer", "conn_state": "S0"}
 REFUSED = {"outcome": "refused", "conn_state": "REJ"}
 PROHIBITED = {"outcome": "prohibited", "conn_state": "S0"}
+NO_DIALOGUE = {"banner_code": None, "helo": None, "transactions": 0, "result": "no_dialogue"}
 
 _DYNAMIC_OUT = {"src_role": "dynamic", "direction": "outbound"}
 BY_SMARTHOST = _DYNAMIC_OUT | {
