@@ -114,19 +114,25 @@ def _flows_table(flows: Sequence[Row]) -> Iterator[str]:
 
 
 def _sentences(expected: Sequence[Expected]) -> Iterator[str]:
-    """What else must hold, attempt by attempt."""
+    """What else must hold; attempts of which the same must hold stand together."""
     shown = {*_IN_TABLE, "dst_port"}
-    for number, attempt in enumerate(expected, start=1):
-        rows = [
-            (f"{number}: `flows`", {k: v for k, v in attempt.flow.items() if k not in shown}),
-            (f"{number}: `smtp_sessions`", attempt.smtp_session),
-            *((f"{number}: `smtp_transactions`", row) for row in attempt.smtp_transactions),
-            (f"{number}: `retrieval_sessions`", attempt.retrieval_session),
-            ("`subscribers`", attempt.subscriber),
+    numbers_of: dict[str, list[str]] = {}
+    for number, attempt in enumerate((e for e in expected if e.flow), start=1):
+        places = [
+            ("flows", {name: value for name, value in attempt.flow.items() if name not in shown}),
+            ("smtp_sessions", attempt.smtp_session),
+            *(("smtp_transactions", row) for row in attempt.smtp_transactions),
+            ("retrieval_sessions", attempt.retrieval_session),
         ]
-        for place, row in rows:
+        for table, row in places:
             if row:
-                yield f"- {place}: " + ", ".join(f"{key} {_cell(value)}" for key, value in row.items())
+                numbers_of.setdefault(f"`{table}`: {_listed(row)}", []).append(str(number))
+    yield from (f"- {', '.join(numbers)} in {sentence}" for sentence, numbers in numbers_of.items())
+    yield from (f"- `subscribers`: {_listed(e.subscriber)}" for e in expected if e.subscriber)
+
+
+def _listed(row: Row) -> str:
+    return ", ".join(f"{name} {_cell(value)}" for name, value in row.items())
 
 
 def _cell(value: object) -> str:

@@ -175,9 +175,9 @@ def interception(net: Network) -> Iterator[Expected]:
     called by its own address, and with that server's distance (TTL 61, 3 ms). The mail arrives,
     by a hand that was not asked.
 
-        home server ---25---> "198.51.100.61" --+
-        203.0.113.15 ---25---> "198.51.100.62" --+--> in truth always the provider's server
-                    ---25---> 192.0.2.25 -------+
+        home server  ---25---> "198.51.100.61" --+
+        203.0.113.15 ---25---> "198.51.100.62" --+--> always the provider's server
+                     ---25---> 192.0.2.25 -------+
     """
     home = subscriber("203.0.113.15")
     honest = net.connect(home, SMARTHOST, 25).opened()

@@ -110,19 +110,50 @@ def assert_words(row, table):
         assert not column.words or value in column.words
 
 
-@pytest.mark.oracle
-@pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
-def test_tshark_finds_no_fault(written, tmp_path):
+needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
+
+
+def tshark(capture: Path, *arguments: str) -> list[str]:
+    called = subprocess.run(
+        ["tshark", "-r", str(capture), *arguments], capture_output=True, text=True, check=True
+    )
+    return called.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def merged(written, tmp_path_factory):
+    """All captures in one, in order of time."""
+    merged = tmp_path_factory.mktemp("merged") / "all.pcapng"
     captures = [str(path) for path in written[1] if path.name.startswith("capture")]
-    merged = str(tmp_path / "all.pcapng")
-    subprocess.run(["mergecap", "-w", merged, *captures], check=True)
+    subprocess.run(["mergecap", "-w", str(merged), *captures], check=True)
+    return merged
+
+
+@pytest.mark.oracle
+@needs_tshark
+def test_tshark_finds_no_fault(merged):
     sums = [f"{name}.checksum.status == 0" for name in ("ip", "tcp", "udp", "icmp", "icmpv6")]
     faults = " || ".join([*sums, "_ws.malformed", "tcp.analysis.out_of_order"])
     checks = [o for name in ("ip", "tcp", "udp") for o in ("-o", f"{name}.check_checksum:TRUE")]
-    shown = subprocess.run(
-        ["tshark", "-r", merged, *checks, "-Y", faults], capture_output=True, text=True, check=True
-    )
-    assert shown.stdout == ""
+    assert tshark(merged, *checks, "-Y", faults) == []
+
+
+@pytest.mark.oracle
+@needs_tshark
+def test_tshark_reads_what_is_expected(merged, written):
+    expected = [tomllib.loads(path.read_text()) for path in written[1] if path.name == "expected.toml"]
+    attempts = [attempt for story in expected for attempt in story["attempt"]]
+    sessions = [a.get("smtp_session", a.get("retrieval_session", {})) for a in attempts]
+
+    def shown(field: str, where: str) -> list[str]:
+        return tshark(merged, "-Y", where, "-T", "fields", "-e", field)
+
+    syns = shown("frame.number", "tcp.flags.syn == 1 && tcp.flags.ack == 0 && !icmp && !icmpv6")
+    assert len(syns) == sum(attempt["syn_packets"] for attempt in attempts)
+    names = shown("tls.handshake.extensions_server_name", "tls.handshake.type == 1")
+    assert names == [s["tls_sni"] for s in sessions if "tls_sni" in s]
+    greeted = shown("smtp.req.parameter", 'smtp.req.command == "EHLO"')
+    assert set(greeted) >= {s["helo"] for s in sessions if "helo" in s}
 
 
 def test_checksum_of_rfc_1071():
