@@ -1,0 +1,107 @@
+"""The octets of a capture as they lie on disk, or come through a pipe.
+
+In: a path, `-` for stdin. Out: pieces of octets, counted and hashed as they pass, so that a
+SHA-256 costs no second reading. Refused: folders, devices and sockets, which have no end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import BufferedReader
+from pathlib import Path
+from typing import cast
+
+from op25b_pcap.capture.octets import Broken
+
+STDIN = Path("-")
+_KINDS = {
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFCHR: "it is a device",
+    stat.S_IFBLK: "it is a device",
+    stat.S_IFSOCK: "it is a socket",
+}
+
+
+def size_of(path: Path) -> int | None:
+    """Octets of a regular file; None for what flows, or cannot be asked."""
+    try:
+        status = path.stat() if path != STDIN else os.fstat(sys.stdin.fileno() if sys.stdin else -1)
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def flows(path: Path) -> bool:
+    """Whether it is a pipe: what was read from it cannot be read again."""
+    try:
+        return path == STDIN or stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+class Disk:
+    """One file or pipe, read from its beginning to its end, once."""
+
+    def __init__(self, path: Path, step: int, passing: Callable[[int], None]) -> None:
+        """`step` octets at a time; `passing` is told each time how many have come."""
+        self.size = 0
+        """Octets that have passed."""
+        self._path = path
+        self._step = step
+        self._passing = passing
+        self._hash = hashlib.sha256()
+        self._is_broken = False
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of the octets that have passed; None if they could not all be read."""
+        return None if self._is_broken else self._hash.hexdigest()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The octets, until the end. Raises Broken if there is something that cannot be read."""
+        try:
+            with self._opened() as read:
+                while piece := read():
+                    self.size += len(piece)
+                    self._hash.update(piece)
+                    self._passing(len(piece))
+                    yield piece
+        except (OSError, ValueError) as fault:
+            self._is_broken = True
+            reason = fault.strerror if isinstance(fault, OSError) else None
+            raise Broken(f"it cannot be read ({reason or 'no such file'})") from fault
+        except Broken:
+            self._is_broken = True
+            raise
+
+    @contextmanager
+    def _opened(self) -> Iterator[Callable[[], bytes]]:
+        """A call that gives the next octets, empty at the end."""
+        if self._path == STDIN:
+            if sys.stdin is None:
+                raise Broken("stdin is closed")
+            yield partial(cast(BufferedReader, sys.stdin.buffer).read1, self._step)
+        elif flows(self._path):
+            with self._path.open("rb", buffering=0) as pipe:
+                yield partial(pipe.read, self._step)
+        else:
+            yield self._regular
+
+    def _regular(self) -> bytes:
+        """The next octets of a regular file, which is open for this moment only.
+
+        So thousands of captures that overlap in time need no thousands of descriptors; reading
+        a megabyte takes a hundred times longer than opening its file.
+        """
+        kind = stat.S_IFMT(self._path.stat().st_mode)
+        if kind != stat.S_IFREG:
+            raise Broken(_KINDS.get(kind, "it is no regular file"))
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self.size)
+            return file.read(self._step)

@@ -1,0 +1,47 @@
+"""Names of captures: their natural order, and as much of a path as tells one from another."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+_DIGITS = re.compile(r"([0-9]+)")
+Key = tuple[tuple[str | int, ...], str]
+
+
+def natural(text: str) -> Key:
+    """A key that sorts `tap9` before `tap10`; no two texts have the same."""
+    parts = _DIGITS.split(text)
+    return tuple(int(part) if at % 2 else part for at, part in enumerate(parts)), text
+
+
+def path_order(path: Path) -> tuple[Key, Key]:
+    """A key that sorts paths naturally: by their last part, then by the whole."""
+    return natural(path.name), natural(str(path))
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """For each of several different paths its base name or, if others share it, the shortest unique end.
+
+    Printable, whatever the file system holds.
+    """
+    depths = [1] * len(paths)
+    while True:
+        names = ["/".join(path.parts[-depth:]) for path, depth in zip(paths, depths, strict=True)]
+        shared = Counter(names)
+        deeper = [
+            depth + (shared[name] > 1 and depth < len(path.parts))
+            for path, name, depth in zip(paths, names, depths, strict=True)
+        ]
+        if deeper == depths:
+            return [_printable(name) for name in names]
+        depths = deeper
+
+
+def _printable(name: str) -> str:
+    """The name without what a terminal would obey and no table could hold."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

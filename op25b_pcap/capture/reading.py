@@ -1,0 +1,138 @@
+"""One capture: from its file to its records, and the account of what was read and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from op25b_pcap.capture import pcap, pcapng
+from op25b_pcap.capture.compression import unpacked
+from op25b_pcap.capture.disk import Disk, flows
+from op25b_pcap.capture.foreign import HEAD, resemblance
+from op25b_pcap.capture.octets import Broken, Octets
+from op25b_pcap.capture.record import Record
+
+DAMAGES_LISTED = 20
+"""Damages of one capture that are kept; that there are more is said once."""
+_MAGIC_LENGTH = 4
+_GLANCE = 4096
+"""Octets that are read at a time to see what a file is."""
+
+
+def _unheard(passed: int) -> None:
+    """Nobody wants to know how many octets have passed."""
+
+
+class Damage(NamedTuple):
+    """Something in a capture that could not be read."""
+
+    capture: str
+    """Name of the capture."""
+    offset: int
+    """Octets before it in the file, after decompression where it is compressed."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.capture}: {self.reason} (offset {self.offset}, decompressed)"
+
+
+@dataclass(slots=True)
+class Capture:
+    """One capture of an observation. What is not known yet, or never will be, is None."""
+
+    name: str
+    """Base name, or as much of the path as tells it from the others; `-` is stdin. Printable."""
+    path: Path
+    size: int | None = None
+    """Octets as they lie on disk; of a pipe, those that were read."""
+    sha256: str | None = None
+    """Hex digest of the same octets."""
+    format: str = ""
+    """`pcap`, `pcapng`, or empty if it is neither."""
+    compression: str = ""
+    """`gzip`, `zstd`, `xz`, `bzip2`, `lz4`, or empty if there is none."""
+    packets: int = 0
+    """Packets read so far."""
+    first_time_ns: int | None = None
+    """Earliest time of a packet, nanoseconds since 1970 (UTC)."""
+    last_time_ns: int | None = None
+    """Latest time of a packet."""
+    damages: list[Damage] = field(default_factory=list)
+
+    def damaged(self, offset: int, reason: str) -> None:
+        """Note a damage; a sentence says when there are too many to note."""
+        if len(self.damages) == DAMAGES_LISTED:
+            reason = "there is more damage, from here on not listed"
+        if len(self.damages) <= DAMAGES_LISTED:
+            self.damages.append(Damage(self.name, offset, reason))
+
+
+def format_of(head: bytes) -> str:
+    """`pcap` or `pcapng`, by the first four octets; empty if neither."""
+    magic = head[:_MAGIC_LENGTH]
+    return "pcap" if magic in pcap.MAGICS else "pcapng" if magic == pcapng.MAGIC else ""
+
+
+def is_capture(path: Path) -> bool:
+    """Whether a file begins like a capture, compressed or not.
+
+    True also where that cannot be told, so that reading it will say why.
+    """
+    octets = Octets(_plain(Capture("", path), Disk(path, _GLANCE, _unheard).pieces()), 1)
+    octets.reach(_MAGIC_LENGTH)
+    return bool(octets.fault or format_of(octets.window))
+
+
+def first_time_ns(path: Path) -> int:
+    """Time of the first packet of a regular file; -1 if it has none. The file is not kept open."""
+    disk = Disk(path, _GLANCE, _unheard)
+    capture = Capture("", path)
+    first = next(_records(capture, 0, Octets(_plain(capture, disk.pieces()), _GLANCE)), None)
+    return -1 if first is None else first.time_ns
+
+
+def read(capture: Capture, index: int, step: int, passing: Callable[[int], None]) -> Iterator[Record]:
+    """Records of one capture, which is number `index` of its observation.
+
+    Reads `step` octets at a time and tells `passing` how many came. Keeps the capture's account
+    but for the packets and their times, which who takes the records counts. Never raises for
+    what the file holds, nor if it cannot be read.
+    """
+    disk = Disk(capture.path, step, passing)
+    pieces = disk.pieces()
+    octets = Octets(_plain(capture, pieces), step)
+    yield from _records(capture, index, octets)
+    if not flows(capture.path):
+        try:
+            for _ in pieces:  # what a damage has left over belongs to size and hash
+                pass
+        except Broken as fault:
+            capture.damaged(octets.offset, str(fault))
+    capture.size, capture.sha256 = disk.size, disk.sha256
+
+
+def _records(capture: Capture, index: int, octets: Octets) -> Iterator[Record]:
+    octets.reach(HEAD)
+    head = octets.window[:HEAD]
+    capture.format = format_of(head)
+    if capture.format == "pcap":
+        yield from pcap.records(octets, index, capture.damaged)
+    elif capture.format == "pcapng":
+        yield from pcapng.records(octets, index, capture.damaged)
+    else:
+        capture.damaged(0, octets.fault if len(head) < _MAGIC_LENGTH and octets.fault else _refusal(head))
+
+
+def _plain(capture: Capture, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What the file's octets unpack to, piece by piece. Raises Broken."""
+    capture.compression, plain = unpacked(pieces)
+    yield from plain
+
+
+def _refusal(head: bytes) -> str:
+    if not head:
+        return "the file is empty"
+    kind = resemblance(head)
+    return f"no pcap or pcapng file, but {kind}" if kind else "no pcap or pcapng file"
