@@ -52,17 +52,17 @@ def records(octets: Octets, capture: int, report: Callable[[int, str], None]) ->
     """Records of a file whose first four octets are one of MAGICS; `report` gets offset and reason."""
     if not octets.reach(_FILE_HEADER):
         report(octets.offset, octets.ending("the file header"))
-        return
+        return iter(())
     variant = _VARIANTS[octets.window[octets.at : octets.at + 4]]
     major, minor, snap_length, link_type = struct.unpack_from(
         variant.order + "4xHH8xII", octets.window, octets.at
     )
     if major != 2 or minor < 3:
         report(octets.offset, f"pcap version {major}.{minor} is not supported")
-        return
+        return iter(())
     octets.at += _FILE_HEADER
     bound = max(TRUSTED_LENGTH, min(snap_length, GREATEST_LENGTH))
-    yield from _packets(octets, variant, capture, link_type & _LINK_TYPE, bound, report)
+    return _packets(octets, variant, capture, link_type & _LINK_TYPE, bound, report)
 
 
 def _packets(

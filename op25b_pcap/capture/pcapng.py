@@ -30,7 +30,6 @@ _READ = frozenset({_INTERFACE, _PACKET, _SIMPLE, _ENHANCED})
 _FRAME = 12
 """Octets of a block around its body: type, length, and the length again."""
 _SECTION_HEADER = 28
-_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _END_OF_OPTIONS, _IF_TSRESOL, _IF_TSOFFSET = 0, 9, 14
 _NS = 1_000_000_000
 
@@ -42,17 +41,33 @@ class _Layout(NamedTuple):
 
     head: struct.Struct
     tail: struct.Struct
-    interface: struct.Struct
-    packet: struct.Struct
-    simple: struct.Struct
-    enhanced: struct.Struct
     version: struct.Struct
+    interface: struct.Struct
     option: struct.Struct
     offset: struct.Struct
+    packets: dict[int, struct.Struct]
+    """By type of block. All but the Simple Packet Block begin alike: interface, time in two
+    halves, captured length, length."""
 
 
-_FIELDS = ("II", "I", "H2xI", "H2xIIII", "I", "IIIII", "HH", "HH", "q")
-_LAYOUTS = {order: _Layout(*(struct.Struct(order + fields) for fields in _FIELDS)) for order in "<>"}
+def _layout(order: str) -> _Layout:
+    def fields(names: str) -> struct.Struct:
+        return struct.Struct(order + names)
+
+    return _Layout(
+        head=fields("II"),
+        tail=fields("I"),
+        version=fields("HH"),
+        interface=fields("H2xI"),
+        option=fields("HH"),
+        offset=fields("q"),
+        packets={_PACKET: fields("H2xIIII"), _SIMPLE: fields("I"), _ENHANCED: fields("IIIII")},
+    )
+
+
+_LAYOUTS = {b"\x4d\x3c\x2b\x1a": _layout("<"), b"\x1a\x2b\x3c\x4d": _layout(">")}
+"""By the byte-order magic of a section."""
+_new = tuple.__new__
 
 
 class _Interface(NamedTuple):
@@ -73,51 +88,41 @@ class _Fault(Exception):
 
 def records(octets: Octets, capture: int, report: Report) -> Iterator[Record]:
     """Records of a file whose first four octets are MAGIC; `report` gets offset and reason."""
-    section = _Section()
-    new = tuple.__new__
-    number = 0
+    section = _Section(capture)
     for kind, window, at, end in _blocks(octets, section, report):
         try:
             if kind == _INTERFACE:
                 section.add_interface(window, at, end)
-                continue
-            index, time_ns, link_type, length, data = section.packet(kind, window, at, end)
+            else:
+                yield section.packet(kind, window, at, end)
         except _Fault as fault:
             report(octets.offset, str(fault))
-            continue
-        number += 1
-        if not 0 <= time_ns < LATEST_NS:
-            report(octets.offset, f"the time of packet {number} is beyond all calendars, and not used")
-            time_ns = 0
-        yield new(Record, (capture, number, time_ns, link_type, index, length, data))
 
 
 def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple[int, bytes, int, int]]:
     """Type and body, window[at:end], of each interface and packet block whose frame is sound.
 
-    While a block is looked at, the offset stands at its beginning.
+    While a block is looked at, the offset of `octets` is that of its beginning.
     """
-    while octets.reach(_FRAME):
-        window, at = octets.window, octets.at
-        if window[at : at + 4] == MAGIC:
+    while octets.left >= _FRAME or octets.reach(_FRAME):
+        kind, length = section.layout.head.unpack_from(octets.window, octets.at)
+        if kind == _SECTION:
             if not octets.reach(_SECTION_HEADER):
                 break
-            section.begin(octets.window[octets.at : octets.at + _SECTION_HEADER])
-            window, at = octets.window, octets.at
-        if section.fault:
-            report(octets.offset, section.fault)
-            return
-        kind, length = section.layout.head.unpack_from(window, at)
-        if length < _FRAME or length % 4:
+            if fault := section.begin(octets.window[octets.at : octets.at + _SECTION_HEADER]):
+                report(octets.offset, fault)
+                return
+            kind, length = section.layout.head.unpack_from(octets.window, octets.at)
+        if length < (_SECTION_HEADER if kind == _SECTION else _FRAME) or length % 4:
             report(octets.offset, f"a block cannot be {length} octets long")
             return
-        is_read = kind in _READ and length <= GREATEST_BLOCK
         begin = octets.offset
+        is_read = kind in _READ and length <= GREATEST_BLOCK
         if not (octets.reach(length) if is_read else octets.skip(length - 4) and octets.reach(4)):
             break
         window, at = octets.window, octets.at
         end = at + length - 4 if is_read else at
-        again = section.layout.tail.unpack_from(window, end)[0]
+        (again,) = section.layout.tail.unpack_from(window, end)
         if again != length:
             report(begin, f"a block is {length} octets long by its beginning, {again} by its end")
             return
@@ -134,35 +139,35 @@ def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple
 class _Section:
     """What the blocks of a section have in common: byte order and interfaces."""
 
-    def __init__(self) -> None:
-        self.layout = _LAYOUTS["<"]
-        self.fault = ""
-        """Why nothing in this section can be read."""
+    def __init__(self, capture: int) -> None:
+        self.layout = _layout("<")
+        self._capture = capture
+        self._packets = 0
         self._interfaces: list[_Interface | None] = []
         self._interfaces_before = 0
 
-    def begin(self, header: bytes) -> None:
-        """A Section Header Block begins with these octets."""
+    def begin(self, header: bytes) -> str:
+        """Begin another section of the file; what is wrong with its header, empty if nothing."""
         self._interfaces_before += len(self._interfaces)
         self._interfaces = []
-        order = _ORDERS.get(header[8:12])
-        if order is None:
-            self.fault = "a section header without a byte order"
-            return
-        self.layout = _LAYOUTS[order]
+        layout = _LAYOUTS.get(header[8:12])
+        if layout is None:
+            return "a section header without a byte order"
+        self.layout = layout
         major, minor = self.layout.version.unpack_from(header, 12)
-        if major != 1:
-            self.fault = f"pcapng version {major}.{minor} is not supported"
+        return "" if major == 1 else f"pcapng version {major}.{minor} is not supported"
 
     def pass_over(self, kind: int) -> None:
-        """A block was too long to look at; an interface keeps its number all the same."""
+        """A block was too long to look at; an interface takes its number all the same."""
         if kind == _INTERFACE:
-            self._remember(None)
+            self._interfaces.append(None)
 
     def add_interface(self, window: bytes, at: int, end: int) -> None:
         """Read the body of an Interface Description Block. Raises _Fault; its number is taken anyway."""
+        if len(self._interfaces) >= GREATEST_INTERFACES:
+            raise _Fault(f"more than {GREATEST_INTERFACES} interfaces in one section")
         if end - at < self.layout.interface.size:
-            self._remember(None)
+            self._interfaces.append(None)
             raise _Fault("an interface description without a link type")
         link_type, snap_length = self.layout.interface.unpack_from(window, at)
         resolution, offset_s, fault = 6, 0, ""
@@ -174,14 +179,13 @@ class _Section:
                     offset_s = self.layout.offset.unpack(value)[0]
         except _Fault as overrun:
             fault = str(overrun)
-        self._remember(_Interface(link_type, snap_length, *_scale(resolution), offset_s * _NS))
+        self._interfaces.append(_Interface(link_type, snap_length, *_scale(resolution), offset_s * _NS))
         if fault:
             raise _Fault(fault)
 
-    def packet(self, kind: int, window: bytes, at: int, end: int) -> tuple[int, int, int, int, bytes]:
-        """Interface (in the file), time, link type, length on the wire and octets. Raises _Fault."""
-        layout = self.layout
-        fixed = layout.enhanced if kind == _ENHANCED else layout.packet if kind == _PACKET else layout.simple
+    def packet(self, kind: int, window: bytes, at: int, end: int) -> Record:
+        """Read the body of a packet block of any kind. Raises _Fault."""
+        fixed = self.layout.packets[kind]
         data = at + fixed.size
         if data > end:
             raise _Fault("a packet block that ends before its packet")
@@ -189,27 +193,23 @@ class _Section:
         index = 0 if kind == _SIMPLE else fields[0]
         if index >= len(self._interfaces) or (interface := self._interfaces[index]) is None:
             raise _Fault(f"a packet of interface {index}, which is not described")
+        link_type, snap_length, multiplier, divisor, offset_ns = interface
         if kind == _SIMPLE:
             (length,) = fields
-            captured = min(length, interface.snap_length or length)
+            captured = min(length, snap_length or length)
             time_ns = 0
         else:
             _, high, low, captured, length = fields
-            time_ns = (high << 32 | low) * interface.multiplier // interface.divisor + interface.offset_ns
-        if captured > end - data:
+            time_ns = (high << 32 | low) * multiplier // divisor + offset_ns
+        after = data + captured
+        if after > end:
             raise _Fault(f"a packet of {captured} octets in a block that has room for {end - data}")
-        return (
-            self._interfaces_before + index,
-            time_ns,
-            interface.link_type,
-            length,
-            window[data : data + captured],
-        )
-
-    def _remember(self, interface: _Interface | None) -> None:
-        if len(self._interfaces) == GREATEST_INTERFACES:
-            raise _Fault(f"more than {GREATEST_INTERFACES} interfaces in one section")
-        self._interfaces.append(interface)
+        if not 0 <= time_ns < LATEST_NS:
+            raise _Fault("a packet whose time is in no calendar")
+        self._packets += 1
+        index += self._interfaces_before
+        octets = window[data:after]
+        return _new(Record, (self._capture, self._packets, time_ns, link_type, index, length, octets))
 
     def _options(self, window: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
         while end - at >= self.layout.option.size:

@@ -118,11 +118,12 @@ def _records(capture: Capture, index: int, octets: Octets) -> Iterator[Record]:
     head = octets.window[:HEAD]
     capture.format = format_of(head)
     if capture.format == "pcap":
-        yield from pcap.records(octets, index, capture.damaged)
-    elif capture.format == "pcapng":
-        yield from pcapng.records(octets, index, capture.damaged)
-    else:
-        capture.damaged(0, octets.fault if len(head) < _MAGIC_LENGTH and octets.fault else _refusal(head))
+        return pcap.records(octets, index, capture.damaged)
+    if capture.format == "pcapng":
+        return pcapng.records(octets, index, capture.damaged)
+    unseen = octets.fault if len(head) < _MAGIC_LENGTH else ""
+    capture.damaged(0, unseen or _refusal(head))
+    return iter(())
 
 
 def _plain(capture: Capture, pieces: Iterator[bytes]) -> Iterator[bytes]:
