@@ -94,9 +94,8 @@ def _unpack(compression: Compression, pieces: Iterator[bytes]) -> Iterator[bytes
             try:
                 out = unpacker.decompress(rest)
             except _FAULTS as fault:
-                if members and not is_begun:
-                    raise Broken(f"what follows the {compression.name} stream is none") from fault
-                raise Broken(f"the {compression.name} stream is damaged") from fault
+                place = f" in member {members + 1}" if members else ""
+                raise Broken(f"the {compression.name} stream is damaged{place}") from fault
             if out:
                 yield out
             if not unpacker.eof:

@@ -13,9 +13,10 @@ Key = tuple[tuple[str | int, ...], str]
 
 
 def natural(text: str) -> Key:
-    """A key that sorts `tap9` before `tap10`; no two texts have the same."""
-    parts = _DIGITS.split(text)
-    return tuple(int(part) if at % 2 else part for at, part in enumerate(parts)), text
+    """A key that sorts `tap.pcap`, `tap9.pcap`, `tap10.pcap` so; no two texts have the same."""
+    *parts, last = _DIGITS.split(text)
+    # Text before a number ends in a digit, so that it sorts like one among other characters.
+    return (*(int(part) if at % 2 else part + "0" for at, part in enumerate(parts)), last), text
 
 
 def path_order(path: Path) -> tuple[Key, Key]:

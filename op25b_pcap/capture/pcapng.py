@@ -119,7 +119,8 @@ def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple
         begin = octets.offset
         is_read = kind in _READ and length <= GREATEST_BLOCK
         if not (octets.reach(length) if is_read else octets.skip(length - 4) and octets.reach(4)):
-            break
+            report(begin, octets.ending("a block"))
+            return
         window, at = octets.window, octets.at
         end = at + length - 4 if is_read else at
         (again,) = section.layout.tail.unpack_from(window, end)

@@ -31,11 +31,11 @@ class Damage(NamedTuple):
     capture: str
     """Name of the capture."""
     offset: int
-    """Octets before it in the file, after decompression where it is compressed."""
+    """Octets before it, in the file as it is uncompressed."""
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.capture}: {self.reason} (offset {self.offset}, decompressed)"
+        return f"{self.capture}: at octet {self.offset} (uncompressed): {self.reason}"
 
 
 @dataclass(slots=True)
