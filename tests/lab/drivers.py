@@ -114,7 +114,7 @@ class Retrieval:
 
 @dataclass
 class Attempt:
-    """One connection attempt, as the client knows it."""
+    """One connection attempt, as the client knows it: at most one of its sessions is set."""
 
     story: str
     src_ip: str
@@ -126,7 +126,7 @@ class Attempt:
     smtp: Session | None = None
     retrieval: Retrieval | None = None
     partly: dict[str, object] | None = None
-    """Columns of its session, of a client that does not tell all."""
+    """Some columns of its session, of a client that does not tell all."""
 
 
 class Notes:

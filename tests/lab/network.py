@@ -175,6 +175,16 @@ FILTERS = {
             }}
         }}""",
     "ipv4_only": _forward("drop", "accept"),
+    # A mistake: submission and the customers with a static address are stopped too.
+    "too_much": f"""table inet op25b {{
+        chain forward {{
+            type filter hook forward priority 0
+            iifname != "access" accept
+            ip daddr 203.0.113.0/24 accept
+            ip daddr != {SMARTHOST} tcp dport {{ 25, 587 }} reject with icmpx admin-prohibited
+            {FILTERED_V6} reject with icmpx admin-prohibited
+        }}
+    }}""",
 }
 NAT = """table ip home {
     chain postrouting {

@@ -299,7 +299,13 @@ class Servers:
         self._start(
             "isp",
             *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"),
-            *("--no-resolv", "--no-hosts", "--local=//", f"--listen-address={RESOLVER}", "--bind-interfaces"),
+            *(
+                "--no-resolv",
+                "--no-hosts",
+                "--local=/#/",
+                f"--listen-address={RESOLVER}",
+                "--bind-interfaces",
+            ),
             *(*names, *exchangers),
         )
 
