@@ -46,31 +46,29 @@ class Observation:
         self.bytes_read = 0
         """Octets read so far, as they lie on disk."""
         self._step = min(_STEP, max(_LEAST_STEP, _STEPS_TOGETHER // max(len(ordered), 1)))
-
         flowing = any(flows(capture.path) and capture.size is None for capture in self.captures)
         self.bytes_total = None if flowing else sum(capture.size or 0 for capture in self.captures)
         """Octets of all captures as they lie on disk; None if a pipe is among them."""
 
     def __iter__(self) -> Iterator[Record]:
-        queue = [(began_ns, rank, reading) for rank, (began_ns, reading) in enumerate(self._ranked())]
-        heapq.heapify(queue)
+        queue = self._begun()
         while queue:
             _, rank, reading = heapq.heappop(queue)
             yield from reading.until(rank, queue[0][:2] if queue else _NEVER)
             if reading.held:
                 heapq.heappush(queue, (reading.held[0].time_ns, rank, reading))
 
-    def _ranked(self) -> list[tuple[int, _Reading]]:
-        """Every capture with the time of its first packet, those without one first.
+    def _begun(self) -> list[tuple[int, int, _Reading]]:
+        """Time of the first packet, rank and reading of every capture, in this order (so, a heap).
 
-        A file is only glanced at and opened again when its time has come; a pipe stays open.
+        A file is only glanced at, and opened again when its time has come; a pipe stays open.
         """
-        began = []
+        begun = []
         for index, capture in enumerate(self.captures):
             reading = _Reading(capture, read(capture, index, self._step, self._passing))
-            began.append((reading.begin(), index, reading))
-        began.sort(key=lambda entry: entry[:2])
-        return [(began_ns, reading) for began_ns, _, reading in began]
+            begun.append((reading.begin(), index, reading))
+        begun.sort(key=lambda entry: entry[:2])
+        return [(began_ns, rank, reading) for rank, (began_ns, _, reading) in enumerate(begun)]
 
     def _passing(self, passed: int) -> None:
         self.bytes_read += passed

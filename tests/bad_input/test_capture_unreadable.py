@@ -164,3 +164,12 @@ def test_a_stream_that_asks_for_too_much_memory(tmp_path):
     greedy = b"\x28\xb5\x2f\xfd" + bytes([0x00, 21 << 3]) + b"\x01\x00\x00"
     _, capture = read(tmp_path / "a", greedy)
     assert [damage.reason for damage in capture.damages] == ["the zstd stream is damaged"]
+
+
+def test_an_lz4_frame_that_promises_a_petabyte(tmp_path):
+    context = lz4.frame.create_compression_context()
+    frame = lz4.frame.compress_begin(context, source_size=1 << 50)
+    frame += lz4.frame.compress_chunk(context, pcap(packets(5000)))
+    records, capture = read(tmp_path / "a", frame)
+    assert told(records) == meant(packets(5000))[: len(records)]
+    assert [damage.reason for damage in capture.damages] == ["the lz4 stream ends too early"]
