@@ -10,7 +10,7 @@ import smtplib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.lab.drivers import Attempt, Client, imap, pop
+from tests.lab.drivers import Client, imap, pop
 from tests.lab.network import (
     CLOSED,
     FRIEND,
@@ -25,6 +25,7 @@ from tests.lab.network import (
     SILENT,
     UNREACHABLE,
 )
+from tests.lab.notes import Attempt
 from tests.lab.servers import PASSWORD, USER
 
 Talk = Callable[[Client], object]

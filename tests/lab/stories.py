@@ -33,8 +33,9 @@ from tests.lab.dialogues import (
     send_relayed,
     send_secured,
 )
-from tests.lab.drivers import Attempt, imap, pop, s_client, smtp, swaks
+from tests.lab.drivers import imap, pop, s_client, smtp, swaks
 from tests.lab.network import Network, wait_until
+from tests.lab.notes import Attempt
 from tests.lab.servers import Servers
 
 POLICY = f"""

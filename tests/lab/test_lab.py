@@ -13,8 +13,8 @@ import pytest
 
 from tests.lab import mangling
 from tests.lab import network as lab
-from tests.lab.drivers import Attempt, Transaction
 from tests.lab.network import FILTERS, Network, why_not
+from tests.lab.notes import Attempt, Transaction
 from tests.lab.servers import PASSWORD, USER, Servers
 from tests.lab.stories import POLICY, SEEN_AS, WAYS, Play, play_dialogues, play_ways
 
@@ -134,17 +134,17 @@ def tshark_packets(capture: Path) -> Counter[Key]:
     """How many TCP packets went from each address and port to each other one."""
     fields = ("ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport")
     columns = [word for name in fields for word in ("-e", name)]
-    shown = subprocess.run(
-        ["tshark", "-n", "-r", capture, "-Y", "tcp && !icmp && !icmpv6", "-T", "fields", *columns],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
     packets: Counter[Key] = Counter()
-    for line in shown.stdout.splitlines():
+    for line in tshark(capture, "-Y", "tcp && !icmp && !icmpv6", "-T", "fields", *columns):
         src, src6, src_port, dst, dst6, dst_port = line.split("\t")
         packets[src or src6, int(src_port), dst or dst6, int(dst_port)] += 1
     return packets
+
+
+def tshark(capture: Path, *options: str) -> list[str]:
+    """The lines that tshark prints about a capture."""
+    command = ["tshark", "-n", "-r", capture, *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 def is_relayed(key: Key) -> bool:
@@ -160,10 +160,23 @@ def test_the_captures_hold_what_was_played(plays: dict[str, Play], name: str, pl
     played = {key_of(attempt) for attempt in plays[name].crossing(place)}
     called = {key for key in tshark_packets(capture) if key[1] > key[3]}
     assert {key for key in called if not is_relayed(key)} == played
-    sums = "ip.checksum.status == 0 || tcp.checksum.status == 0"
     check = ("-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE")
-    bad = subprocess.run(["tshark", "-n", "-r", capture, *check, "-Y", sums], capture_output=True, check=True)
-    assert bad.stdout == b""
+    assert not tshark(capture, *check, "-Y", "ip.checksum.status == 0 || tcp.checksum.status == 0")
+
+
+@of_each_play
+def test_tshark_reads_the_replies_that_the_clients_noted(plays: dict[str, Play], name: str) -> None:
+    """The lab's expectations against a second opinion: the first and the last reply in clear."""
+    read = ("-d", "tcp.port==2525,smtp", "-Y", "smtp.response.code", "-T", "fields")
+    columns = ("-e", "tcp.dstport", "-e", "smtp.response.code")
+    codes: dict[int, list[int]] = {}
+    for line in tshark(plays[name].inside, *read, *columns):
+        client, replies = line.split("\t")
+        codes.setdefault(int(client), []).extend(int(code) for code in replies.split(","))
+    for attempt in plays[name].attempts:
+        if attempt.smtp is not None and attempt.smtp.banner_code is not None:
+            noted = attempt.smtp.banner_code, attempt.smtp.last_reply_code
+            assert noted == (codes[attempt.src_port][0], codes[attempt.src_port][-1]), attempt.story
 
 
 @of_each_play
