@@ -117,18 +117,16 @@ def analyze(
     """Analyse captures as one observation: who tried to send mail where, and what became of it."""
     with _sentences(ctx):
         from op25b_pcap.capture.opening import find
-        from op25b_pcap.pipeline import analyse
+        from op25b_pcap.pipeline import analyse, write
         from op25b_pcap.policy import load
-        from op25b_pcap.reports.run import describe
-        from op25b_pcap.reports.writing import staging, write_run, write_tables
+        from op25b_pcap.reports.writing import staging
 
         rules = load(policy) if policy else None
         paths = find(captures)
         with staging(out) as hidden:
             with _progress_bar() as progress:
                 analysis = analyse(paths, rules, envelope.value, progress)
-            write_tables(analysis.tables, hidden, csv=csv)
-            write_run(describe(analysis, envelope.value), hidden)
+            write(analysis, hidden, csv=csv)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)
         if fail_on and (analysis.tables["flows"]["finding"] == fail_on.value).any():
@@ -265,8 +263,12 @@ def _progress_bar() -> Iterator[Progress | None]:
     from rich.progress import Progress as Bar
 
     with Bar(
-        "reading", BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
+        "reading",
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
     ) as bar:
         task = bar.add_task("reading", total=None)
         yield lambda observation: bar.update(

@@ -1,38 +1,61 @@
 """The whole way on one page: captures -> packets -> flows -> sessions -> roles -> findings.
 
-Each stage is a function from rows or tables to tables; none knows another. The CLI calls
-only this.
+Each stage is a function from rows or tables to tables; none knows another. The command line
+calls only this.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.record import Record
 from op25b_pcap.decode import Tally
 from op25b_pcap.decode.dissect import decode
 from op25b_pcap.flows import flows as flows_of
 from op25b_pcap.mail.sessions import read as read_sessions
 from op25b_pcap.policy import Policy
+from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
+from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.subscribers import subscribers
 from op25b_pcap.reports.summary import summary, timeline
+from op25b_pcap.reports.writing import write_run, write_tables
+from op25b_pcap.roles.assumed import assumed_policy
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.exchangers import with_names
-from op25b_pcap.roles.tag import assumed_policy, tag
+from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.judge import judge
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
-from op25b_pcap.tables.packets import Packet
+from op25b_pcap.tables.packets import DnsMessage, Packet
 from op25b_pcap.wire.services import DOMAIN
 
 Progress = Callable[[Observation], None]
-_PROGRESS_EVERY = 1000
+_PROGRESS_EVERY = 1024
+"""Packets between two signs of life."""
 _NS = 1_000_000_000
+
+Row = dict[str, Any]
+Tables = dict[str, pd.DataFrame]
+
+
+class Clock:
+    """Seconds spent in each part of a run."""
+
+    def __init__(self) -> None:
+        self.laps_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End a part and name it."""
+        now = time.perf_counter()
+        self.laps_s[name] = round(now - self._last, 3)
+        self._last = now
 
 
 @dataclass(slots=True)
@@ -52,8 +75,9 @@ class Analysis:
     observation: Observation
     tally: Tally
     policy: Policy
-    tables: dict[str, pd.DataFrame]
-    timings_s: dict[str, float] = field(default_factory=dict)
+    envelope: Envelope
+    tables: Tables
+    clock: Clock
 
     @property
     def is_damaged(self) -> bool:
@@ -61,74 +85,97 @@ class Analysis:
         return any(capture.damages for capture in self.observation.captures)
 
 
-def analyse(paths: Iterable[Path], policy: Policy | None = None, progress: Progress | None = None) -> Analysis:
+def analyse(
+    paths: Iterable[Path],
+    policy: Policy | None = None,
+    envelope: Envelope = "domain",
+    progress: Progress | None = None,
+) -> Analysis:
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
-    observation = Observation(list(paths))
+    observation = Observation(paths)
     tally = Tally()
-    facts = read(decode(_watched(observation, progress), tally), observation)
+    packets = decode(_watched(observation, progress), tally)
+    facts = read(packets, observation)
     clock.lap("read")
     judged, policy = opinion(facts, policy)
     clock.lap("judge")
     tables = {
         "flows": judged,
-        "smtp_sessions": facts.smtp_sessions,
-        "smtp_transactions": facts.smtp_transactions,
-        "retrieval_sessions": facts.retrieval_sessions,
+        "smtp_sessions": mask_text(facts.smtp_sessions, envelope),
+        "smtp_transactions": mask_transactions(facts.smtp_transactions, envelope),
+        "retrieval_sessions": mask_text(facts.retrieval_sessions, envelope),
         **counts(judged, facts.smtp_sessions),
     }
     clock.lap("count")
-    return Analysis(observation, tally, policy, tables, clock.laps_s)
+    return Analysis(observation, tally, policy, envelope, tables, clock)
+
+
+def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
+    """Tables, their CSV twins if asked for, and last run.json, into a folder that is there."""
+    write_tables(analysis.tables, folder, csv=csv)
+    analysis.clock.lap("write")
+    tally = analysis.tally
+    run = describe(
+        analysis.observation.captures,
+        {"read": tally.read, "decoded": tally.decoded, "skipped": dict(tally.skipped.most_common())},
+        analysis.policy,
+        analysis.tables,
+        {"engine": "scapy", "envelope": analysis.envelope},
+        analysis.clock.laps_s,
+    )
+    write_run(run, folder)
 
 
 def read(packets: Iterable[Packet], observation: Observation) -> Facts:
     """Packets to flows and sessions. Memory holds open conversations and finished rows."""
     answers = Answers()
-    rows: dict[str, list[dict[str, Any]]] = {
-        "flows": [],
-        "smtp_sessions": [],
-        "smtp_transactions": [],
-        "retrieval_sessions": [],
-    }
-    for flow in flows_of(_without_dns(packets, answers)):
+    flows: list[Row] = []
+    smtp: list[Row] = []
+    transactions: list[Row] = []
+    retrieval: list[Row] = []
+    for flow in flows_of(_learning_dns(packets, answers)):
         if flow.row["dst_port"] == DOMAIN:
-            _learn_from_stream(flow.row, flow.chunks, answers)
+            answers.add_stream(flow.chunks)
             continue
         sessions = read_sessions(flow.row, flow.chunks)
-        rows["flows"].append(flow.row)
-        rows["smtp_transactions"] += sessions.transactions
+        flows.append(flow.row)
+        transactions += sessions.transactions
         if sessions.smtp:
-            rows["smtp_sessions"].append(sessions.smtp)
+            smtp.append(sessions.smtp)
         if sessions.retrieval:
-            rows["retrieval_sessions"].append(sessions.retrieval)
-    names = [capture.name for capture in observation.captures]
-    end_ns = max((c.last_time_ns or 0 for c in observation.captures), default=0)
-    for row in rows["flows"]:
-        row["capture"] = names[row["capture"]]
-        row["watched_s"] = max(end_ns - row["end_time"], 0) / _NS
-    order = {row["flow_id"]: at for at, row in enumerate(sorted(rows["flows"], key=_by_time))}
-    for table in rows.values():
-        table.sort(key=lambda row: (order[row["flow_id"]], row.get("transaction_index", 0)))
-    flows = with_names(FLOWS.frame(rows["flows"]), answers.frame())
+            retrieval.append(sessions.retrieval)
+    place(flows, observation)
+    order = {row["flow_id"]: at for at, row in enumerate(flows)}
+    for rows in (smtp, transactions, retrieval):
+        rows.sort(key=lambda row: order[row["flow_id"]])  # stable: transactions keep their order
     return Facts(
-        flows,
-        SMTP_SESSIONS.frame(rows["smtp_sessions"]),
-        SMTP_TRANSACTIONS.frame(rows["smtp_transactions"]),
-        RETRIEVAL_SESSIONS.frame(rows["retrieval_sessions"]),
+        with_names(FLOWS.frame(flows), answers.frame()),
+        SMTP_SESSIONS.frame(smtp),
+        SMTP_TRANSACTIONS.frame(transactions),
+        RETRIEVAL_SESSIONS.frame(retrieval),
     )
+
+
+def place(flows: list[Row], observation: Observation) -> None:
+    """Bring rows of flows into the order of time, and say where and how long they were watched."""
+    captures = observation.captures
+    end_ns = max((capture.last_time_ns or 0 for capture in captures), default=0)
+    flows.sort(key=lambda row: (row["start_time"], row["capture"], row["first_packet"]))
+    for row in flows:
+        row["capture"] = captures[row["capture"]].name
+        row["watched_s"] = max(end_ns - row["end_time"], 0) / _NS
 
 
 def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
     """Flows with their roles and findings, and the policy behind them."""
     if policy is None:
-        policy = assumed_policy(facts.flows, facts.smtp_sessions)
-    tagged = tag(
-        facts.flows, facts.smtp_sessions, facts.smtp_transactions, facts.retrieval_sessions, policy
-    )
-    return judge(tagged, facts.smtp_sessions, policy), policy
+        policy = assumed_policy(facts.flows, facts.smtp_sessions, facts.smtp_transactions)
+    tagged = tag(facts.flows, facts.smtp_sessions, policy)
+    return judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy), policy
 
 
-def counts(judged: pd.DataFrame, smtp_sessions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def counts(judged: pd.DataFrame, smtp_sessions: pd.DataFrame) -> Tables:
     """The tables that count."""
     return {
         "subscribers": subscribers(judged, smtp_sessions),
@@ -137,15 +184,21 @@ def counts(judged: pd.DataFrame, smtp_sessions: pd.DataFrame) -> dict[str, pd.Da
     }
 
 
-class Clock:
-    """Seconds spent in each part of a run."""
+def _watched(observation: Observation, progress: Progress | None) -> Iterator[Record]:
+    """The records, with a sign of life now and then."""
+    if progress is None:
+        yield from observation
+        return
+    for count, record in enumerate(observation):
+        if count % _PROGRESS_EVERY == 0:
+            progress(observation)
+        yield record
 
-    def __init__(self) -> None:
-        self.laps_s: dict[str, float] = {}
-        self._last = time.perf_counter()
 
-    def lap(self, name: str) -> None:
-        """End a part and name it."""
-        now = time.perf_counter()
-        self.laps_s[name] = round(now - self._last, 3)
-        self._last = now
+def _learning_dns(packets: Iterable[Packet], answers: Answers) -> Iterator[Packet]:
+    """The packets that belong to flows; DNS answers are learnt on the way."""
+    for packet in packets:
+        if isinstance(packet, DnsMessage):
+            answers.add(packet)
+        else:
+            yield packet

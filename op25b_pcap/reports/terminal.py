@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from rich import box
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_SHOWN = (
+_SHOWN: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("service", "left"),
     ("traffic_class", "left"),
     ("src_role", "left"),

@@ -5,6 +5,17 @@ from op25b_pcap.tables.reports import SUBSCRIBERS, SUMMARY, TIMELINE
 from op25b_pcap.tables.sessions import RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.table import Table
 
+__all__ = [
+    "FLOWS",
+    "RETRIEVAL_SESSIONS",
+    "SMTP_SESSIONS",
+    "SMTP_TRANSACTIONS",
+    "SUBSCRIBERS",
+    "SUMMARY",
+    "TABLES",
+    "TIMELINE",
+]
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

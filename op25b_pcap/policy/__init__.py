@@ -1,0 +1,212 @@
+"""The policy file: who is who, and what is allowed. TOML in, a frozen `Policy` out.
+
+Every fault is one sentence with file, line, key and what is allowed there; nothing is guessed
+and no key is ignored. Lists may name files of prefixes (`file:pools.txt`, one a line, `#`
+comments), found beside the policy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from op25b_pcap.faults import UsageFault
+from op25b_pcap.tables.flows import ACTIONS, TRAFFIC_CLASSES
+
+OBSERVATION_POINTS = ("inside", "outside", "unknown")
+Prefix = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LISTS = {
+    "networks": ("dynamic", "static"),
+    "servers": ("smarthosts", "local_mx", "mailbox", "routers"),
+    "elsewhere": ("dynamic_pools", "mx"),
+}
+KINDS = tuple(kind for kinds in _LISTS.values() for kind in kinds)
+"""What a prefix may be listed as."""
+_KEYS = {"policy": ("name", "observation_point"), **_LISTS, "actions": TRAFFIC_CLASSES}
+_APART = ({"dynamic", "static"}, {"dynamic", "dynamic_pools"}, {"static", "dynamic_pools"})
+"""Lists that contradict each other where they hold the very same prefix."""
+_MOST_SHOWN = 80
+
+
+class PolicyFault(UsageFault):
+    """The policy file is not sound; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who is who, and what is allowed."""
+
+    name: str
+    observation_point: str = "unknown"
+    prefixes: Mapping[str, tuple[Prefix, ...]] = field(default_factory=dict)
+    """By the list they stand in, one of KINDS."""
+    actions: Mapping[str, str] = field(default_factory=dict)
+    """Traffic classes whose action differs from the rules' own."""
+    digest: str = ""
+    """SHA-256 (hex) of the file and of every file it names."""
+    assumed: bool = False
+    """Nobody wrote it: it was drawn from what the captures show."""
+
+    def of(self, kind: str) -> tuple[Prefix, ...]:
+        """The prefixes of one list."""
+        return self.prefixes.get(kind, ())
+
+
+def load(path: Path) -> Policy:
+    """Read and check a policy file. Raises PolicyFault, which tells every fault, a line each."""
+    source = _read(path)
+    try:
+        content = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as fault:
+        raise PolicyFault(f"{path}: no valid TOML: {fault}") from None
+    reading = _Reading(path, source)
+    policy = reading.policy(content)
+    if reading.faults:
+        raise PolicyFault("\n".join(reading.faults))
+    return policy
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as fault:
+        raise PolicyFault(f"{path}: cannot be read ({fault.strerror})") from None
+    except (UnicodeDecodeError, ValueError):
+        raise PolicyFault(f"{path}: no UTF-8 text") from None
+
+
+class _Reading:
+    """One policy file being checked: all its faults are gathered, not only the first."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self.faults: list[str] = []
+        self._path = path
+        self._lines = source.splitlines()
+        self._digest = hashlib.sha256(source.encode())
+
+    def policy(self, content: Mapping[str, Any]) -> Policy:
+        self._known_keys(content)
+        head = self._section(content, "policy")
+        name = head.get("name", self._path.stem)
+        if not isinstance(name, str):
+            self._fault("policy", "name", "must be a text in quotes")
+        point = head.get("observation_point", "unknown")
+        if point not in OBSERVATION_POINTS:
+            self._fault("policy", "observation_point", f"is {_shown(point)}; {_one_of(OBSERVATION_POINTS)}")
+        prefixes = {
+            key: tuple(self._prefixes(section, key, self._section(content, section)))
+            for section, keys in _LISTS.items()
+            for key in keys
+        }
+        self._contradictions(prefixes)
+        actions = self._section(content, "actions")
+        for traffic_class, action in actions.items():
+            if traffic_class in TRAFFIC_CLASSES and action not in ACTIONS:
+                self._fault("actions", traffic_class, f"is {_shown(action)}; {_one_of(ACTIONS)}")
+        return Policy(str(name), str(point), prefixes, dict(actions), self._digest.hexdigest())
+
+    def _section(self, content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        section = content.get(name, {})
+        return section if isinstance(section, dict) else {}
+
+    def _known_keys(self, content: Mapping[str, Any]) -> None:
+        for section, keys in content.items():
+            if section not in _KEYS:
+                self._fault(section, "", f"no such section; {_one_of(tuple(_KEYS))}")
+            elif not isinstance(keys, dict):
+                self._fault(section, "", f"must be a section, written [{section}]")
+            else:
+                for key in keys:
+                    if key not in _KEYS[section]:
+                        self._fault(section, key, f"no such key; {_one_of(_KEYS[section])}")
+
+    def _prefixes(self, section: str, key: str, values: Mapping[str, Any]) -> Iterator[Prefix]:
+        entries = values.get(key, [])
+        if not isinstance(entries, list):
+            self._fault(section, key, 'must be a list, as in ["192.0.2.0/24"]')
+            return
+        for entry in entries:
+            if not isinstance(entry, str):
+                self._fault(section, key, f"{_shown(entry)} is no address or prefix in quotes", str(entry))
+            elif entry.startswith("file:"):
+                yield from self._prefixes_of_file(section, key, entry)
+            else:
+                try:
+                    yield prefix(entry)
+                except ValueError as fault:
+                    self._fault(section, key, str(fault), entry)
+
+    def _prefixes_of_file(self, section: str, key: str, entry: str) -> Iterator[Prefix]:
+        path = self._path.parent / entry.removeprefix("file:").strip()
+        try:
+            text = _read(path)
+        except PolicyFault as fault:
+            self._fault(section, key, str(fault), entry)
+            return
+        self._digest.update(text.encode())
+        for number, line in enumerate(text.splitlines(), 1):
+            if written := line.partition("#")[0].strip():
+                try:
+                    yield prefix(written)
+                except ValueError as fault:
+                    self.faults.append(f"{path}:{number}: {fault}")
+
+    def _contradictions(self, prefixes: Mapping[str, tuple[Prefix, ...]]) -> None:
+        first: dict[Prefix, str] = {}
+        for section, keys in _LISTS.items():
+            for key in keys:
+                for one in prefixes[key]:
+                    other = first.setdefault(one, key)
+                    if {key, other} in _APART:
+                        self._fault(section, key, f"{one} is also listed as {other}", str(one))
+
+    def _fault(self, section: str, key: str, reason: str, value: str = "") -> None:
+        where = f"{section}.{key}" if key else f"[{section}]"
+        self.faults.append(f"{self._path}:{self._line_of(section, key, value)}: {where}: {reason}")
+
+    def _line_of(self, section: str, key: str, value: str) -> int:
+        """The line on which a value, its key or at least its section stands (TOML tells none)."""
+        at = self._find(rf"\s*\[?\s*\"?{re.escape(section)}\b", 0)
+        if key:
+            at = self._find(rf"\s*\"?{re.escape(key)}\b", at)
+        if value:
+            at = self._find(rf".*{re.escape(value)}", at)
+        return at + 1
+
+    def _find(self, pattern: str, start: int) -> int:
+        """Index of the first line from `start` on that matches; `start` if none does."""
+        return next(
+            (at for at in range(start, len(self._lines)) if re.match(pattern, self._lines[at])), start
+        )
+
+
+def prefix(text: str) -> Prefix:
+    """An address or prefix. Raises ValueError with a sentence that says what is wrong."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{_shown(text)} is no address or prefix; write 192.0.2.0/24, 192.0.2.25 or 2001:db8::/32"
+        ) from None
+    raise ValueError(f"{_shown(text)} has bits set beyond its length; write {_shown(str(meant))}")
+
+
+def _shown(value: object) -> str:
+    """A value as a fault quotes it: short, and without what a terminal would obey."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    return f"allowed: {', '.join(words)}"

@@ -1,0 +1,91 @@
+"""A policy assumed from what the captures show, where nobody wrote one.
+
+Subscribers are the private, shared (CGN) and unique-local sources: then the capture was taken
+before the address translation, inside of every filter. Where there are none, they are the
+openers of mail flows that are not servers to other openers. Smarthosts are hosts that behave
+as such. Everything that follows from it is marked so: no finding is proven.
+"""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+from collections import defaultdict
+
+import pandas as pd
+
+from op25b_pcap.policy import Policy, Prefix, prefix
+from op25b_pcap.policy.networks import Networks
+from op25b_pcap.roles.behaviour import onward, relays
+from op25b_pcap.tables.columns import is_filled, is_in
+from op25b_pcap.wire.services import SMTP_SERVICES
+
+PRIVATE = (
+    "10.0.0.0/8",  # RFC 1918
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",  # RFC 6598, behind a carrier's NAT
+    "192.0.0.0/29",  # RFC 7335, the inside of DS-Lite
+    "fc00::/7",  # RFC 4193
+)
+"""Addresses that never cross a provider's border: who sends from them is on the inside."""
+SEVERAL = 3
+"""Clients and addressees that make a relay: two might be a home server and its neighbour."""
+
+
+def private() -> Networks:
+    """The list `private` alone."""
+    return Networks({"private": [prefix(text) for text in PRIVATE]})
+
+
+def assumed_policy(
+    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame
+) -> Policy:
+    """Draw a policy from the facts; `assumed` is set in it."""
+    if private().of(flows["src_ip"]).within("private").any():
+        dynamic: tuple[Prefix, ...] = tuple(prefix(text) for text in PRIVATE)
+        point = "inside"
+    else:
+        dynamic = tuple(ipaddress.ip_network(address) for address in sorted(_subscribers(flows)))
+        point = "unknown"
+    inside = Networks({"dynamic": dynamic}).of(flows["src_ip"]).within("dynamic")
+    found = relays(flows, smtp_sessions, smtp_transactions, inside) | onward(flows, inside, SEVERAL)
+    hosts = pd.Series(sorted(found), dtype=object)
+    strangers = hosts[~Networks({"dynamic": dynamic}).of(hosts).within("dynamic")]
+    smarthosts = tuple(ipaddress.ip_network(address) for address in strangers)
+    return Policy("assumed", point, {"dynamic": dynamic, "smarthosts": smarthosts}, assumed=True)
+
+
+def _subscribers(flows: pd.DataFrame) -> set[str]:
+    """Openers that are not themselves mail servers to others of them.
+
+    Two hosts may call each other: the one with more callers is taken for the server first, and
+    its own calls (to a home server, say) then make no server of whom it calls. Exchangers that
+    DNS named are servers from the start.
+    """
+    openers = set(flows["src_ip"])
+    exchangers = set(flows.loc[is_filled(flows["dst_mx_of"]), "dst_ip"])
+    reached = is_in(flows["outcome"], ("connected",)) & is_in(flows["service"], SMTP_SERVICES)
+    callers: dict[str, set[str]] = defaultdict(set)
+    called: dict[str, set[str]] = defaultdict(set)
+    for src, dst in flows.loc[reached, ["src_ip", "dst_ip"]].drop_duplicates().itertuples(index=False):
+        if dst in openers and src != dst:
+            callers[dst].add(src)
+            called[src].add(dst)
+    servers: set[str] = set()
+
+    def is_server(host: str) -> None:
+        servers.add(host)
+        for other in called[host]:
+            callers[other].discard(host)
+            heapq.heappush(queue, (-len(callers[other]), other))
+
+    queue = [(-len(sources), host) for host, sources in callers.items()]
+    heapq.heapify(queue)
+    for host in sorted(exchangers & openers):
+        is_server(host)
+    while queue:
+        count, host = heapq.heappop(queue)
+        if host not in servers and -count == len(callers[host]) and count:
+            is_server(host)
+    return openers - servers

@@ -1,0 +1,119 @@
+"""What DNS answers in the capture say of addresses: host names, and whose mail exchanger.
+
+In: DNS responses, over UDP as they come or over TCP as a stream. Out: one row for each
+(address, name, domain): a host name that was said to have the address, and a domain whose MX
+named that host, with the earliest time at which both were known. The order in which answers
+come does not matter. Parsing is dnspython's; what it cannot parse says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rdatatype
+import pandas as pd
+
+from op25b_pcap.tables.packets import DnsMessage
+from op25b_pcap.tables.streams import Chunk, Side
+
+MAX_ANSWERS = 1 << 20
+"""Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
+_MAX_ALIASES = 16
+"""CNAMEs that are followed within one message; resolvers give up earlier."""
+_ADDRESS_TYPES = (dns.rdatatype.A, dns.rdatatype.AAAA)
+
+
+class Answers:
+    """What was learnt from all DNS answers so far."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], int] = {}
+        """(address, host name) and the time of the earliest answer that says so."""
+        self._exchangers: dict[tuple[str, str], int] = {}
+        """(host name, domain) likewise."""
+
+    def add(self, message: DnsMessage) -> None:
+        """Learn from one response over UDP."""
+        self._learn(message.payload, message.seen.time_ns)
+
+    def add_stream(self, chunks: Iterable[Chunk]) -> None:
+        """Learn from a connection to port 53: messages behind their lengths (RFC 1035 4.2.2)."""
+        for time_ns, payload in _framed(chunks):
+            self._learn(payload, time_ns)
+
+    def _learn(self, payload: bytes, time_ns: int) -> None:
+        try:
+            message = dns.message.from_wire(payload, ignore_trailing=True, continue_on_error=True)
+        except (dns.exception.DNSException, ValueError, IndexError, OverflowError):
+            return
+        if not message.flags & dns.flags.QR:
+            return
+        aliases: dict[dns.name.Name, list[dns.name.Name]] = {}
+        for record in message.answer:
+            if record.rdtype == dns.rdatatype.CNAME:
+                for target in record:
+                    aliases.setdefault(target.target, []).append(record.name)
+        for record in (*message.answer, *message.additional):
+            if record.rdtype == dns.rdatatype.MX:
+                for name in _with_aliases(record.name, aliases):
+                    for exchanger in record:
+                        self._note(self._exchangers, _text(exchanger.exchange), _text(name), time_ns)
+            elif record.rdtype in _ADDRESS_TYPES:
+                for name in _with_aliases(record.name, aliases):
+                    for address in record:
+                        self._note(self._names, str(address.address), _text(name), time_ns)
+
+    def _note(self, known: dict[tuple[str, str], int], one: str, other: str, time_ns: int) -> None:
+        key = one, other
+        if key in known:
+            known[key] = min(known[key], time_ns)
+        elif len(known) < MAX_ANSWERS and one and other:  # "." as exchanger: RFC 7505, no mail here
+            known[key] = time_ns
+
+    def frame(self) -> pd.DataFrame:
+        """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`."""
+        names = pd.DataFrame(
+            [(address, name, time_ns) for (address, name), time_ns in self._names.items()],
+            columns=["address", "name", "known_ns"],
+        )
+        exchangers = pd.DataFrame(
+            [(name, domain, time_ns) for (name, domain), time_ns in self._exchangers.items()],
+            columns=["name", "domain", "named_ns"],
+        )
+        named = names.merge(exchangers, on="name")
+        named["known_ns"] = named[["known_ns", "named_ns"]].max(axis=1)
+        return pd.concat([names.assign(domain=None), named.drop(columns="named_ns")], ignore_index=True)
+
+
+def _with_aliases(
+    name: dns.name.Name, aliases: dict[dns.name.Name, list[dns.name.Name]]
+) -> Iterator[dns.name.Name]:
+    """The name, and the names that the same message calls aliases of it."""
+    seen = [name]
+    for current in seen:
+        yield current
+        seen += [alias for alias in aliases.get(current, ()) if alias not in seen][: _MAX_ALIASES - len(seen)]
+
+
+def _text(name: dns.name.Name) -> str:
+    """A name as tables show it: lower case, without the root's dot, escaped as in zone files."""
+    return name.canonicalize().to_text(omit_final_dot=True).removesuffix(".")
+
+
+def _framed(chunks: Iterable[Chunk]) -> Iterator[tuple[int, bytes]]:
+    """The server's messages with the times at which they were complete; none after a gap."""
+    held = b""
+    for chunk in chunks:
+        if chunk.side is Side.CLIENT:
+            continue
+        if chunk.skipped:
+            return
+        held += chunk.data
+        while len(held) >= 2 and len(held) >= 2 + int.from_bytes(held[:2]):
+            end = 2 + int.from_bytes(held[:2])
+            yield chunk.time_ns, held[2:end]
+            held = held[end:]

@@ -1,0 +1,161 @@
+"""The roles stage: who is who, which way the mail goes, and which of the four cases it is.
+
+In: flows with the wire's facts, the session tables, a policy. Out: the same rows with the role
+columns filled. The ladder of evidence for a called host, best rung first, is `_dst_role`: what
+the policy says, what DNS says, what the dialogue shows, how hosts behave, the port, and last
+the assumption that a stranger on port 25 is somebody's mail exchanger.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from op25b_pcap.policy import Policy
+from op25b_pcap.policy.networks import Membership, Networks
+from op25b_pcap.roles.assumed import private
+from op25b_pcap.roles.behaviour import conduct
+from op25b_pcap.tables.columns import Flags, Words, first_that_holds, is_filled, is_in, of_words
+from op25b_pcap.wire.services import RETRIEVAL_SERVICES
+
+_OWN_ROLES = (
+    ("smarthosts", "smarthost"),
+    ("local_mx", "local_mx"),
+    ("mailbox", "mailbox_server"),
+    ("routers", "router"),
+    ("static", "static"),
+    ("dynamic", "dynamic"),
+)
+"""Lists of the policy and the role they give; who stands in several has the first."""
+_ACCESS = ("dynamic", "static")
+_OWN_SERVERS = ("smarthosts", "local_mx", "mailbox", "routers")
+
+
+def tag(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """`flows` with its role columns; no row is added, dropped or moved."""
+    known = Networks(policy.prefixes)
+    src, dst = known.of(flows["src_ip"]), known.of(flows["dst_ip"])
+    facts = conduct(flows, smtp_sessions)
+    src_role = _src_role(flows, src, known, facts)
+    dst_role, evidence = _dst_role(flows, dst, facts, policy)
+    own_src = src.within(*_OWN_SERVERS) | np.isin(src_role, _ACCESS)
+    own_dst = dst.within(*_OWN_SERVERS) | np.isin(dst_role, _ACCESS)
+    direction = _direction(own_src, own_dst, src_role, dst_role, policy)
+    traffic_class = _traffic_class(flows["service"], src_role, dst_role, (own_src, own_dst), direction)
+    words = {
+        "src_role": src_role,
+        "dst_role": dst_role,
+        "dst_role_evidence": evidence,
+        "direction": direction,
+        "traffic_class": traffic_class,
+    }
+    return flows.assign(
+        **{name: of_words(column, flows.index) for name, column in words.items()},
+        op25b_case=_case(flows, smtp_sessions, src_role, traffic_class),
+    )
+
+
+def _src_role(flows: pd.DataFrame, src: Membership, known: Networks, facts: pd.DataFrame) -> Words:
+    """The opener's role. Where a tunnel hides who pays, its outer address is asked next."""
+    outer = known.of(flows["outer_src_ip"].fillna(flows["src_ip"]))
+    exchangers = set(flows.loc[facts["is_exchanger"].to_numpy(bool), "dst_ip"])
+    return first_that_holds(
+        len(flows),
+        *((src.within(kind), role) for kind, role in _OWN_ROLES),
+        *((outer.within(kind), role) for kind, role in _OWN_ROLES if role in _ACCESS),
+        (private().of(flows["src_ip"]).within("private"), "dynamic"),
+        (src.within("mx") | is_in(flows["src_ip"], exchangers), "mx"),
+        otherwise="unknown",
+    )
+
+
+def _dst_role(
+    flows: pd.DataFrame, dst: Membership, facts: pd.DataFrame, policy: Policy
+) -> tuple[Words, Words]:
+    """The called host's role, and the rung of the ladder that it stands on."""
+    service = flows["service"]
+    smtp, retrieval = is_in(service, ("smtp",)), is_in(service, RETRIEVAL_SERVICES)
+    mx_in_dns = is_filled(flows["dst_mx_of"])
+    fact = {name: facts[name].to_numpy(bool) for name in facts}
+    pool, listed = dst.within("dynamic_pools"), "policy"
+    drawn = {"smarthost": "behaviour"} if policy.assumed else {}
+    own = "assumed" if policy.assumed else "policy"
+    rungs: list[tuple[Flags, str, str]] = [
+        (dst.within("mailbox") & retrieval, "mailbox_server", own),
+        *((dst.within(kind), role, drawn.get(role, own)) for kind, role in _OWN_ROLES),
+        (private().of(flows["dst_ip"]).within("private"), "dynamic", "assumed"),
+        (pool & smtp, "third_party_relay", listed),
+        (pool & retrieval, "mailbox_server", listed),
+        (pool, "submission_server", listed),
+        (dst.within("mx") & smtp, "mx", listed),
+        (retrieval, "mailbox_server", "port"),
+        (~smtp, "submission_server", "port"),
+        # Nobody logs in to hand mail to an exchanger: whoever does, submits it.
+        (mx_in_dns & ~fact["auth_used"], "mx", "dns_mx"),
+        (fact["auth_at_dst"], "third_party_relay", "dialogue"),
+        (fact["calls_itself_exchanger"], "mx", "dialogue"),
+        (fact["mailbox_at_dst"], "third_party_relay", "behaviour"),
+    ]
+    roles = first_that_holds(len(flows), *((holds, role) for holds, role, _ in rungs), otherwise="mx")
+    evidence = first_that_holds(len(flows), *((holds, rung) for holds, _, rung in rungs), otherwise="assumed")
+    return roles, evidence
+
+
+def _direction(own_src: Flags, own_dst: Flags, src_role: Words, dst_role: Words, policy: Policy) -> Words:
+    """Seen from the access network; between the provider's own servers it is internal."""
+    from_access, to_access = np.isin(src_role, _ACCESS), np.isin(dst_role, _ACCESS)
+    return first_that_holds(
+        len(src_role),
+        (from_access & to_access, "internal"),
+        (from_access, "outbound"),
+        (to_access, "inbound"),
+        (own_src & own_dst, "internal"),
+        (own_src, "outbound"),
+        (own_dst, "inbound"),
+        otherwise="unknown" if policy.assumed else "transit",
+    )
+
+
+def _traffic_class(
+    service: pd.Series, src_role: Words, dst_role: Words, own: tuple[Flags, Flags], direction: Words
+) -> Words:
+    """Which path of mail it is: the first line that holds."""
+    smtp, retrieval = is_in(service, ("smtp",)), is_in(service, RETRIEVAL_SERVICES)
+    from_access, to_access = np.isin(src_role, _ACCESS), np.isin(dst_role, _ACCESS)
+    own_src, own_dst = own
+    from_dynamic, own_server = src_role == "dynamic", own_src & ~from_access
+    return first_that_holds(
+        len(service),
+        (retrieval, "retrieval"),
+        ((dst_role == "smarthost") & ~own_server, "smarthost"),
+        (smtp & own_dst & ~to_access & from_dynamic, "local_mx"),
+        (smtp & to_access & from_access, "internal"),
+        (smtp & to_access, "inbound_smtp"),
+        (smtp & own_src & ~from_dynamic, "server_to_server"),
+        (smtp & own_dst, "server_to_server"),
+        (smtp & from_dynamic & (dst_role == "mx"), "direct_to_mx"),
+        (smtp & from_dynamic & (dst_role == "third_party_relay"), "third_party_relay"),
+        (~smtp & (own_src | own_dst), "submission"),
+        (direction == "transit", "transit"),
+        otherwise="unknown",
+    )
+
+
+def _case(
+    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, src_role: Words, traffic_class: Words
+) -> pd.Series:
+    """The four cases of a dynamic subscriber; 1 and 2 differ by who talks to the smarthost."""
+    kinds = flows[["flow_id"]].merge(smtp_sessions[["flow_id", "client_kind"]], on="flow_id", how="left")
+    kind = kinds["client_kind"].fillna("unknown").to_numpy(object)
+    conditions = [
+        (traffic_class == "smarthost") & (kind == "mua"),
+        (traffic_class == "smarthost") & (kind == "mta"),
+        traffic_class == "direct_to_mx",
+        np.isin(traffic_class, ("third_party_relay", "submission")),
+    ]
+    case = np.select(conditions, [1, 2, 3, 4], default=0)
+    case[src_role != "dynamic"] = 0
+    return pd.Series(
+        pa.array(case, pa.uint8(), mask=case == 0), index=flows.index, dtype=pd.ArrowDtype(pa.uint8())
+    )

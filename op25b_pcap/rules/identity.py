@@ -1,0 +1,72 @@
+"""Who answered: evidence that somebody spoke in the addressee's place, or that it was itself.
+
+One name at many addresses is what a redirect looks like, but large providers have it too; so a
+name counts only where DNS calls the address something else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from op25b_pcap.rules.scene import Scene
+from op25b_pcap.tables.columns import Flags, Words
+from op25b_pcap.wire.domains import registrable
+
+PLACES = 2
+"""Addresses at which one foreign name must be met: one may be a customer's own name for it."""
+
+
+def facts(scene: Scene) -> dict[str, Flags | Words]:
+    """Each fact by its name: for each flow whether it holds."""
+    banner = scene.said["banner_text"].fillna("").astype(str).str.split(" ").str[0].str.lower()
+    host = banner.where(banner.str.contains(".", regex=False), "").to_numpy(object)
+    named = host != ""
+    dst, role = scene.word("dst_ip"), scene.word("dst_role")
+    dns_known, exact, same_registrant = _compared(scene, host)
+    smarthosts = set(host[named & (role == "smarthost")])
+    # The provider's inbound server may be called like its relay: there only DNS can tell.
+    stranger = (role != "smarthost") & ((role != "local_mx") | (dns_known & ~exact))
+    foreign = named & dns_known & ~same_registrant
+    many = pd.Series(dst[foreign]).groupby(host[foreign]).nunique()
+    met = pd.Series(host).map(many).fillna(0).to_numpy(np.float64)
+    return {
+        "server_named_as_in_dns": named & dns_known & same_registrant,
+        "smarthost_name_elsewhere": named & stranger & np.isin(host, list(smarthosts)) & ~exact,
+        "one_name_at_many_addresses": foreign & (met >= PLACES) & _equally_far(scene, host),
+        "nearer_than_on_other_ports": _nearer(scene, dst),
+    }
+
+
+def _compared(scene: Scene, host: Words) -> tuple[Flags, Flags, Flags]:
+    """Whether DNS names the address; names it as the server does; or the same registrant."""
+    said = pd.DataFrame(
+        {
+            "host": host,
+            "name": scene.flows["dst_names"].reset_index(drop=True),
+            "domain": scene.flows["dst_mx_of"].reset_index(drop=True),
+        }
+    )
+    names = said[["host", "name"]].explode("name").dropna()
+    domains = said[["host", "domain"]].rename(columns={"domain": "name"}).explode("name").dropna()
+    rows = said.index
+    exact = names.index[names["host"] == names["name"]]
+    both = pd.concat([names, domains])
+    registrants = both["host"].map(registrable) == both["name"].astype(str).map(registrable)
+    same = both.index[registrants & both["host"].map(registrable).notna()]
+    return rows.isin(names.index), rows.isin(exact), rows.isin(same)
+
+
+def _equally_far(scene: Scene, host: Words) -> Flags:
+    """Whether all addresses that greeted with this name are as many hops away."""
+    ttl = pd.Series(scene.number("dst_ttl"))
+    spread = ttl.groupby(host).transform("max") - ttl.groupby(host).transform("min")
+    equal: Flags = (spread == 0).to_numpy(bool)
+    return equal
+
+
+def _nearer(scene: Scene, dst: Words) -> Flags:
+    """Whether an answer on port 25 has more hops left than every answer on other ports."""
+    smtp, ttl = scene.has("service", "smtp"), pd.Series(scene.number("dst_ttl"))
+    elsewhere = ttl.where(~smtp).groupby(dst).transform("max").to_numpy(np.float64)
+    return smtp & scene.connected & (ttl.to_numpy(np.float64) > elsewhere)

@@ -1,0 +1,19 @@
+"""Where the capture was taken: on which side of the filter, by the policy or by what proves it."""
+
+from __future__ import annotations
+
+from op25b_pcap.rules.scene import Scene
+
+
+def is_inside(scene: Scene) -> bool | None:
+    """Whether the filter lies beyond the point of capture; None where nothing tells.
+
+    A blocked attempt that was told to be prohibited had not passed the filter; and inside of
+    the subscriber's own line (PPPoE, a tunnel to the provider) nothing has been filtered yet.
+    """
+    point = scene.policy.observation_point
+    if point != "unknown":
+        return point == "inside"
+    on_line = scene.word("subscriber_key") != scene.word("src_ip")
+    told = scene.has("outcome", "prohibited") & (scene.word("icmp_from") != scene.word("dst_ip"))
+    return True if bool((scene.blocked & (told | on_line)).any()) else None

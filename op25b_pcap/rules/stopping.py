@@ -1,0 +1,129 @@
+"""Who stopped an attempt: evidence in ICMP errors, in RSTs and in silence.
+
+A RST in the addressee's name is compared with the addressee's other packets: how many hops it
+has left, and how soon it came. Silence is weighed by a bound on chance: if a share p of the
+addressees that nothing blocks is silent, n blocked ones are all silent by chance with
+probability p^n at most; p is estimated as (silent + 1) / (all + 2), Laplace's rule, so that
+little knowledge gives a weak bound.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from op25b_pcap.policy.networks import Networks
+from op25b_pcap.rules.scene import Scene, distinct
+from op25b_pcap.tables.columns import Flags, Numbers, Words
+
+CHANCE = 0.05
+"""Bounds above this convince nobody."""
+FIRST_RETRANSMISSION_S = 1.0
+"""RFC 6298 section 2.1: a host waits a second before it repeats a SYN; until then silence may
+only be an answer that is on its way when the capture ends."""
+TOO_FAST = 0.5
+"""A RST in less than half the addressee's shortest round trip cannot have come from there."""
+_NONE = ""
+
+
+def facts(scene: Scene) -> dict[str, Flags | Words]:
+    """Each fact by its name: for each flow whether it holds, or its text where it has figures."""
+    return {**_icmp(scene), **_rst(scene), **_silence(scene)}
+
+
+def _icmp(scene: Scene) -> dict[str, Flags | Words]:
+    reporter = scene.word("icmp_from")
+    prohibited = scene.has("outcome", "prohibited")
+    routers = Networks({"routers": scene.policy.of("routers")})
+    own = routers.of(scene.flows["icmp_from"].fillna("::")).within("routers")
+    addressee = (reporter == scene.word("dst_ip")) & (reporter != _NONE)
+    return {
+        "icmp_prohibited": prohibited,
+        "icmp_from_own_router": prohibited & own,
+        "icmp_from_addressee": prohibited & addressee & ~own,
+        "icmp_unreachable": scene.has("outcome", "unreachable"),
+    }
+
+
+def _rst(scene: Scene) -> dict[str, Flags | Words]:
+    refused = scene.has("outcome", "refused")
+    dst = scene.word("dst_ip")
+    answers = pd.DataFrame(
+        {"dst": dst, "ttl": scene.number("dst_ttl"), "rtt": scene.number("handshake_rtt_ms")}
+    )
+    others = answers.groupby("dst").agg(low=("ttl", "min"), high=("ttl", "max"), rtt=("rtt", "min"))
+    others = others.reindex(dst)
+    low, high, rtt = (others[name].to_numpy(np.float64) for name in ("low", "high", "rtt"))
+    ttl, after = scene.number("rst_ttl"), scene.number("answer_ms")
+    outside = (ttl < low) | (ttl > high)
+    too_fast = after < TOO_FAST * rtt
+    compared = refused & ~np.isnan(low) & ~np.isnan(ttl)
+    return {
+        "rst_ttl_differs": compared & outside,
+        "rst_too_fast": refused & too_fast,
+        "rst_fits_addressee": compared & ~outside & ~too_fast,
+        "rst_alike_for_many": _alike(scene, refused & scene.blocked, ttl),
+    }
+
+
+def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Words:
+    """Many addressees as far away as each other: by chance no likelier than p^(n-1), where p is
+    the share of the commonest distance among addressees that answered.
+    """
+    dst = scene.word("dst_ip")
+    answered = pd.Series(scene.number("dst_ttl"), index=dst).dropna()
+    distances = answered.groupby(level=0).first().value_counts()
+    share = (int(distances.max() if len(distances) else 0) + 1) / (int(distances.sum()) + 2)
+    counts = (
+        distinct(dst, ttl.astype(object), refused).reindex(ttl.astype(object)).fillna(0).to_numpy(np.float64)
+    )
+    bound = share ** np.maximum(counts - 1, 0)
+    return _figures("rst_alike_for_many", refused & (bound < CHANCE), counts, counts, bound)
+
+
+def _silence(scene: Scene) -> dict[str, Flags | Words]:
+    silent = scene.has("outcome", "no_answer")
+    dst, payer = scene.word("dst_ip"), scene.word("subscriber_key")
+    answered = scene.connected | scene.has("outcome", "half_open")
+    open_to = scene.smtp & ~scene.blocked
+    asked = set(dst[open_to & (silent | answered)])
+    mute = asked - set(dst[open_to & answered])
+    share = (len(mute) + 1) / (len(asked) + 2)
+    lasted = scene.number("watched_s") + _seconds(scene)
+    once = scene.number("syn_packets") <= 1
+    return {
+        "silence": silent,
+        "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S),
+        "addressee_answers_others": silent & scene.anywhere(dst, answered),
+        "source_answered_elsewhere": silent & scene.anywhere(payer, answered),
+        "source_silent_everywhere": _all_silent(scene, payer, share, "source_silent_everywhere"),
+        "pool_silent_everywhere": _all_silent(
+            scene, scene.number("ip_version").astype(object), share, "pool_silent_everywhere"
+        ),
+    }
+
+
+def _seconds(scene: Scene) -> Numbers:
+    start = scene.flows["start_time"].astype("int64").to_numpy(np.int64)
+    end = scene.flows["end_time"].astype("int64").to_numpy(np.int64)
+    return (end - start) / 1e9
+
+
+def _all_silent(scene: Scene, group: Words, share: float, name: str) -> Words:
+    """Groups of blocked attempts that nobody answered, with the bound on chance."""
+    dst = scene.word("dst_ip")
+    silent = scene.blocked & scene.has("outcome", "no_answer")
+    counts = distinct(dst, group, silent).reindex(group).fillna(0).to_numpy(np.float64)
+    tried = distinct(dst, group, scene.blocked).reindex(group).fillna(0).to_numpy(np.float64)
+    bound = share**counts
+    return _figures(name, silent & (counts == tried) & (bound < CHANCE), counts, tried, bound)
+
+
+def _figures(name: str, holds: Flags, some: Numbers, all_: Numbers, bound: Numbers) -> Words:
+    """`name:12/12,p<=0.0003` where it holds, else empty."""
+    told: Words = np.full(len(holds), _NONE, dtype=object)
+    told[holds] = [
+        f"{name}:{int(few)}/{int(every)},p<={chance:.1g}"
+        for few, every, chance in zip(some[holds], all_[holds], bound[holds], strict=True)
+    ]
+    return told

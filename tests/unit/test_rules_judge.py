@@ -1,0 +1,319 @@
+"""What the policy says to each attempt, what became of it, and how sure that is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rows import flow, judged, policy, session
+
+HOME, OTHER, STATIC = "203.0.113.5", "203.0.113.6", "203.0.113.250"
+SMARTHOST, LOCAL_MX, ROUTER = "192.0.2.25", "192.0.2.30", "192.0.2.1"
+MX, FRIEND = "198.51.100.7", "198.51.100.200"
+ICMP = {"icmp_type": 3, "icmp_code": 13}
+
+
+def verdict(*flows: dict, by: object = None, **more: object) -> tuple[str, str, list[str]]:
+    """Finding, confidence and evidence of the last flow."""
+    row = judged(list(flows), by or policy(), **more)[-1]
+    return row["finding"], row["confidence"], row["evidence"]
+
+
+def finding(*flows: dict, **more: object) -> str:
+    return verdict(*flows, **more)[0]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "rule", "action", "found"),
+    [
+        (flow(HOME, SMARTHOST), "OP25B-001", "allow", "allowed"),
+        (flow(HOME, MX, 587), "OP25B-002", "allow", "allowed"),
+        (flow(HOME, MX, 993), "OP25B-003", "allow", "allowed"),
+        (flow(HOME, MX), "OP25B-004", "block", "leak"),
+        (flow(HOME, MX, outcome="no_answer"), "OP25B-004", "block", "blocked"),
+        (flow(HOME, FRIEND), "OP25B-005", "block", "leak"),
+        (flow(HOME, LOCAL_MX, outcome="no_answer"), "OP25B-006", "block", "blocked"),
+        (flow(STATIC, MX), "OP25B-007", "allow", "allowed"),
+        (flow(MX, HOME), "OP25B-008", "none", "out_of_scope"),
+        (flow(HOME, OTHER), "OP25B-009", "none", "out_of_scope"),
+        (flow(MX, "198.51.100.8"), "OP25B-010", "none", "out_of_scope"),
+    ],
+)
+def test_each_rule(attempt, rule, action, found):
+    (row,) = judged([attempt], policy())
+    assert (row["rule_ids"], row["policy_action"], row["finding"]) == ([rule], action, found)
+
+
+def test_the_policy_file_has_the_last_word():
+    (row,) = judged([flow(HOME, OTHER)], policy(actions={"internal": "block"}))
+    assert (row["policy_action"], row["rule_ids"]) == ("block", ["policy:actions.internal"])
+    (row,) = judged([flow(HOME, MX)], policy(actions={"direct_to_mx": "allow"}))
+    assert (row["policy_action"], row["finding"]) == ("allow", "allowed")
+
+
+# The place of the capture
+
+
+@pytest.mark.parametrize("outcome", ["no_answer", "refused", "prohibited", "half_open", "connected"])
+def test_beyond_the_filter_the_syn_alone_is_a_leak(outcome):
+    found = verdict(flow(HOME, MX, outcome=outcome), by=policy("outside"))
+    assert found[:2] == ("leak", "proven")
+    assert "syn_beyond_filter" in found[2]
+
+
+def test_where_nobody_knows_the_side_silence_is_inconclusive():
+    found = verdict(flow(HOME, MX, outcome="no_answer"), by=policy("unknown"))
+    assert found[:2] == ("inconclusive", "unknown")
+    assert "observation_point_unknown" in found[2]
+
+
+def test_a_prohibition_proves_the_inside_for_others_too():
+    told = flow(HOME, FRIEND, outcome="prohibited", icmp_from=ROUTER, **ICMP)
+    found = verdict(told, flow(HOME, MX, outcome="no_answer"), by=policy("unknown"))
+    assert found[0] == "blocked"
+    assert "observed_inside" in found[2]
+
+
+def test_a_subscribers_own_line_is_inside_of_every_filter():
+    on_line = flow(HOME, MX, outcome="no_answer", subscriber_key="pppoe:17", encapsulation="pppoe:17")
+    assert finding(on_line, by=policy("unknown")) == "blocked"
+
+
+def test_where_nobody_knows_the_side_what_got_through_is_a_leak_all_the_same():
+    assert finding(flow(HOME, MX), by=policy("unknown")) == "leak"
+
+
+# Who stopped it
+
+
+def test_the_providers_own_router_is_proof():
+    found = verdict(flow(HOME, MX, outcome="prohibited", icmp_from=ROUTER, **ICMP))
+    assert found == ("blocked", "proven", ["icmp_prohibited", "icmp_from_own_router", "role_assumed"])
+
+
+def test_somebody_elses_router_is_likely_the_filter():
+    found = verdict(flow(HOME, MX, outcome="prohibited", icmp_from="198.51.100.1", **ICMP))
+    assert found[:2] == ("blocked", "likely")
+
+
+def test_what_the_addressee_itself_prohibits_had_reached_it():
+    found = verdict(flow(HOME, MX, outcome="prohibited", icmp_from=MX, **ICMP))
+    assert found[:2] == ("leak", "likely")
+    assert "icmp_from_addressee" in found[2]
+
+
+def refused(dst: str = MX, ttl: int = 61, after_ms: float = 9.0, src: str = HOME, port: int = 25) -> dict:
+    return flow(src, dst, port, "refused", rst_ttl=ttl, answer_ms=after_ms, conn_state="REJ")
+
+
+def test_a_rst_from_another_distance_was_written_on_the_way():
+    found = verdict(flow(HOME, MX, 587), refused(ttl=61))
+    assert found[:2] == ("blocked", "likely")
+    assert "rst_ttl_differs" in found[2]
+
+
+def test_a_rst_that_is_too_fast_was_written_on_the_way():
+    found = verdict(flow(HOME, MX, 587), refused(ttl=52, after_ms=4.9))
+    assert found[:2] == ("blocked", "likely")
+    assert "rst_too_fast" in found[2]
+
+
+def test_a_rst_like_the_addressees_other_packets_came_from_there():
+    found = verdict(flow(HOME, MX, 587), refused(ttl=52, after_ms=9.0))
+    assert found[:2] == ("leak", "likely")
+    assert "rst_fits_addressee" in found[2]
+
+
+def test_a_rst_that_can_be_compared_with_nothing():
+    assert verdict(refused())[:2] == ("blocked", "unknown")
+
+
+def test_many_addressees_equally_far_away():
+    few = [refused(f"198.51.100.{n}", ttl=64) for n in (1, 2, 3)]
+    many = [refused(f"198.51.100.{n}", ttl=64) for n in range(1, 8)]
+    assert verdict(*few)[1] == "unknown"
+    found = verdict(*many)
+    assert found[:2] == ("blocked", "likely")
+    assert "rst_alike_for_many:7/7,p<=0.02" in found[2]  # (1/2) ** 6
+
+
+def test_addressees_at_different_distances_say_nothing():
+    many = [refused(f"198.51.100.{n}", ttl=50 + n) for n in range(1, 8)]
+    assert verdict(*many)[1] == "unknown"
+
+
+def silent(dst: str = MX, src: str = HOME, **more: object) -> dict:
+    return flow(src, dst, outcome="no_answer", **more)
+
+
+def test_one_silence_proves_nothing():
+    assert verdict(silent()) == ("blocked", "unknown", ["silence", "role_assumed"])
+
+
+def test_a_capture_that_ends_at_once_has_not_missed_an_answer():
+    ended = silent(syn_packets=1, watched_s=0.4)
+    ended["end_time"] = ended["start_time"]
+    assert verdict(ended)[:2] == ("inconclusive", "unknown")
+    assert "capture_ended" in verdict(ended)[2]
+    watched = ended | {"watched_s": 1.2}
+    assert finding(watched) == "blocked"
+
+
+def test_an_addressee_that_answers_others_is_not_dead():
+    found = verdict(flow(STATIC, MX), silent())
+    assert found[:2] == ("blocked", "likely")
+    assert "addressee_answers_others" in found[2]
+
+
+def test_many_silent_addressees_are_hardly_all_dead():
+    # Nothing that is allowed is silent: 3 of 3 answered, so a share of (0 + 1) / (3 + 2) at most.
+    alive = [flow(HOME, f"198.51.100.{n}", 587) for n in (101, 102, 103)]
+    dead = [silent(f"198.51.100.{n}") for n in (1, 2)]
+    found = verdict(*alive, *dead)
+    assert found[:2] == ("blocked", "likely")
+    assert "source_silent_everywhere:2/2,p<=0.04" in found[2]
+    assert "pool_silent_everywhere:2/2,p<=0.04" in found[2]
+    assert "source_answered_elsewhere" in found[2]
+
+
+def test_silence_here_and_an_answer_there_is_no_wholesale_silence():
+    alive = [flow(HOME, f"198.51.100.{n}", 587) for n in (101, 102, 103)]
+    mixed = [flow(HOME, "198.51.100.9"), *(silent(f"198.51.100.{n}") for n in (1, 2, 3))]
+    assert verdict(*alive, *mixed)[:2] == ("blocked", "unknown")
+
+
+def test_a_connection_never_completed_was_answered_all_the_same():
+    assert verdict(flow(HOME, MX, outcome="half_open"))[:2] == ("leak", "likely")
+
+
+def test_a_connection_whose_begin_was_not_seen():
+    both = flow(HOME, MX, outcome="midstream", src_bytes=10, dst_bytes=10, dst_packets=2)
+    assert finding(both) == "leak"
+    one = flow(HOME, MX, outcome="midstream", src_bytes=10, dst_bytes=0)
+    assert verdict(one)[:2] == ("inconclusive", "unknown")
+    assert "opener_not_seen" in verdict(one)[2]
+
+
+# Who answered
+
+
+def test_a_server_that_is_called_as_dns_says_proves_the_leak():
+    row = flow(HOME, MX, dst_names=["mx.example.com"], dst_mx_of=["example.com"])
+    said = session(row, banner_text="mx.example.com ESMTP", messages_accepted=1, result="delivered")
+    found = verdict(row, sessions=[said])
+    assert found == ("leak", "proven", ["mail_accepted", "server_named_as_in_dns"])
+
+
+def test_a_refusal_in_smtp_is_the_addressees_and_no_blocking():
+    row = flow(HOME, MX)
+    found = verdict(row, sessions=[session(row, banner_code=554, result="rejected")])
+    assert found[0] == "leak"
+    assert "refused_in_smtp" in found[2]
+
+
+def test_the_smarthosts_name_at_a_strangers_address_is_an_interception():
+    own, posed = flow(HOME, SMARTHOST), flow(HOME, MX)
+    said = [session(row, banner_text="smtp.isp.example.net ESMTP") for row in (own, posed)]
+    found = verdict(own, posed, sessions=said)
+    assert found[:2] == ("intercepted", "likely")
+    assert "smarthost_name_elsewhere" in found[2]
+
+
+def test_the_inbound_server_may_be_called_like_the_smarthost_unless_dns_says_no():
+    own, inbound = flow(HOME, SMARTHOST), flow(HOME, LOCAL_MX)
+    said = [session(row, banner_text="mail.isp.example.net ESMTP") for row in (own, inbound)]
+    assert finding(own, inbound, sessions=said) == "leak"
+    named = inbound | {"dst_names": ["mx.isp.example.net"], "dst_mx_of": ["isp.example.net"]}
+    assert finding(own, named, sessions=said) == "intercepted"
+
+
+def test_one_name_at_addresses_that_dns_calls_otherwise():
+    rows = [
+        flow(HOME, f"198.51.100.{n}", dst_names=[f"mx.{d}"], dst_mx_of=[d])
+        for n, d in ((1, "example.com"), (2, "example.org"))
+    ]
+    said = [session(row, banner_text="proxy.filter.example.net ready") for row in rows]
+    assert finding(*rows, sessions=said) == "intercepted"
+    assert finding(rows[0], sessions=said[:1]) == "leak"
+
+
+def test_a_large_providers_name_at_its_own_addresses_is_no_interception():
+    rows = [flow(HOME, f"198.51.100.{n}", dst_names=[f"mx{n}.big.example.com"]) for n in (1, 2, 3)]
+    said = [session(row, banner_text="mx.big.example.com ESMTP") for row in rows]
+    assert finding(*rows, sessions=said) == "leak"
+
+
+# What the policy allows
+
+
+def test_submission_that_a_router_prohibits_is_disrupted():
+    found = verdict(flow(HOME, MX, 587, "prohibited", icmp_from=ROUTER, **ICMP))
+    assert found[:2] == ("disrupted", "proven")
+    assert "submission_stopped" in found[2]
+
+
+def test_a_static_customer_that_is_stopped():
+    found = verdict(flow(STATIC, MX, 25, "prohibited", icmp_from=ROUTER, **ICMP))
+    assert found[:2] == ("disrupted", "proven")
+    assert "static_customer_stopped" in found[2]
+
+
+def test_an_allowed_server_that_refuses_may_simply_be_closed():
+    assert verdict(refused(port=587))[:2] == ("inconclusive", "unknown")
+
+
+def test_an_allowed_attempt_that_is_silent_while_others_are_answered():
+    assert finding(flow(OTHER, MX, 587), flow(HOME, MX, 587, "no_answer")) == "disrupted"
+    assert finding(flow(HOME, MX, 587, "no_answer")) == "inconclusive"
+
+
+def test_allowed_and_answered_is_proven_where_both_sides_were_seen():
+    assert verdict(flow(HOME, SMARTHOST))[:2] == ("allowed", "proven")
+    assert verdict(flow(HOME, SMARTHOST, dst_packets=0))[:2] == ("allowed", "likely")
+
+
+# Nothing silently turns into compliance
+
+
+def test_nothing_assumed_proves_anything():
+    by = policy()
+    assumed = type(by)(by.name, by.observation_point, by.prefixes, assumed=True)
+    for attempt in (flow(HOME, SMARTHOST), flow(HOME, MX, outcome="prohibited", icmp_from=ROUTER, **ICMP)):
+        found = verdict(attempt, by=assumed)
+        assert found[1] == "likely"
+        assert "policy_assumed" in found[2]
+
+
+def test_unknown_roles_are_inconclusive():
+    by = policy()
+    assumed = type(by)(by.name, by.observation_point, by.prefixes, assumed=True)
+    found = verdict(flow("198.51.100.1", MX), by=assumed)
+    assert found[:2] == ("inconclusive", "unknown")
+    assert "roles_unknown" in found[2]
+
+
+# What else is worth knowing
+
+
+def test_starttls_that_is_missing_only_here():
+    rows = [flow(HOME, SMARTHOST), flow(OTHER, SMARTHOST)]
+    said = [session(rows[0], starttls_offered=True), session(rows[1], starttls_offered=False)]
+    assert "starttls_missing_here" in verdict(*rows, sessions=said)[2]
+    assert "starttls_missing_here" not in verdict(*reversed(rows), sessions=said)[2]
+
+
+def test_pop_before_smtp():
+    fetched, sent = flow(HOME, FRIEND, 110), flow(HOME, FRIEND)
+    shared = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
+    login = {name: fetched[name] for name in shared} | {"auth_succeeded": True, "anomalies": []}
+    assert "pop_before_smtp" in verdict(fetched, sent, retrieved=[login])[2]
+    assert "pop_before_smtp" not in verdict(fetched, sent)[2]
+
+
+def test_a_leak_by_ipv6_alone():
+    v6 = flow("2001:db8:100::5", "2001:db8:f::7")
+    assert "leaks_by_ipv6_only" in verdict(silent(), v6)[2]
+    assert "leaks_by_ipv6_only" not in verdict(silent(), flow(HOME, FRIEND), v6)[2]
+
+
+def test_an_empty_table():
+    assert judged([], policy()) == []
