@@ -14,6 +14,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.rdataclass
 import dns.rdatatype
 import pandas as pd
 
@@ -52,12 +53,16 @@ class Answers:
             return
         if not message.flags & dns.flags.QR:
             return
+        answer, additional = (
+            [record for record in section if record.rdclass == dns.rdataclass.IN]
+            for section in (message.answer, message.additional)
+        )
         aliases: dict[dns.name.Name, list[dns.name.Name]] = {}
-        for record in message.answer:
+        for record in answer:
             if record.rdtype == dns.rdatatype.CNAME:
                 for target in record:
                     aliases.setdefault(target.target, []).append(record.name)
-        for record in (*message.answer, *message.additional):
+        for record in (*answer, *additional):
             if record.rdtype == dns.rdatatype.MX:
                 for name in _with_aliases(record.name, aliases):
                     for exchanger in record:

@@ -1,0 +1,141 @@
+"""What DNS answers say of addresses, in whatever order and form they come."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import dns.flags
+import dns.message
+import dns.rrset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from op25b_pcap.roles.dns import Answers
+from op25b_pcap.roles.exchangers import with_names
+from op25b_pcap.tables import FLOWS
+from op25b_pcap.tables.packets import DnsMessage
+from op25b_pcap.tables.streams import Chunk, Side
+from tests.rows import SECOND, START, flow
+from tests.segments import octets, seen
+
+MX, MX_V6 = "198.51.100.25", "2001:db8:f::25"
+
+
+def wire(name: str, *records: str, additional: tuple[str, ...] = ()) -> bytes:
+    """A response; a record is written `owner type data`."""
+    response = dns.message.make_response(dns.message.make_query(name, "MX"))
+    for section, texts in ((response.answer, records), (response.additional, additional)):
+        for text in texts:
+            owner, kind, data = text.split(" ", 2)
+            section.append(dns.rrset.from_text(owner, 300, "IN", kind, data))
+    return response.to_wire()
+
+
+def answered(*payloads: bytes, at_s: float = 0.0) -> Answers:
+    answers = Answers()
+    for number, payload in enumerate(payloads):
+        answers.add(DnsMessage(seen(at_s + number, 1), octets("192.0.2.53"), octets("203.0.113.5"), payload))
+    return answers
+
+
+def named(answers: Answers, *dst: str, start_s: float = 100.0) -> list[tuple[list[str], list[str]]]:
+    rows = [flow("203.0.113.5", ip, start_time=START + round(start_s * SECOND)) for ip in dst]
+    frame = with_names(FLOWS.frame(rows), answers.frame())
+    return [(list(r["dst_mx_of"]), list(r["dst_names"])) for r in frame.to_dict("records")]
+
+
+MX_ANSWER = wire("example.com.", "example.com. MX 10 mx.example.com.")
+A_ANSWER = wire("mx.example.com.", f"mx.example.com. A {MX}", f"mx.example.com. AAAA {MX_V6}")
+KNOWN = (["example.com"], ["mx.example.com"])
+
+
+def test_an_exchanger_and_its_addresses():
+    answers = answered(MX_ANSWER, A_ANSWER)
+    assert named(answers, MX, MX_V6, "198.51.100.26") == [KNOWN, KNOWN, ([], [])]
+
+
+def test_the_order_of_the_answers_does_not_matter():
+    assert named(answered(A_ANSWER, MX_ANSWER), MX) == [KNOWN]
+
+
+def test_addresses_in_the_additional_section():
+    payload = wire(
+        "example.com.", "example.com. MX 10 mx.example.com.", additional=(f"mx.example.com. A {MX}",)
+    )
+    assert named(answered(payload), MX) == [KNOWN]
+
+
+def test_an_address_alone_makes_no_exchanger():
+    assert named(answered(A_ANSWER), MX) == [([], ["mx.example.com"])]
+
+
+def test_what_was_said_after_the_attempt_does_not_count():
+    assert named(answered(MX_ANSWER, A_ANSWER, at_s=50.0), MX, start_s=50.5) == [([], [])]
+    assert named(answered(A_ANSWER, MX_ANSWER, at_s=50.0), MX, start_s=50.5) == [([], ["mx.example.com"])]
+    assert named(answered(MX_ANSWER, A_ANSWER, at_s=50.0), MX, start_s=51.0) == [KNOWN]
+
+
+def test_aliases_are_followed():
+    payload = wire("mx.example.com.", "mx.example.com. CNAME mail.example.net.", f"mail.example.net. A {MX}")
+    assert named(answered(MX_ANSWER, payload), MX) == [
+        (["example.com"], ["mail.example.net", "mx.example.com"])
+    ]
+
+
+def test_aliases_in_a_circle_end():
+    payload = wire(
+        "a.example.com.",
+        "a.example.com. CNAME b.example.com.",
+        "b.example.com. CNAME a.example.com.",
+        f"a.example.com. A {MX}",
+    )
+    assert named(answered(payload), MX) == [([], ["a.example.com", "b.example.com"])]
+
+
+def test_names_differ_not_by_case():
+    payload = wire("Example.COM.", "Example.COM. MX 10 MX.Example.com.")
+    assert named(answered(payload, A_ANSWER), MX) == [KNOWN]
+
+
+def test_a_null_exchanger_names_nobody():
+    assert len(answered(wire("example.com.", "example.com. MX 0 ."), A_ANSWER).frame()) == 2
+
+
+def test_a_query_says_nothing():
+    query = dns.message.from_wire(A_ANSWER)
+    query.flags &= ~dns.flags.QR
+    assert answered(query.to_wire()).frame().empty
+
+
+@pytest.mark.parametrize("cut", range(1, len(A_ANSWER)))
+def test_a_message_cut_anywhere_does_no_harm(cut):
+    names = set(answered(A_ANSWER[:cut]).frame()["name"])
+    assert names <= {"mx.example.com"}
+
+
+@given(st.binary(max_size=200), st.integers(0, 40))
+def test_any_octets_do_no_harm(noise, at):
+    answered(noise, A_ANSWER[:at] + noise + A_ANSWER[at:]).frame()
+
+
+def framed(*payloads: bytes) -> bytes:
+    return b"".join(len(p).to_bytes(2) + p for p in payloads)
+
+
+@given(st.lists(st.integers(0, len(framed(MX_ANSWER, A_ANSWER))), max_size=6))
+def test_over_tcp_wherever_it_is_cut(cuts):
+    stream = framed(MX_ANSWER, A_ANSWER)
+    edges = [0, *sorted(cuts), len(stream)]
+    answers = Answers()
+    answers.add_stream(
+        [Chunk(Side.CLIENT, START, 0, b"\0\5query")]
+        + [Chunk(Side.SERVER, START, 0, stream[a:b]) for a, b in pairwise(edges)]
+    )
+    assert named(answers, MX) == [KNOWN]
+
+
+def test_over_tcp_nothing_is_read_after_a_gap():
+    answers = Answers()
+    answers.add_stream([Chunk(Side.SERVER, START, 5, framed(MX_ANSWER))])
+    assert answers.frame().empty
