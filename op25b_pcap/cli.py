@@ -179,17 +179,117 @@ def samples(
             typer.echo(path)
 
 
-@policies.command("check")
+ReportFolder = Annotated[Path, typer.Argument(metavar="REPORTS", help="A folder that `analyze` wrote.")]
+
+
+@app.command(
+    name="judge", epilog="Example:  op25b-pcap judge reports/monday --policy stricter.toml --out whatif"
+)
+def judge_(
+    ctx: typer.Context,
+    reports: ReportFolder,
+    policy: Annotated[
+        Path, typer.Option("--policy", metavar="P.toml", help="Who is who, and what is blocked.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write all tables there; else only print.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Write a CSV twin of every table.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What would this policy say? Roles and findings anew, of attempts that were analysed before."""
+    with _sentences(ctx):
+        from op25b_pcap.pipeline import rejudge
+        from op25b_pcap.policy import load
+        from op25b_pcap.reports.writing import staging, write_run, write_tables
+
+        tables, run = rejudge(reports, load(policy))
+        if out is not None:
+            with staging(out) as hidden:
+                write_tables(tables, hidden, csv=csv)
+                write_run(run, hidden)
+        _print_table(tables["summary"], as_json)
+        if out is not None:
+            _say(f"tables: {out}/; what changed: op25b-pcap compare {reports} {out}")
+
+
+@app.command(epilog="Example:  op25b-pcap compare reports/monday whatif")
+def compare(
+    ctx: typer.Context,
+    before: Annotated[Path, typer.Argument(metavar="A", help="A report folder.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """What changed from A to B: by finding, path, role and subscriber, and whose working mail is lost."""
+    with _sentences(ctx):
+        from op25b_pcap.reports.compare import compare as compared
+        from op25b_pcap.reports.terminal import print_comparison, print_objects
+        from op25b_pcap.reports.writing import read_tables
+
+        found = compared(read_tables(before), read_tables(after))
+        (print_objects if as_json else print_comparison)(vars(found), _stdout())
+
+
+@app.command(epilog="Example:  op25b-pcap explain reports 203.0.113.3")
+def explain(
+    ctx: typer.Context,
+    reports: ReportFolder,
+    flow_id: Annotated[str, typer.Argument(metavar="FLOW_ID", help="A flow_id, or a subscriber_key.")],
+) -> None:
+    """One attempt in words: packets, dialogue, roles and their evidence, rule, finding."""
+    with _sentences(ctx):
+        from op25b_pcap.pipeline import explain as explained
+
+        typer.echo("\n".join(explained(reports, flow_id)))
+
+
+@app.command(epilog="Example:  op25b-pcap carve reports 9f3c51d20a7be846 -o proof.pcap")
+def carve(
+    ctx: typer.Context,
+    reports: ReportFolder,
+    flow_ids: Annotated[list[str], typer.Argument(metavar="FLOW_ID...", help="Which attempts.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.pcap", help="The capture to write.")],
+) -> None:
+    """Write the packets of some attempts, out of the captures that they were found in."""
+    with _sentences(ctx):
+        from op25b_pcap.capture.writing import write
+        from op25b_pcap.pipeline import carve as carved
+
+        count = write(carved(reports, flow_ids), out)
+        _say(f"{count} packets: {out}")
+
+
+@policies.command("init", epilog="Example:  op25b-pcap policy init tap/*.pcap.gz > isp.toml")
+def policy_init(
+    ctx: typer.Context,
+    captures: Annotated[list[str], typer.Argument(metavar="CAPTURE...", help="As for `analyze`.")],
+) -> None:
+    """Draft a policy file from what captures show, with the evidence as comments."""
+    with _sentences(ctx):
+        from op25b_pcap.capture.opening import find
+        from op25b_pcap.pipeline import analyse
+        from op25b_pcap.roles.draft import draft
+
+        with _progress_bar() as progress:
+            analysis = analyse(find(captures), progress=progress)
+        typer.echo(draft(analysis.tables["flows"], analysis.policy), nl=False)
+        if analysis.is_damaged:
+            _tell_damages(analysis)
+            raise typer.Exit(DAMAGED)
+
+
+@policies.command("check", epilog="Example:  op25b-pcap policy check isp.toml")
 def policy_check(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="P.toml", help="The policy file.")],
 ) -> None:
     """Validate a policy file; every fault gets a sentence with file, line and key."""
     with _sentences(ctx):
-        from op25b_pcap.policy import load
+        from op25b_pcap.policy import acl_rows, load
 
         policy = load(file)
-        typer.echo(f"{file}: policy {policy.name!r} is sound")
+        rows = acl_rows(policy)
+        typer.echo(f"{file}: policy {policy.name!r} is sound; as an access list it takes {rows} rows")
 
 
 @contextmanager
@@ -222,6 +322,12 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
         raise typer.Exit(INTERNAL) from None
 
 
+def _tell_damages(analysis: Any) -> None:
+    for capture in analysis.observation.captures:
+        for damage in capture.damages:
+            _say(str(damage))
+
+
 def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
@@ -241,9 +347,7 @@ def _print_table(frame: Any, as_json: bool) -> None:
 
 def _tell(analysis: Any, out: Path) -> None:
     """What was read, what was lost, where the tables lie."""
-    for capture in analysis.observation.captures:
-        for damage in capture.damages:
-            _say(str(damage))
+    _tell_damages(analysis)
     tally = analysis.tally
     flows = len(analysis.tables["flows"])
     _say(f"{tally.read} packets read, {tally.decoded} of them kept, {flows} attempts on mail ports")

@@ -7,7 +7,7 @@ calls only this.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,23 @@ from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.decode import Tally
 from op25b_pcap.decode.dissect import decode
+from op25b_pcap.faults import UsageFault
 from op25b_pcap.flows import flows as flows_of
+from op25b_pcap.flows.wanted import Wanted
 from op25b_pcap.mail.sessions import read as read_sessions
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
-from op25b_pcap.reports.run import describe
+from op25b_pcap.reports.explain import explain as in_words
+from op25b_pcap.reports.run import describe, redescribe, sources
 from op25b_pcap.reports.subscribers import subscribers
 from op25b_pcap.reports.summary import summary, timeline
-from op25b_pcap.reports.writing import write_run, write_tables
+from op25b_pcap.reports.writing import read_run, read_tables, write_run, write_tables
 from op25b_pcap.roles.assumed import assumed_policy
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.exchangers import with_names
 from op25b_pcap.roles.tag import tag
+from op25b_pcap.rules.catalogue import rules
+from op25b_pcap.rules.evidence import meanings
 from op25b_pcap.rules.judge import judge
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.packets import DnsMessage, Packet
@@ -125,6 +130,45 @@ def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
         analysis.clock.laps_s,
     )
     write_run(run, folder)
+
+
+def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any]]:
+    """Tables that were written before under another policy, and their run.json; no captures needed."""
+    clock = Clock()
+    tables, run = read_tables(folder), read_run(folder)
+    facts = Facts(*(tables[name] for name in Facts.__slots__))
+    judged, _ = opinion(facts, policy)
+    tables = {**tables, "flows": judged, **counts(judged, facts.smtp_sessions)}
+    clock.lap("judge")
+    return tables, redescribe(run, policy, tables, clock.laps_s)
+
+
+def carve(folder: Path, flow_ids: Collection[str]) -> Iterator[Record]:
+    """The records of some flows of a report folder, in order of time, out of the captures themselves.
+
+    Their packets, and the errors that quote them; of a datagram in fragments only the one that
+    completed it. Raises UsageFault for a flow, or a capture, that is not there.
+    """
+    flows = read_tables(folder)["flows"]
+    chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
+    if missing := set(flow_ids) - {row["flow_id"] for row in chosen}:
+        raise UsageFault(f"no flow {sorted(missing)[0]!r} in {folder}")
+    wanted = Wanted(chosen)
+    current: list[Record] = []
+
+    def passing() -> Iterator[Record]:
+        for record in Observation(sources(read_run(folder))):
+            current[:] = [record]
+            yield record
+
+    for packet in decode(passing(), Tally()):
+        if not isinstance(packet, DnsMessage) and packet in wanted:
+            yield current[0]
+
+
+def explain(folder: Path, wanted: str) -> list[str]:
+    """One attempt, or all of a subscriber, in words; `wanted` is a flow_id or a subscriber_key."""
+    return in_words(read_tables(folder), wanted, {rule.id: rule.meaning for rule in rules()}, meanings())
 
 
 def read(packets: Iterable[Packet], observation: Observation) -> Facts:

@@ -59,6 +59,33 @@ class Policy:
         return self.prefixes.get(kind, ())
 
 
+def acl_rows(policy: Policy) -> int:
+    """Rows of a router's access list that says the policy: draft-akagiri section 4.
+
+    For each block of dynamic addresses (the static ones taken out) one row a permitted block of
+    the same family, and one that denies the rest.
+    """
+    rows = 0
+    for version in (4, 6):
+        dynamic, static, permitted = (
+            [one for one in policy.of(kind) if one.version == version]
+            for kind in ("dynamic", "static", "smarthosts")
+        )
+        blocks = len(_without(dynamic, static))
+        rows += blocks * (len(list(ipaddress.collapse_addresses(permitted))) + 1)  # type: ignore[type-var]
+    return rows
+
+
+def _without(prefixes: list[Prefix], holes: list[Prefix]) -> list[Any]:
+    """The prefixes, aggregated, less the holes."""
+    blocks: list[Any] = list(ipaddress.collapse_addresses(prefixes))  # type: ignore[type-var]
+    for hole in holes:
+        for block in [block for block in blocks if block.supernet_of(hole)]:
+            blocks.remove(block)
+            blocks += block.address_exclude(hole)
+    return blocks
+
+
 def load(path: Path) -> Policy:
     """Read and check a policy file. Raises PolicyFault, which tells every fault, a line each."""
     source = _read(path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from op25b_pcap import __version__
+from op25b_pcap.capture.disk import STDIN
 from op25b_pcap.capture.observation import Capture
-from op25b_pcap.policy import Policy
+from op25b_pcap.faults import UsageFault
+from op25b_pcap.policy import Policy, acl_rows
 
 _WITH_ANOMALIES = ("flows", "smtp_sessions", "retrieval_sessions")
 
@@ -33,11 +36,48 @@ def describe(
         **settings,
         "inputs": [_input(capture) for capture in captures],
         "packets": dict(packets),
+        **_judged(policy, tables, timings_s),
+    }
+
+
+def redescribe(
+    run: Mapping[str, Any],
+    policy: Policy,
+    tables: Mapping[str, pd.DataFrame],
+    timings_s: Mapping[str, float],
+) -> dict[str, Any]:
+    """The run.json of tables that were judged anew; `run` is that of the reports they come from."""
+    return {**run, "version": __version__, **_judged(policy, tables, timings_s)}
+
+
+def sources(run: Mapping[str, Any]) -> list[Path]:
+    """The captures behind a run.json. Raises UsageFault for one that is not as it was."""
+    paths = []
+    for entry in run["inputs"]:
+        path = Path(entry["path"])
+        if path == STDIN:
+            raise UsageFault("the packets came from stdin: they cannot be read again")
+        try:
+            size = path.stat().st_size
+        except OSError as fault:
+            raise UsageFault(f"{path}: cannot be read again ({fault.strerror})") from None
+        if size != entry["size"]:
+            raise UsageFault(f"{path}: has {size} octets, but had {entry['size']} when it was analysed")
+        paths.append(path)
+    return paths
+
+
+def _judged(
+    policy: Policy, tables: Mapping[str, pd.DataFrame], timings_s: Mapping[str, float]
+) -> dict[str, Any]:
+    """The part that depends on the policy."""
+    return {
         "policy": {
             "name": policy.name,
             "digest": policy.digest,
             "assumed": policy.assumed,
             "observation_point": policy.observation_point,
+            "acl_rows": None if policy.assumed else acl_rows(policy),
         },
         "tables": {name: len(frame) for name, frame in tables.items()},
         "anomalies": {name: _anomalies(tables[name]) for name in _WITH_ANOMALIES},
@@ -48,7 +88,7 @@ def describe(
 def _input(capture: Capture) -> dict[str, Any]:
     return {
         "capture": capture.name,
-        "path": str(capture.path),
+        "path": str(capture.path if capture.path == STDIN else capture.path.absolute()),
         "size": capture.size,
         "sha256": capture.sha256,
         "format": capture.format,

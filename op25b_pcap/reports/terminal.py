@@ -71,6 +71,34 @@ def print_columns(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
         console.print(shown)
 
 
+_HEADINGS = {
+    "counts": "Attempts counted",
+    "moved": "Attempts that fare otherwise",
+    "collateral": "Working mail that is blocked now",
+}
+
+
+def print_comparison(frames: Mapping[str, pd.DataFrame], console: Console) -> None:
+    """The tables of a comparison that are not empty, each under its heading."""
+    shown = {name: frame for name, frame in frames.items() if len(frame)}
+    for name, frame in shown.items():
+        table = Table(title=_HEADINGS[name], title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in frame:
+            is_number = pd.api.types.is_numeric_dtype(frame[column])
+            table.add_column(str(column), justify="right" if is_number else "left", overflow="fold")
+        for row in frame.itertuples(index=False):
+            table.add_row(*(Text(str(value)) for value in row))
+        console.print(table)
+    if not shown:
+        console.print("nothing has changed")
+
+
+def print_objects(frames: Mapping[str, pd.DataFrame], console: Console) -> None:
+    """Several tables as one JSON object, a key each."""
+    texts = {name: frame.to_dict("records") for name, frame in frames.items()}
+    console.file.write(json.dumps(texts, ensure_ascii=False, default=_plain, indent=1) + "\n")
+
+
 def print_json(rows: pd.DataFrame | Iterable[Mapping[str, Any]], console: Console) -> None:
     """Rows as a JSON array, one object a line, for jq and its like."""
     records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)

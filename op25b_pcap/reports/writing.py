@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.tables import TABLES
+from op25b_pcap.tables.table import to_frame
 
 RUN = "run.json"
 ROW_GROUP = 128 * 1024
@@ -81,14 +82,24 @@ def write_run(run: Mapping[str, Any], folder: Path) -> None:
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """The Parquet tables of a finished output folder, Arrow-backed."""
-    from op25b_pcap.tables.table import to_frame
+    """The Parquet tables of a finished output folder, Arrow-backed. Raises UsageFault."""
+    try:
+        return {name: to_frame(pq.read_table(folder / f"{name}.parquet")) for name in TABLES}
+    except (OSError, pa.ArrowException) as fault:
+        raise UsageFault(f"{folder} holds no finished reports: {_reason(fault)}") from None
 
-    return {
-        name: to_frame(pq.read_table(folder / f"{name}.parquet"))
-        for name in TABLES
-        if (folder / f"{name}.parquet").exists()
-    }
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The run.json of a finished output folder. Raises UsageFault."""
+    try:
+        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise UsageFault(f"{folder} holds no finished reports: {_reason(fault)}") from None
+    return run
+
+
+def _reason(fault: Exception) -> str:
+    return str(getattr(fault, "strerror", None) or fault).partition("\n")[0]
 
 
 def _for_csv(table: pa.Table) -> pa.Table:

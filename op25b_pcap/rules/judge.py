@@ -122,11 +122,7 @@ def _silenced(fact: dict[str, Flags]) -> Flags:
     return (
         fact["silence"]
         & ~fact["capture_ended"]
-        & (
-            fact["addressee_answers_others"]
-            | fact["source_silent_everywhere"]
-            | fact["pool_silent_everywhere"]
-        )
+        & (fact["addressee_answers_others"] | fact["source_silent_on_25"] | fact["pool_silent_on_25"])
     )
 
 

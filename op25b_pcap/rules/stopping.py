@@ -2,9 +2,9 @@
 
 A RST in the addressee's name is compared with the addressee's other packets: how many hops it
 has left, and how soon it came. Silence is weighed by a bound on chance: if a share p of the
-addressees that nothing blocks is silent, n blocked ones are all silent by chance with
-probability p^n at most; p is estimated as (silent + 1) / (all + 2), Laplace's rule, so that
-little knowledge gives a weak bound.
+addressees that nothing blocks is silent, k or more of n blocked ones are silent by chance with
+probability exp(-n KL(k/n, p)) at most (Chernoff; p^n where all are); p is estimated as
+(silent + 1) / (all + 2), Laplace's rule, so that little knowledge gives a weak bound.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Words:
 
 def _silence(scene: Scene) -> dict[str, Flags | Words]:
     silent = scene.has("outcome", "no_answer")
+    family = scene.number("ip_version").astype(object)
     dst, payer = scene.word("dst_ip"), scene.word("subscriber_key")
     answered = scene.connected | scene.has("outcome", "half_open")
     open_to = scene.smtp & ~scene.blocked
@@ -96,10 +97,8 @@ def _silence(scene: Scene) -> dict[str, Flags | Words]:
         "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S),
         "addressee_answers_others": silent & scene.anywhere(dst, answered),
         "source_answered_elsewhere": silent & scene.anywhere(payer, answered),
-        "source_silent_everywhere": _all_silent(scene, payer, share, "source_silent_everywhere"),
-        "pool_silent_everywhere": _all_silent(
-            scene, scene.number("ip_version").astype(object), share, "pool_silent_everywhere"
-        ),
+        "source_silent_on_25": _unanswered(scene, payer, share, "source_silent_on_25"),
+        "pool_silent_on_25": _unanswered(scene, family, share, "pool_silent_on_25"),
     }
 
 
@@ -109,14 +108,25 @@ def _seconds(scene: Scene) -> Numbers:
     return (end - start) / 1e9
 
 
-def _all_silent(scene: Scene, group: Words, share: float, name: str) -> Words:
-    """Groups of blocked attempts that nobody answered, with the bound on chance."""
+def _unanswered(scene: Scene, group: Words, share: float, name: str) -> Words:
+    """Groups of blocked attempts of which hardly so many are unanswered by chance."""
     dst = scene.word("dst_ip")
     silent = scene.blocked & scene.has("outcome", "no_answer")
     counts = distinct(dst, group, silent).reindex(group).fillna(0).to_numpy(np.float64)
     tried = distinct(dst, group, scene.blocked).reindex(group).fillna(0).to_numpy(np.float64)
-    bound = share**counts
-    return _figures(name, silent & (counts == tried) & (bound < CHANCE), counts, tried, bound)
+    bound = tail_bound(counts, tried, share)
+    return _figures(name, silent & (bound < CHANCE), counts, tried, bound)
+
+
+def tail_bound(some: Numbers, all_: Numbers, share: float) -> Numbers:
+    """At most how likely it is that `some` or more of `all_` hold, each with chance `share`."""
+    part = np.divide(some, all_, out=np.zeros_like(some), where=all_ > 0)
+    rest = 1 - part
+    with np.errstate(divide="ignore", invalid="ignore"):
+        yes = np.where(part > 0, part * np.log(part / share), 0)
+        no = np.where(rest > 0, rest * np.log(rest / (1 - share)), 0)
+    bound: Numbers = np.where(part > share, np.exp(-all_ * (yes + no)), 1.0)
+    return bound
 
 
 def _figures(name: str, holds: Flags, some: Numbers, all_: Numbers, bound: Numbers) -> Words:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from math import comb
+
+import numpy as np
 import pytest
 
+from op25b_pcap.rules.stopping import tail_bound
 from tests.rows import flow, judged, policy, session
 
 HOME, OTHER, STATIC = "203.0.113.5", "203.0.113.6", "203.0.113.250"
@@ -170,9 +174,30 @@ def test_many_silent_addressees_are_hardly_all_dead():
     dead = [silent(f"198.51.100.{n}") for n in (1, 2)]
     found = verdict(*alive, *dead)
     assert found[:2] == ("blocked", "likely")
-    assert "source_silent_everywhere:2/2,p<=0.04" in found[2]
-    assert "pool_silent_everywhere:2/2,p<=0.04" in found[2]
+    assert "source_silent_on_25:2/2,p<=0.04" in found[2]
+    assert "pool_silent_on_25:2/2,p<=0.04" in found[2]
     assert "source_answered_elsewhere" in found[2]
+
+
+def test_nine_of_twelve_silent_is_hardly_chance_either():
+    alive = [flow(HOME, f"198.51.100.{n}", 587) for n in (101, 102, 103)]
+    through = [flow(HOME, f"198.51.100.{n}") for n in (1, 2, 3)]
+    found = verdict(*alive, *through, *(silent(f"198.51.100.{n}") for n in range(4, 13)))
+    assert found[:2] == ("blocked", "likely")
+    assert "source_silent_on_25:9/12,p<=0.0002" in found[2]
+
+
+def test_the_bound_holds_against_exact_arithmetic():
+    for tried in range(1, 30):
+        for some in range(tried + 1):
+            for share in (0.02, 0.2, 0.5, 0.9):
+                exact = sum(
+                    comb(tried, k) * share**k * (1 - share) ** (tried - k) for k in range(some, tried + 1)
+                )
+                (bound,) = tail_bound(np.array([float(some)]), np.array([float(tried)]), share)
+                assert bound >= exact * (1 - 1e-9)
+                if some == tried:
+                    assert bound == pytest.approx(share**tried)
 
 
 def test_silence_here_and_an_answer_there_is_no_wholesale_silence():

@@ -1,0 +1,188 @@
+"""One attempt in words that can be read out to a customer; or all attempts of a subscriber.
+
+In: the tables of a report folder, and what rules and evidence mean. Out: lines of plain text.
+Nothing is said that the tables do not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from op25b_pcap.faults import UsageFault
+
+Tables = Mapping[str, pd.DataFrame]
+Row = Mapping[Any, Any]
+
+_ROLES = {
+    "dynamic": "a subscriber with a dynamic address",
+    "static": "a customer with a static address",
+    "smarthost": "the provider's relay (smarthost)",
+    "local_mx": "the provider's inbound server",
+    "mx": "a mail exchanger",
+    "third_party_relay": "somebody else's relay",
+    "submission_server": "a submission server outside",
+    "mailbox_server": "a mailbox server",
+    "router": "a router",
+    "unknown": "of unknown role",
+}
+_RUNGS = {
+    "policy": "as the policy says",
+    "dns_mx": "as DNS answers in the capture say",
+    "dialogue": "as the dialogue shows",
+    "behaviour": "as its behaviour shows",
+    "port": "by its port",
+    "assumed": "which is assumed, for want of better evidence",
+}
+_OUTCOMES = {
+    "connected": "The connection was made.",
+    "no_answer": "Nothing came back.",
+    "refused": "It was refused with a TCP reset.",
+    "prohibited": "An ICMP error said that it is prohibited.",
+    "unreachable": "An ICMP error said that there is no way there.",
+    "half_open": "It was answered, but never completed by the opener.",
+    "midstream": "How it began was not seen.",
+}
+_CASES = {
+    1: "Case 1: a mail client that sends through its provider's server.",
+    2: "Case 2: a home server that relays through its provider's server.",
+    3: "Case 3: sending straight to the addressee's server.",
+    4: "Case 4: sending through somebody else's server.",
+}
+_FINDINGS = {
+    "blocked": "blocked: the policy blocks this, and it did not get through.",
+    "leak": "leak: the policy blocks this, and it got through.",
+    "intercepted": "intercepted: the policy blocks this, and somebody else answered in its place.",
+    "allowed": "allowed: the policy allows this, and it worked.",
+    "disrupted": "disrupted: the policy allows this, and the network stopped it.",
+    "inconclusive": "inconclusive: it cannot be told.",
+    "out_of_scope": "out of scope: the policy says nothing to this.",
+}
+_ADVICE = {
+    "direct_to_mx": "Send through the provider's relay instead (as smarthost), or from a static address.",
+    "third_party_relay": "Use the submission port of that server (587 or 465) instead of port 25.",
+    "local_mx": "Hand the mail to the provider's relay instead.",
+}
+_RESULTS = {
+    "delivered": "At least one message was taken.",
+    "rejected": "The server refused in SMTP.",
+    "opaque": "The rest is hidden by TLS.",
+    "aborted": "It ended before a message was sent.",
+    "no_dialogue": "Nothing was said.",
+}
+
+
+def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
+    """The lines about one flow (its id) or one subscriber (its key).
+
+    `rules` and `facts` hold meanings by id and by name. Raises UsageFault if neither is there.
+    """
+    flows = tables["flows"]
+    chosen = flows[(flows["flow_id"] == wanted) | (flows["subscriber_key"] == wanted)]
+    if chosen.empty:
+        raise UsageFault(f"no flow and no subscriber {wanted!r} in these reports")
+    rows = chosen.to_dict("records")
+    lines: list[str] = []
+    if rows[0]["flow_id"] != wanted:
+        lines += _subscriber(tables["subscribers"], wanted)
+    for row in rows:
+        lines += ["", *_flow(row, tables, rules, facts)] if lines else _flow(row, tables, rules, facts)
+    return lines
+
+
+def _subscriber(subscribers: pd.DataFrame, key: str) -> Iterator[str]:
+    for row in subscribers[subscribers["subscriber_key"] == key].to_dict("records"):
+        yield (
+            f"Subscriber {key}: {row['flows']} attempts to {row['distinct_destinations']} hosts, "
+            f"{row['blocked']} blocked, {row['leaked']} leaked; {row['messages_accepted']} messages "
+            f"accepted, {row['recipients']} recipients."
+        )
+        if row["profile"] != "unknown":
+            yield f"Profile: {row['profile']} ({', '.join(row['reasons'])})."
+
+
+def _flow(row: Row, tables: Tables, rules: Mapping[str, str], facts: Mapping[str, str]) -> Iterator[str]:
+    yield f"Attempt {row['flow_id']}: {_time(row['start_time'])} UTC"
+    yield (
+        f"  {row['src_ip']} port {row['src_port']} called {row['dst_ip']} port {row['dst_port']} "
+        f"({row['service']})."
+    )
+    yield f"  The caller is {_ROLES[row['src_role']]}."
+    yield f"  The called host is {_ROLES[row['dst_role']]}, {_RUNGS[row['dst_role_evidence']]}.{_names(row)}"
+    if row["encapsulation"]:
+        yield f"  It travelled in {row['encapsulation']}; who pays is {row['subscriber_key']}."
+    yield f"  {_OUTCOMES[row['outcome']]} {_packets(row)}"
+    if not _is_null(row["icmp_from"]):
+        yield f"  The error (type {row['icmp_type']} code {row['icmp_code']}) came from {row['icmp_from']}."
+    yield from _dialogue(row["flow_id"], tables)
+    if not _is_null(row["op25b_case"]):
+        yield f"  {_CASES[row['op25b_case']]}"
+    for rule in row["rule_ids"]:
+        yield f"  Rule {rule}: {rules.get(rule, 'the policy file decides.')}"
+    yield f"  Finding: {_FINDINGS[row['finding']]} ({row['confidence']})"
+    for fact in row["evidence"]:
+        name, _, figures = fact.partition(":")
+        yield f"    - {facts.get(name, name)}" + (f" ({figures})" if figures else "")
+    if row["policy_action"] == "block" and row["traffic_class"] in _ADVICE:
+        yield f"  What to do instead: {_ADVICE[row['traffic_class']]}"
+    if len(row["anomalies"]):
+        yield f"  Odd about its packets: {', '.join(row['anomalies'])}."
+    yield f"  First packet: number {row['first_packet']} of {row['capture']}."
+
+
+def _packets(row: Row) -> str:
+    repeated = f" ({row['syn_packets']} SYNs)" if row["syn_packets"] > 1 else ""
+    return (
+        f"{row['src_packets']} packets{repeated} with {row['src_bytes']} octets went there, "
+        f"{row['dst_packets']} with {row['dst_bytes']} came back; Zeek would write {row['conn_state']}."
+    )
+
+
+def _names(row: Row) -> str:
+    if len(row["dst_mx_of"]):
+        return f" It takes mail for {', '.join(row['dst_mx_of'])}."
+    return f" DNS names it {', '.join(row['dst_names'])}." if len(row["dst_names"]) else ""
+
+
+def _dialogue(flow_id: str, tables: Tables) -> Iterator[str]:
+    smtp, mails = tables["smtp_sessions"], tables["smtp_transactions"]
+    for row in smtp[smtp["flow_id"] == flow_id].to_dict("records"):
+        if not _is_null(row["banner_code"]):
+            yield f"  The server greeted: {row['banner_code']} {_first_line(row['banner_text'])}"
+        if not _is_null(row["helo"]):
+            yield f"  The client called itself {row['helo']}."
+        if row["tls"] != "none":
+            yield f"  TLS ({row['tls']}) to {_or(row['tls_sni'], 'a server without a name')} began."
+        for mail in mails[mails["flow_id"] == flow_id].to_dict("records"):
+            taken = "taken" if mail["accepted"] is True else "refused" if mail["accepted"] is False else "?"
+            yield (
+                f"  Mail {mail['transaction_index']} from {_or(mail['mail_from'], 'an unknown sender')} to "
+                f"{len(mail['rcpt_reply_codes'])} recipients: {taken}."
+            )
+        if not _is_null(row["last_reply_code"]):
+            text = _first_line(row["last_reply_text"])
+            yield f"  The server's last reply: {row['last_reply_code']} {text}"
+        yield f"  {_RESULTS[row['result']]}"
+    retrieval = tables["retrieval_sessions"]
+    for row in retrieval[retrieval["flow_id"] == flow_id].to_dict("records"):
+        login = {True: "with success", False: "in vain"}.get(row["auth_succeeded"], "with unknown success")
+        if not _is_null(row["auth_mechanism"]):
+            yield f"  The client logged in by {row['auth_mechanism']}, {login}."
+
+
+def _time(moment: pd.Timestamp) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _first_line(text: Any) -> str:
+    return "" if _is_null(text) else str(text).partition("\n")[0]
+
+
+def _or(value: Any, otherwise: str) -> str:
+    return otherwise if _is_null(value) else f"{value}" if value else "<>"
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))

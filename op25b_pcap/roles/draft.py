@@ -1,0 +1,92 @@
+"""A policy file drafted from what captures show, with the evidence as comments.
+
+In: flows with the roles that an assumed policy gave them. Out: TOML text that `policy.load`
+takes. Openers are gathered into the blocks that providers hand out, so a draft names too much
+rather than too little: every line wants a look.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+import pandas as pd
+
+from op25b_pcap.policy import Policy
+from op25b_pcap.tables.columns import is_filled, is_in
+
+BLOCK_LENGTH = {4: 24, 6: 56}
+"""Prefix lengths that openers are gathered into: the least that is routed (IPv4), and what one
+household gets (IPv6, RFC 6177)."""
+_HEAD = """\
+# Drafted from {flows} attempts on mail ports in {captures} capture(s). A guess with its
+# evidence: check every line, then `op25b-pcap policy check` it.
+[policy]
+name = "draft"
+observation_point = "{point}"{why}
+"""
+
+
+def draft(flows: pd.DataFrame, assumed: Policy) -> str:
+    """The text of the policy file."""
+    why = {"inside": "        # private sources: before the address translation"}
+    head = _HEAD.format(
+        flows=len(flows),
+        captures=flows["capture"].nunique(),
+        point=assumed.observation_point,
+        why=why.get(assumed.observation_point, "       # inside | outside: which side of the filter?"),
+    )
+    by_mailbox = is_in(flows["service"], ("pop3", "pop3s", "imap", "imaps"))
+    from_dynamic = is_in(flows["src_role"], ("dynamic",))
+    named = flows[is_filled(flows["dst_mx_of"])]
+    lines = [
+        "",
+        "[networks]",
+        *_list("dynamic", _blocks(flows[from_dynamic])),
+        "static = []                       # customers whom the policy exempts",
+        "",
+        "[servers]",
+        *_list("smarthosts", _hosts(flows[is_in(flows["dst_role"], ("smarthost",))])),
+        "local_mx = []                     # the provider's own inbound servers",
+        *_list("mailbox", _hosts(flows[by_mailbox & from_dynamic]), is_commented=True),
+        "routers = []                      # whose ICMP errors are proof",
+        "",
+        "[elsewhere]",
+        "dynamic_pools = []                # other providers' subscribers",
+        *_list("mx", _exchangers(named)),
+    ]
+    return head + "\n".join(lines) + "\n"
+
+
+def _list(key: str, entries: Iterator[tuple[str, str]], *, is_commented: bool = False) -> Iterator[str]:
+    """A TOML list, an entry a line with its evidence; entries may be left for the reader to take in."""
+    mark = "# " if is_commented else ""
+    yield f"{key} = ["
+    yield from (f'    {mark}"{value}",  # {evidence}' for value, evidence in entries)
+    yield "]"
+
+
+def _blocks(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    blocks = flows["src_ip"].map(_block)
+    for block, group in flows.groupby(blocks, sort=True):
+        yield str(block), f"{group['src_ip'].nunique()} opener(s), {len(group)} attempt(s)"
+
+
+def _block(address: str) -> str:
+    version = 6 if ":" in address else 4
+    return str(ipaddress.ip_network(f"{address}/{BLOCK_LENGTH[version]}", strict=False))
+
+
+def _hosts(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    for host, group in flows.groupby("dst_ip", sort=True):
+        services = ", ".join(sorted(group["service"].unique()))
+        yield str(host), f"{group['subscriber_key'].nunique()} subscriber(s) on {services}"
+
+
+def _exchangers(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    for host, group in flows.groupby("dst_ip", sort=True):
+        domains = sorted({domain for names in group["dst_mx_of"] for domain in names})
+        # A comment ends with its line: names from the wire must not break out of it.
+        shown = ", ".join(domains[:3]).encode("ascii", "backslashreplace").decode()
+        printable = "".join(c if c.isprintable() else "?" for c in shown)
+        yield str(host), f"MX of {printable}" + (" …" if len(domains) > 3 else "")
