@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from op25b_pcap.rules.catalogue import PRECEDENCE, rules
+from op25b_pcap.rules.evidence import meanings
 from op25b_pcap.tables import TABLES
 
 DOCS = Path(__file__).parent
@@ -29,7 +31,57 @@ def columns() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"columns.md": columns}
+def rules_page() -> str:
+    """docs/rules.md from the rules and the meanings of evidence."""
+    lines = [
+        "# The rules, and the evidence behind findings",
+        "",
+        "Generated from `op25b_pcap/rules/op25b.toml` and `evidence.toml` by `make docs`.",
+        f"Where several rules fit, {' outweighs '.join(f'`{word}`' for word in PRECEDENCE)}; their order",
+        "does not matter. `[actions]` in the policy file overrides them by traffic class.",
+        "",
+        "| rule | when | action | meaning | reference |",
+        "|---|---|---|---|---|",
+    ]
+    for rule in rules():
+        when = "; ".join(f"`{column}` is {' or '.join(words)}" for column, words in rule.when.items())
+        lines.append(f"| {rule.id} | {when} | `{rule.action}` | {rule.meaning} | {rule.reference} |")
+    lines += [
+        "",
+        "## Findings",
+        "",
+        "| action | what the wire shows | finding |",
+        "|---|---|---|",
+        "| block | it got through | `leak` |",
+        "| block | it got through, and evidence says that somebody else answered | `intercepted` |",
+        "| block | only the addressee itself can have turned it away | `leak` |",
+        "| block | seen beyond the filter, answered or not | `leak` |",
+        "| block | it did not get through | `blocked` |",
+        "| block | it did not get through, and the side of the filter is unknown | `inconclusive` |",
+        "| block | the capture ends right after the SYN | `inconclusive` |",
+        "| allow | it got through | `allowed` |",
+        "| allow | evidence says that the network stopped it | `disrupted` |",
+        "| allow | it did not get through, and that may be the addressee's doing | `inconclusive` |",
+        "| none | anything | `out_of_scope` |",
+        "| any | the roles are unknown | `inconclusive` |",
+        "",
+        "`proven` needs a fact that has no other explanation: the provider's own router said so, the",
+        "server is called as DNS says, the SYN was seen beyond the filter. `likely` has evidence that",
+        "could be otherwise. Without a policy file nothing is proven.",
+        "",
+        "## Evidence",
+        "",
+        "A fact with figures is written `name:some/all,p<=bound`: by chance alone so much of it would be",
+        "seen with that probability at most (`op25b_pcap/rules/stopping.py` says how it is reckoned).",
+        "",
+        "| fact | meaning |",
+        "|---|---|",
+        *(f"| `{name}` | {meaning} |" for name, meaning in meanings().items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"columns.md": columns, "rules.md": rules_page}
 
 
 def main() -> None:

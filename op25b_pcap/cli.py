@@ -135,7 +135,7 @@ def analyze(
             raise typer.Exit(DAMAGED)
 
 
-@app.command()
+@app.command(epilog="Example:  op25b-pcap tables flows")
 def tables(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="One table only.")] = None,
@@ -166,7 +166,7 @@ def tables(
         (print_json if as_json else print_columns)(rows, _stdout())
 
 
-@app.command()
+@app.command(epilog="Example:  op25b-pcap samples sample_pcaps")
 def samples(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")],

@@ -1,0 +1,188 @@
+"""Whatever the command is given: a sentence, the right exit code, nothing half-written, no traceback."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from op25b_pcap.tables import TABLES
+
+SAMPLES = Path(__file__).parents[2] / "sample_pcaps"
+CAPTURE = SAMPLES / "01-case1-client-to-smarthost" / "capture.pcap"
+HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+SECTION = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+
+
+def run(*arguments: object, **more: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "op25b_pcap", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def analyse(*arguments: object, out: Path, **more: object) -> subprocess.CompletedProcess:
+    return run("analyze", *arguments, "--out", out, **more)
+
+
+def assert_complete(out: Path) -> dict:
+    """The folder holds finished tables, and nothing else."""
+    names = {path.name for path in out.iterdir()}
+    assert names == {"run.json", *(f"{table}.parquet" for table in TABLES)}
+    return json.loads((out / "run.json").read_text())
+
+
+DAMAGED = {
+    "empty file": (b"", "at octet 0 (uncompressed): the file is empty", 0),
+    "text file": (b"dear sir\n", "no pcap or pcapng file, but text", 0),
+    "truncated header": (HEADER[:10], "the file ends inside the file header", 0),
+    "record length of 4 GB": (
+        CAPTURE.read_bytes() + struct.pack("<IIII", 1, 0, 0xFFFFFFFF, 0xFFFFFFFF),
+        "a packet of 4294967295 octets, where 262144 are the most",
+        62,
+    ),
+    "cut record": (CAPTURE.read_bytes()[:-3], "the file ends inside packet 62", 61),
+    "pcapng block of length 0": (SECTION + bytes(12), "a block cannot be 0 octets long", 0),
+    "endless zeros": (gzip.compress(bytes(64 << 20)), "no pcap or pcapng file, but zeros only", 0),
+    "capture, then endless zeros": (
+        gzip.compress(CAPTURE.read_bytes() + bytes(64 << 20)),
+        "zeros where a packet header should be",
+        62,
+    ),
+    "cut gzip": (gzip.compress(CAPTURE.read_bytes())[:-4], "the gzip stream ends too early", 62),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_capture_costs_itself_only(name, tmp_path):
+    content, reason, packets = DAMAGED[name]
+    path = tmp_path / "damaged.pcap"
+    path.write_bytes(content)
+    done = analyse(path, CAPTURE, out=tmp_path / "out")
+    assert done.returncode == 3
+    assert "damaged.pcap: at octet " in done.stderr
+    assert reason in done.stderr
+    inputs = {entry["capture"]: entry for entry in assert_complete(tmp_path / "out")["inputs"]}
+    assert inputs["damaged.pcap"]["packets"] == packets
+    assert inputs["damaged.pcap"]["damages"]
+    assert inputs["capture.pcap"]["packets"] == 62
+    assert not inputs["capture.pcap"]["damages"]
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    # Nobody has mapped the first page of memory: root, too, gets an error.
+    done = analyse("/proc/self/mem", CAPTURE, out=tmp_path / "out")
+    assert done.returncode == 3
+    assert "mem: at octet 0 (uncompressed): it cannot be read (Input/output error)" in done.stderr
+    assert_complete(tmp_path / "out")
+
+
+def test_nothing_but_damage_still_gives_empty_tables(tmp_path):
+    (tmp_path / "empty.pcap").write_bytes(b"")
+    done = analyse(tmp_path / "empty.pcap", out=tmp_path / "out")
+    assert done.returncode == 3
+    assert "no attempt on a mail port was seen" in done.stdout
+    assert assert_complete(tmp_path / "out")["tables"]["flows"] == 0
+
+
+def test_a_folder_without_captures(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("no capture")
+    done = analyse(tmp_path / "folder", out=tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"nothing to read: '{tmp_path / 'folder'}' holds no capture\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    done = analyse(tmp_path / "gone.pcap", out=tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"nothing to read: there is no '{tmp_path / 'gone.pcap'}'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[networks]\ndynamic = ["203.0.113.0/40"]', ":2: networks.dynamic: '203.0.113.0/40' is no address"),
+        ("[networks]\ndynamite = []", ":2: networks.dynamite: no such key; allowed: dynamic, static"),
+        ("[networks\n", ": no valid TOML: "),
+    ],
+)
+def test_an_unsound_policy(tmp_path, text, sentence):
+    policy = tmp_path / "p.toml"
+    policy.write_text(text)
+    done = analyse(CAPTURE, "--policy", policy, out=tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{policy}{sentence}")
+    assert not (tmp_path / "out").exists()
+    checked = run("policy", "check", policy)
+    assert (checked.returncode, checked.stderr) == (2, done.stderr)
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = analyse(CAPTURE, out=tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cannot write to {tmp_path / 'file' / 'out'}: ")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_ctrl_c_in_the_middle_keeps_the_old_results(tmp_path):
+    out = tmp_path / "out"
+    assert analyse(CAPTURE, out=out).returncode == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    command = [sys.executable, "-m", "op25b_pcap", "analyze", "-", "--out", str(out)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdin.write(CAPTURE.read_bytes())
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(out.glob(".writing-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.5)  # it is waiting for more packets now
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == b"interrupted: nothing was written\n"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_reader_that_goes_away_is_no_crash(tmp_path):
+    done = subprocess.run(
+        f"{sys.executable} -m op25b_pcap tables | head -1", shell=True, capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze"],
+        ["analyze", str(CAPTURE), "--engine", "magic"],
+        ["analyze", str(CAPTURE), "--envelope", "some"],
+        ["analyze", str(CAPTURE), "--fail-on", "spam"],
+        ["analyse", str(CAPTURE)],
+        ["tables", "flowers"],
+        ["judge", "nowhere", "--policy", str(SAMPLES / "policy.toml")],
+        ["compare", "nowhere", "nowhere"],
+        ["explain", "nowhere", "0000000000000000"],
+        ["carve", "nowhere", "0000000000000000", "-o", "out.pcap"],
+        ["policy", "check", "nowhere.toml"],
+        ["policy", "init", "nowhere.pcap"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_two(tmp_path, arguments):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,59 @@
+"""Pages that cannot drift: generated ones are fresh, every command is described, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from op25b_pcap.cli import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+generate = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(generate)
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_generated_pages_are_fresh(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs`"
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every command as it is typed."""
+    found: list[tuple[str, ...]] = []
+
+    def walk(group, words: tuple[str, ...]) -> None:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                walk(command, (*words, name))
+            else:
+                found.append((*words, name))
+
+    walk(get_command(app), ())
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_says_what_it_does_with_an_example(words):
+    told = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert told.exit_code == 0
+    assert "Example" in told.output
+    assert f"op25b-pcap {' '.join(words)}" in told.output.replace("\n", " ")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"op25b-pcap {' '.join(words)}" in readme
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_paths_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+    for path in re.findall(r"`((?:op25b_pcap|docs|tests)/[\w/.*]+)`", text):
+        assert list(ROOT.glob(path.rstrip("/"))), path
