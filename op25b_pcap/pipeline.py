@@ -215,7 +215,7 @@ def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
     """Flows with their roles and findings, and the policy behind them."""
     if policy is None:
         policy = assumed_policy(facts.flows, facts.smtp_sessions, facts.smtp_transactions)
-    tagged = tag(facts.flows, facts.smtp_sessions, policy)
+    tagged = tag(facts.flows, facts.smtp_sessions, facts.smtp_transactions, policy)
     return judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy), policy
 
 

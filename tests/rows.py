@@ -91,8 +91,9 @@ def judged(
     retrieved: list[dict] | None = None,
 ) -> list[dict]:
     """The rows with roles and findings, as plain dictionaries."""
-    smtp = SMTP_SESSIONS.frame(sessions or [])
-    frame = judge(tag(FLOWS.frame(flows), smtp, by), smtp, RETRIEVAL_SESSIONS.frame(retrieved or []), by)
+    smtp, mails = SMTP_SESSIONS.frame(sessions or []), SMTP_TRANSACTIONS.frame([])
+    tagged = tag(FLOWS.frame(flows), smtp, mails, by)
+    frame = judge(tagged, smtp, RETRIEVAL_SESSIONS.frame(retrieved or []), by)
     return FLOWS.arrow(frame).to_pylist()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from op25b_pcap.tables.packets import FIN, SYN, Seen, TcpSegment
 
 ELSEWHERE_NS = 200_000_000
-"""A copy seen elsewhere (other interface, link header or TTL) may lag by a router's queue; a
+"""A copy seen elsewhere (other interface, link header, tunnel or TTL) may lag by a router's queue; a
 host never repeats a segment faster than its least timer, 200 ms on Linux (RFC 6298: 1 s)."""
 SAME_PLACE_NS = 5_000_000
 """A mirror of both directions of a port delivers the copy within milliseconds."""
@@ -58,7 +58,12 @@ def _is_copy(before: TcpSegment, segment: TcpSegment, telling: bool) -> bool:
     if not segment.seen.time_ns:
         return False  # no time, no judgement
     delay = segment.seen.time_ns - before.seen.time_ns
-    if segment.seen.place != before.seen.place or segment.ttl != before.ttl:
+    elsewhere = (
+        segment.seen.place != before.seen.place
+        or segment.seen.encapsulation != before.seen.encapsulation
+        or segment.ttl != before.ttl
+    )
+    if elsewhere:
         return delay <= ELSEWHERE_NS
     if telling:
         return delay <= SAME_PLACE_NS

@@ -153,7 +153,7 @@ def _follow(directed: Directed, chunks: list[Chunk]) -> Endpoints:
         if segment.checksum_ok is False:
             endpoints.note(side, "c")
         endpoints.packet(side, segment.flags, segment.seq, segment.payload_length)
-        if not segment.window and not segment.flags & (SYN | FIN | RST):
+        if segment.window == 0 and not segment.flags & (SYN | FIN | RST):
             endpoints.note(side, "w")
         end = segment.seq + segment.payload_length + bool(segment.flags & SYN) + bool(segment.flags & FIN)
         if _is_repeated(end, edges.get(side)) and segment.payload_length:

@@ -32,7 +32,9 @@ _ACCESS = ("dynamic", "static")
 _OWN_SERVERS = ("smarthosts", "local_mx", "mailbox", "routers")
 
 
-def tag(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+def tag(
+    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, policy: Policy
+) -> pd.DataFrame:
     """`flows` with its role columns; no row is added, dropped or moved."""
     known = Networks(policy.prefixes)
     src, dst = known.of(flows["src_ip"]), known.of(flows["dst_ip"])
@@ -52,7 +54,7 @@ def tag(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, policy: Policy) -> pd.
     }
     return flows.assign(
         **{name: of_words(column, flows.index) for name, column in words.items()},
-        op25b_case=_case(flows, smtp_sessions, src_role, traffic_class),
+        op25b_case=_case(_handed_by(flows, smtp_sessions, smtp_transactions), src_role, traffic_class),
     )
 
 
@@ -142,20 +144,27 @@ def _traffic_class(
     )
 
 
-def _case(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, src_role: Words, traffic_class: Words
-) -> pd.Series:
-    """The four cases of a dynamic subscriber; 1 and 2 differ by who talks to the smarthost."""
+def _handed_by(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame) -> Words:
+    """Whether a client (`mua`) or a server (`mta`) hands the mail over.
+
+    Where the manner of the dialogue does not tell, the mail does: no server has had it in its
+    hands yet if it opens without a Received: field (RFC 5321 section 4.4).
+    """
     kinds = flows[["flow_id"]].merge(smtp_sessions[["flow_id", "client_kind"]], on="flow_id", how="left")
-    kind = kinds["client_kind"].fillna("unknown").to_numpy(object)
+    kind: Words = kinds["client_kind"].fillna("unknown").to_numpy(object)
+    traces = smtp_transactions.groupby("flow_id")["received_headers"].max()
+    untraced = flows["flow_id"].map(traces).to_numpy(np.float64, na_value=np.nan) == 0
+    return np.where((kind == "unknown") & untraced, "mua", kind)
+
+
+def _case(handed_by: Words, src_role: Words, traffic_class: Words) -> pd.Series:
+    """The four cases of a dynamic subscriber; 1 and 2 differ by who talks to the smarthost."""
     conditions = [
-        (traffic_class == "smarthost") & (kind == "mua"),
-        (traffic_class == "smarthost") & (kind == "mta"),
+        (traffic_class == "smarthost") & (handed_by == "mua"),
+        (traffic_class == "smarthost") & (handed_by == "mta"),
         traffic_class == "direct_to_mx",
         np.isin(traffic_class, ("third_party_relay", "submission")),
     ]
     case = np.select(conditions, [1, 2, 3, 4], default=0)
     case[src_role != "dynamic"] = 0
-    return pd.Series(
-        pa.array(case, pa.uint8(), mask=case == 0), index=flows.index, dtype=pd.ArrowDtype(pa.uint8())
-    )
+    return pd.Series(pa.array(case, pa.uint8(), mask=case == 0), dtype=pd.ArrowDtype(pa.uint8()))

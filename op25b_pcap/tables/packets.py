@@ -40,7 +40,8 @@ class TcpSegment(NamedTuple):
     ack: int
     flags: int
     """The eight control bits, FIN in bit 0 (RFC 9293 section 3.1)."""
-    window: int
+    window: int | None
+    """None where the capture ends before it; the header before it is enough for a segment."""
     ttl: int
     ip_id: int | None
     """IPv4 Identification; None in IPv6."""

@@ -160,7 +160,7 @@ class _Pop(poplib.POP3):
         return _wrapped(plain, self.known) if self.port == 995 else plain
 
     def _putcmd(self, line: str) -> None:
-        if self.known.tls == "none":
+        if not isinstance(self.sock, ssl.SSLSocket):
             self.known.commands += 1
         super()._putcmd(line)  # type: ignore[misc]
 
@@ -180,7 +180,7 @@ class _Imap(imaplib.IMAP4):
         return _wrapped(plain, self.known) if self.port == 993 else plain
 
     def _command(self, name: str, *arguments: object) -> bytes:
-        if self.known.tls == "none":
+        if not isinstance(self.sock, ssl.SSLSocket):
             self.known.commands += 1
         return super()._command(name, *arguments)  # type: ignore[misc]
 

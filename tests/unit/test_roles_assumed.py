@@ -5,7 +5,6 @@ from __future__ import annotations
 from op25b_pcap.policy import Policy
 from op25b_pcap.roles.assumed import assumed_policy
 from op25b_pcap.roles.tag import tag
-from op25b_pcap.tables import SMTP_SESSIONS
 from tests.rows import flow, frames, session
 
 HOME, OTHER = "203.0.113.5", "203.0.113.6"
@@ -95,7 +94,7 @@ def test_a_host_that_several_use_and_that_delivers_to_several():
 def test_an_inferred_smarthost_is_marked_so():
     relayed, direct = flow(HOME, RELAY), flow(HOME, MX, dst_mx_of=["example.com"])
     flows, sessions, mails = frames([relayed, direct], [session(relayed)], [mail(relayed, "bob@example.com")])
-    rows = tag(flows, SMTP_SESSIONS.frame([]), assumed_policy(flows, sessions, mails)).to_dict("records")
+    rows = tag(flows, sessions, mails, assumed_policy(flows, sessions, mails)).to_dict("records")
     assert (rows[0]["dst_role"], rows[0]["dst_role_evidence"]) == ("smarthost", "behaviour")
     assert rows[0]["traffic_class"] == "smarthost"
     assert rows[1]["traffic_class"] == "direct_to_mx"

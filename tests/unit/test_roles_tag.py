@@ -6,16 +6,17 @@ import pytest
 
 from op25b_pcap.policy import Policy
 from op25b_pcap.roles.tag import tag
-from op25b_pcap.tables import FLOWS, SMTP_SESSIONS
-from tests.rows import flow, policy, session
+from tests.rows import flow, frames, policy, session
 
 HOME, NEIGHBOUR, STATIC = "203.0.113.5", "203.0.113.6", "203.0.113.250"
 SMARTHOST, LOCAL_MX, MAILBOX, ROUTER = "192.0.2.25", "192.0.2.30", "192.0.2.110", "192.0.2.1"
 STRANGER, FRIEND = "198.51.100.7", "198.51.100.200"
 
 
-def tagged(*flows: dict, sessions: list[dict] | None = None, by: Policy | None = None) -> list[dict]:
-    frame = tag(FLOWS.frame(flows), SMTP_SESSIONS.frame(sessions or []), by or policy())
+def tagged(
+    *flows: dict, sessions: list[dict] = (), mails: list[dict] = (), by: Policy | None = None
+) -> list[dict]:
+    frame = tag(*frames(list(flows), list(sessions), list(mails)), by or policy())
     return list(frame.to_dict("records"))
 
 
@@ -114,15 +115,20 @@ def test_an_opener_that_dns_calls_an_exchanger():
     assert rows[1]["src_role"] == "mx"
 
 
-def case(port: int, dst: str, src: str = HOME, kind: str = "unknown") -> int | None:
+def case(
+    port: int, dst: str, src: str = HOME, kind: str = "unknown", traces: int | None = None
+) -> int | None:
     row = flow(src, dst, port)
-    value = tagged(row, sessions=[session(row, client_kind=kind)])[0]["op25b_case"]
+    mail = {"flow_id": row["flow_id"], "transaction_index": 1, "received_headers": traces}
+    value = tagged(row, sessions=[session(row, client_kind=kind)], mails=[mail])[0]["op25b_case"]
     return None if value is None or value != value else value
 
 
 def test_the_four_cases():
     assert case(25, SMARTHOST, kind="mua") == 1
     assert case(25, SMARTHOST, kind="mta") == 2
+    assert case(25, SMARTHOST, traces=0) == 1
+    assert case(25, SMARTHOST, kind="mta", traces=0) == 2
     assert case(587, SMARTHOST) is None  # hidden by TLS: a person or a home server
     assert case(25, STRANGER) == 3
     assert case(25, FRIEND) == 4

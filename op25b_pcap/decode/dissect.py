@@ -1,0 +1,98 @@
+"""The Scapy engine: records to packets.
+
+In: records of an observation, in order of time. Out: TCP segments on watched ports, ICMP errors
+that quote such, and DNS answers, each innermost. It takes one header after the other, as
+`wire.layers` says what follows; it never raises, whatever the octets are, and the work for one
+record is bounded. Slow and complete, it is the reference for faster engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from op25b_pcap.capture.record import Record
+from op25b_pcap.decode import Tally, ip, link, serial, tags, transport, tunnels, udp_tunnels, wireless
+from op25b_pcap.decode.fragments import Fragments
+from op25b_pcap.decode.steps import MOST_HEADERS, Ahead, Around, Fragment, Skip, Step, View
+from op25b_pcap.tables.packets import Packet
+from op25b_pcap.wire.layers import LINK_TYPES, Layer
+
+STEPS: dict[Layer, Step] = (
+    link.STEPS
+    | serial.STEPS
+    | wireless.STEPS
+    | tags.STEPS
+    | ip.STEPS
+    | transport.STEPS
+    | tunnels.STEPS
+    | udp_tunnels.STEPS
+)
+
+
+def decode(records: Iterable[Record], tally: Tally) -> Iterator[Packet]:
+    """Dissect; the tally is up to date after every packet.
+
+    Packets come in the order of their records, but for those whose other fragments never came:
+    these are late by `fragments.PATIENCE_NS` at most.
+    """
+    fragments = Fragments()
+    for record in records:
+        tally.read += 1
+        for first in fragments.overdue(record.time_ns):
+            yield from _late(first, fragments, tally)
+        packets, reason = _walk(record, fragments)
+        if packets:
+            tally.decoded += 1
+            yield from packets
+        else:
+            tally.skipped[reason] += 1
+    while lone := list(fragments.rest()):  # what they hold may be fragments again
+        for first in lone:
+            yield from _late(first, fragments, tally)
+
+
+def _late(first: Ahead, fragments: Fragments, tally: Tally) -> list[Packet]:
+    """What a lone first fragment holds; its record had been counted as a fragment."""
+    packets, _ = walk(first, fragments)
+    if packets and tally.skipped["fragment"]:
+        tally.decoded += 1
+        tally.skipped["fragment"] -= 1
+        if not tally.skipped["fragment"]:
+            del tally.skipped["fragment"]
+    return packets
+
+
+def _walk(record: Record, fragments: Fragments) -> tuple[list[Packet], str]:
+    link_type = LINK_TYPES.get(record.link_type)
+    if link_type is None:
+        return [], "unsupported_link_type"
+    view = View(record.data, max(record.length, len(record.data))).after(link_type.skip)
+    return walk(Ahead(link_type.layer, view, Around(record)), fragments)
+
+
+def walk(first: Ahead, fragments: Fragments) -> tuple[list[Packet], str]:
+    """All packets on the ways ahead; if there are none, why."""
+    packets: list[Packet] = []
+    ways = [first]
+    reason = "too_deep"
+    for _ in range(MOST_HEADERS):
+        if not ways:
+            break
+        layer, view, around = ways.pop()
+        try:
+            found = STEPS[layer](view, around)
+            if isinstance(found, Fragment):
+                whole = fragments.add(found)
+                if whole is None:
+                    raise Skip("fragment")
+                found = whole
+        except Skip as skip:
+            reason = str(skip)
+            continue
+        if isinstance(found, Ahead):
+            ways.append(found)
+        elif isinstance(found, list):
+            ways += reversed(found)
+        else:
+            packets.append(found)
+    return packets, "too_deep" if ways else reason

@@ -1,0 +1,35 @@
+"""IPv4 (RFC 791) and IPv6 (RFC 8200): where the fields are that every engine needs."""
+
+from __future__ import annotations
+
+import struct
+
+IPV4_HEADER = 20
+IPV4_SRC = slice(12, 16)
+IPV4_DST = slice(16, 20)
+MORE_FRAGMENTS = 1
+"""The lowest of the three flags."""
+SWAPPED_DONT_FRAGMENT = 0x0040
+"""Flags and offset of an unfragmented packet in the wrong byte order: so some hosts quote it."""
+
+IPV6_HEADER = 40
+IPV6_SRC = slice(8, 24)
+IPV6_DST = slice(24, 40)
+
+EXTENSION = struct.Struct("!BB")
+"""What all extension headers and AH begin with: next header, length."""
+EXTENSION_UNIT = 8
+PADDING, HOME_ADDRESS = 0, 0xC9
+"""Options: one octet of padding; the address that a host away from home is known by (RFC 6275 6.3)."""
+AUTHENTICATION_UNIT = 4
+"""AH counts its length in words, less two (RFC 4302 section 2.2)."""
+IPV6_ROUTING_ADDRESSES = 8
+"""Offset of the addresses in routing headers of types 0, 2 and 4."""
+SOURCE_ROUTES = (0, 2)
+"""Routing types whose last address is where the packet goes in the end (RFC 2460, RFC 6275)."""
+SEGMENT_ROUTE = 4
+"""Here it is the first (RFC 8754 section 2)."""
+
+FRAGMENT_UNIT = 8
+GREATEST_DATAGRAM = 65_535
+"""Octets that fragments may add up to; the length fields have 16 bits."""

@@ -1,0 +1,75 @@
+"""Tags and tunnels that take a few fields to pass: their layouts, in the order of the wire."""
+
+from __future__ import annotations
+
+import struct
+
+E_TAG = struct.Struct("!HHBBH")
+"""IEEE 802.1BR: priority and ingress, group and E-CID, their extensions, EtherType."""
+VN_TAG = struct.Struct("!IH")
+CISCO_META = struct.Struct("!BB")
+CISCO_META_OPTION = 4
+FABRIC_PATH = 2
+TRILL = struct.Struct("!HHH")
+TRILL_OPTIONS, TRILL_OPTION_UNIT = 6, 4
+"""Bits to shift for the length of the options (RFC 6325 section 3)."""
+HSR = struct.Struct("!HHH")
+NSH = struct.Struct("!HBBI")
+NSH_LENGTH, NSH_UNIT = 0x3F, 4
+
+CONTROL_WORD = 4
+"""Begins with four zero bits, before the Ethernet frame of a pseudowire (RFC 4385)."""
+
+GRE_HEADER = 16
+GRE_ROUTE = struct.Struct("!HBB")
+"""Address family, offset and length of a source route entry; all zeros end the list (RFC 1701)."""
+PPTP = 1
+"""Version of the GRE header that PPTP uses (RFC 2637)."""
+WCCP_REDIRECT = 4
+ERSPAN_II, ERSPAN_III = 1, 2
+ERSPAN_SUBHEADER = 8
+ERSPAN_IP_FRAME = 2
+ETHERIP = 2
+
+GENEVE_HEADER = 8
+GENEVE_OPTION_UNIT = 4
+VXLAN_HEADER = 8
+VXLAN_HAS_PROTOCOL = 0x04
+
+GTP_HEADER = 8
+GTP_HEADER_WITH_OPTIONS = 12
+GTP_USER_DATA = 255
+GTP_EXTENSION_UNIT = 4
+
+L2TP_CONTROL = 0x800
+L2TPV3 = 3
+L2TPV3_OVER_UDP = 4
+"""Flags and reserved octets in front of the session (RFC 3931 section 4.1.2)."""
+L2TPV3_SESSION = struct.Struct("!I")
+L2TPV3_COOKIES = (0, 4, 8, 12)
+"""Octets of cookie and sublayer that may follow; only the ends of the tunnel know (RFC 3931 4.1)."""
+
+TEREDO_AUTHENTICATION = struct.Struct("!HBB")
+TEREDO_AUTHENTICATION_END = 9
+"""Nonce and confirmation, after the identifiers (RFC 4380 section 5.1.1)."""
+TEREDO_ORIGIN = 8
+
+AYIYA = struct.Struct("!BBBBI")
+AYIYA_SIGNATURE_UNIT = 4
+AYIYA_FORWARD = 1
+
+CAPWAP = struct.Struct("!BBBBHH")
+"""Preamble, length, binding, flags, fragment's number and offset (RFC 5415 section 4.3)."""
+CAPWAP_ENCRYPTED = 0x01
+"""In the preamble: DTLS follows."""
+CAPWAP_UNIT = 4
+CAPWAP_NATIVE = 0x01
+"""Beside the binding: the payload is a wireless frame, not one of Ethernet."""
+CAPWAP_FRAGMENT = 0x80
+
+LISP_HEADER = 8
+LISP_INSTANCE = 0x08
+
+TZSP = struct.Struct("!BBH")
+TZSP_PADDING, TZSP_END = 0, 1
+TZSP_ETHERNET, TZSP_WLAN = 1, 18
