@@ -128,7 +128,7 @@ def _read_streams(attempt: Attempt, directed: Directed) -> tuple[dict[Side, int]
     streams = {side: Stream(origins[side]) for side in Side}
     pieces: list[tuple[Side, int, TcpSegment]] = []
     for side, segment in directed:
-        if not segment.payload_length or segment.flags & RST:
+        if segment.flags & RST or not (segment.payload_length or segment.flags & FIN):
             continue  # a RST's payload is a diagnosis, no data (RFC 9293 section 3.5.2)
         seq = (segment.seq + 1) % MODULO if segment.flags & SYN else segment.seq
         offset = streams[side].survey(seq, len(segment.payload), segment.payload_length)
@@ -140,7 +140,19 @@ def _read_streams(attempt: Attempt, directed: Directed) -> tuple[dict[Side, int]
         for side, offset, segment in pieces
         for skipped, data in streams[side].receive(offset, segment.payload_length, segment.payload)
     ]
+    heard = {side for side, _ in directed}
+    chunks += [
+        Chunk(side, attempt.last_ns, unseen, b"")
+        for side in Side
+        if side in heard and (unseen := _acknowledged_unseen(streams[side], side, directed))
+    ]
     return octets, chunks, streams[Side.CLIENT].anomalies | streams[Side.SERVER].anomalies
+
+
+def _acknowledged_unseen(stream: Stream, side: Side, directed: Directed) -> int:
+    """Octets at the end of a stream that the other side has got, and the capture has not."""
+    acks = (s.ack for other, s in directed if other is not side and s.flags & (ACK | RST) == ACK)
+    return max(map(stream.unseen_before, acks), default=0)
 
 
 def _follow(directed: Directed, chunks: list[Chunk]) -> Endpoints:

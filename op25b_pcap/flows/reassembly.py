@@ -91,6 +91,20 @@ class Stream:
         if skipped:
             yield skipped, b""
 
+    def unseen_before(self, ack: int) -> int:
+        """Octets behind the last that could be read, all of which `ack` acknowledges.
+
+        One of them may be the FIN that was not seen either.
+        """
+        if self._origin is None:
+            return 0
+        offset = self._newest + difference(ack, (self._origin + self._newest) % MODULO)
+        unseen = offset - self._next - 1
+        if unseen <= 0 or offset - self._newest > MAX_WINDOW:
+            return 0
+        self.anomalies.add("gap")
+        return unseen
+
     def _hole(self) -> int:
         """Octets from here on that have been sent by now, but that no segment holds."""
         at = bisect_right(self._captured, (self._next, MAX_WINDOW * MODULO))

@@ -49,11 +49,17 @@ def assumed_policy(
         dynamic = tuple(ipaddress.ip_network(address) for address in sorted(_subscribers(flows)))
         point = "unknown"
     inside = Networks({"dynamic": dynamic}).of(flows["src_ip"]).within("dynamic")
-    found = relays(flows, smtp_sessions, smtp_transactions, inside) | onward(flows, inside, SEVERAL)
+    found = relays(flows, smtp_sessions, smtp_transactions, inside) - _exchangers(flows)
+    found |= onward(flows, inside, SEVERAL)
     hosts = pd.Series(sorted(found), dtype=object)
     strangers = hosts[~Networks({"dynamic": dynamic}).of(hosts).within("dynamic")]
     smarthosts = tuple(ipaddress.ip_network(address) for address in strangers)
     return Policy("assumed", point, {"dynamic": dynamic, "smarthosts": smarthosts}, assumed=True)
+
+
+def _exchangers(flows: pd.DataFrame) -> set[str]:
+    """Hosts that DNS named as somebody's exchanger: they may take mail for whom they like."""
+    return set(flows.loc[is_filled(flows["dst_mx_of"]), "dst_ip"])
 
 
 def _subscribers(flows: pd.DataFrame) -> set[str]:
@@ -64,7 +70,6 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
     DNS named are servers from the start.
     """
     openers = set(flows["src_ip"])
-    exchangers = set(flows.loc[is_filled(flows["dst_mx_of"]), "dst_ip"])
     reached = is_in(flows["outcome"], ("connected",)) & is_in(flows["service"], SMTP_SERVICES)
     callers: dict[str, set[str]] = defaultdict(set)
     called: dict[str, set[str]] = defaultdict(set)
@@ -82,7 +87,7 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
 
     queue = [(-len(sources), host) for host, sources in callers.items()]
     heapq.heapify(queue)
-    for host in sorted(exchangers & openers):
+    for host in sorted(_exchangers(flows) & openers):
         is_server(host)
     while queue:
         count, host = heapq.heappop(queue)

@@ -59,6 +59,8 @@ maillog_file = {place}/log
 maillog_file_prefixes = {place}
 inet_interfaces = all
 smtp_bind_address_enforce = no
+# A cached connection would outlive the play that it belongs to.
+smtp_connection_cache_on_demand = no
 default_database_type = inline
 alias_maps =
 mydestination =

@@ -55,6 +55,31 @@ def test_a_hole_that_a_retransmission_fills_later_is_none():
     assert read(talk)[1] == [(C, 0, b"abc"), (C, 0, b"def")]
 
 
+def test_a_fin_shows_that_something_was_sent_before_it():
+    talk = Talk().handshake().server("PA", 0, 0, b"220 a\r\n").server("FA", 16, 0).client("FA", 0, 17)
+    row, chunks = read(talk)
+    assert chunks == [(S, 0, b"220 a\r\n"), (S, 9, b"")]
+    assert row["anomalies"] == ["gap"]
+    assert (row["src_bytes"], row["dst_bytes"]) == (0, 7)
+
+
+def test_an_acknowledgement_shows_what_the_capture_has_missed_at_the_end():
+    talk = Talk().handshake().server("PA", 0, 0, b"220 a\r\n").client("A", 0, 7).client("FA", 0, 17)
+    row, chunks = read(talk)
+    assert chunks == [(S, 0, b"220 a\r\n"), (S, 9, b"")]
+    assert row["anomalies"] == ["gap"]
+
+
+def test_the_acknowledgement_of_a_lost_fin_is_no_gap():
+    talk = Talk().handshake().server("PA", 0, 0, b"220 a\r\n").client("FA", 0, 8)
+    assert read(talk)[0]["anomalies"] == []
+
+
+def test_what_one_side_acknowledges_to_a_side_never_heard_is_no_gap():
+    talk = Talk().client("S").client("A", 0, 0).client("PA", 0, 200, b"QUIT\r\n")
+    assert read(talk)[0]["anomalies"] == ["one_sided"]
+
+
 def test_a_packet_cut_by_the_snap_length_leaves_a_gap_at_once():
     talk = Talk().handshake().client("PA", 0, 0, b"MAIL FROM:<a@example.com>\r\n", captured=4)
     talk.server("PA", 0, 27, b"250 OK\r\n")

@@ -70,6 +70,12 @@ def test_an_exchanger_that_takes_mail_for_its_own_domain_is_none():
     assert listed(policy, "smarthosts") == []
 
 
+def test_an_exchanger_that_takes_mail_for_others_too_is_careless_and_no_relay_of_the_provider():
+    direct, other = flow(HOME, MX, dst_mx_of=["example.com"]), flow(HOME, MX2, dst_mx_of=["example.org"])
+    policy = drawn([direct, other], [session(direct)], [mail(direct, "bob@example.org")])
+    assert listed(policy, "smarthosts") == []
+
+
 def test_whoever_had_to_log_in_used_no_open_relay_of_the_provider():
     submitted, direct = flow(HOME, RELAY), flow(OTHER, MX, dst_mx_of=["example.com"])
     logged_in = session(submitted, auth_mechanism="PLAIN")
