@@ -1,7 +1,8 @@
 """A policy assumed from what the captures show, where nobody wrote one.
 
 Subscribers are the private, shared (CGN) and unique-local sources: then the capture was taken
-before the address translation, inside of every filter. Where there are none, they are the
+before the address translation, inside of every filter (but for those in a tunnel, which may
+stand beside others on a provider's line). Where there are none, they are the
 openers of mail flows that are not servers to other openers. Smarthosts are hosts that behave
 as such. Everything that follows from it is marked so: no finding is proven.
 """
@@ -42,7 +43,8 @@ def assumed_policy(
     flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame
 ) -> Policy:
     """Draw a policy from the facts; `assumed` is set in it."""
-    if private().of(flows["src_ip"]).within("private").any():
+    at_home = private().of(flows["src_ip"]).within("private") & flows["outer_src_ip"].isna().to_numpy(bool)
+    if at_home.any():
         dynamic: tuple[Prefix, ...] = tuple(prefix(text) for text in PRIVATE)
         point = "inside"
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Flags, Words
+from op25b_pcap.tables.columns import Flags, Words, is_in
 from op25b_pcap.wire.domains import registrable
 
 PLACES = 2
@@ -28,14 +28,37 @@ def facts(scene: Scene) -> dict[str, Flags | Words]:
     # The provider's inbound server may be called like its relay: there only DNS can tell.
     stranger = (role != "smarthost") & ((role != "local_mx") | (dns_known & ~exact))
     foreign = named & dns_known & ~same_registrant
-    many = pd.Series(dst[foreign]).groupby(host[foreign]).nunique()
-    met = pd.Series(host).map(many).fillna(0).to_numpy(np.float64)
+    nearer = _nearer(scene, dst)
     return {
         "server_named_as_in_dns": named & dns_known & same_registrant,
-        "smarthost_name_elsewhere": named & stranger & np.isin(host, list(smarthosts)) & ~exact,
-        "one_name_at_many_addresses": foreign & (met >= PLACES) & _equally_far(scene, host),
-        "nearer_than_on_other_ports": _nearer(scene, dst),
+        "smarthost_name_elsewhere": named & stranger & is_in(pd.Series(host), smarthosts) & ~exact,
+        "one_name_at_many_addresses": _strays(scene, host, foreign, same_registrant),
+        "nearer_than_on_other_ports": nearer,
+        "foreign_name_and_nearer": nearer & foreign,
     }
+
+
+def _strays(scene: Scene, host: Words, foreign: Flags, same_registrant: Flags) -> Flags:
+    """Greetings with a name that is met at several addresses, and is nowhere the address's own.
+
+    DNS must call at least one of the addresses something else and none of them so; and all must
+    be as many hops away: there is one machine behind them.
+    """
+    met = pd.DataFrame(
+        {
+            "dst": scene.word("dst_ip"),
+            "foreign": foreign,
+            "own": same_registrant,
+            "ttl": scene.number("dst_ttl"),
+        }
+    ).groupby(host)
+    strays = (
+        (met["dst"].nunique() >= PLACES)
+        & met["foreign"].any()
+        & ~met["own"].any()
+        & (met["ttl"].max() == met["ttl"].min())
+    )
+    return is_in(pd.Series(host), set(strays.index[strays]) - {""})
 
 
 def _compared(scene: Scene, host: Words) -> tuple[Flags, Flags, Flags]:
@@ -55,14 +78,6 @@ def _compared(scene: Scene, host: Words) -> tuple[Flags, Flags, Flags]:
     registrants = both["host"].map(registrable) == both["name"].astype(str).map(registrable)
     same = both.index[registrants & both["host"].map(registrable).notna()]
     return rows.isin(names.index), rows.isin(exact), rows.isin(same)
-
-
-def _equally_far(scene: Scene, host: Words) -> Flags:
-    """Whether all addresses that greeted with this name are as many hops away."""
-    ttl = pd.Series(scene.number("dst_ttl"))
-    spread = ttl.groupby(host).transform("max") - ttl.groupby(host).transform("min")
-    equal: Flags = (spread == 0).to_numpy(bool)
-    return equal
 
 
 def _nearer(scene: Scene, dst: Words) -> Flags:

@@ -91,7 +91,11 @@ def _finding(seen: Scene, fact: dict[str, Flags]) -> Words:
     """
     blocked, allowed = seen.blocked, seen.action == "allow"
     went_on = seen.connected | _carried_data(seen)
-    posed = fact["smarthost_name_elsewhere"] | fact["one_name_at_many_addresses"]
+    posed = (
+        fact["smarthost_name_elsewhere"]
+        | fact["one_name_at_many_addresses"]
+        | fact["foreign_name_and_nearer"]
+    )
     reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | seen.has("outcome", "half_open")
     stopped = seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable")
     proof_of_filter = _stopped_by_network(fact) | _silenced(fact)

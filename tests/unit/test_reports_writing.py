@@ -71,9 +71,8 @@ def test_every_field_carries_its_meaning(written):
 
 
 def test_no_cell_of_the_csv_is_a_formula(written):
-    rows = duckdb.sql(
-        f"select flow_id, mail_from, rcpt_to from read_csv('{written}/smtp_transactions.csv', all_varchar=true)"
-    ).fetchall()
+    table = f"read_csv('{written}/smtp_transactions.csv', all_varchar=true)"
+    rows = duckdb.sql(f"select flow_id, mail_from, rcpt_to from {table}").fetchall()
     assert rows[1][0] == "'=HYPERLINK(1)"
     assert rows[1][1] == "'+49@example.com"
     assert json.loads(rows[0][2]) == ROWS[0]["rcpt_to"]
@@ -90,9 +89,14 @@ def test_the_csv_tells_the_null_sender_from_an_unseen_one(tmp_path):
 
 def test_a_run_that_fails_leaves_the_old_results_and_nothing_else(written):
     before = {path.name: path.read_bytes() for path in written.iterdir()}
-    with pytest.raises(KeyboardInterrupt), staging(written) as hidden:
-        write_tables({"smtp_transactions": SMTP_TRANSACTIONS.frame([])}, hidden, csv=False)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with staging(written) as hidden:
+            write_tables({"smtp_transactions": SMTP_TRANSACTIONS.frame([])}, hidden, csv=False)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert {path.name: path.read_bytes() for path in written.iterdir()} == before
 
 
@@ -105,7 +109,7 @@ def test_a_csv_of_an_older_run_does_not_outlive_its_table(written):
 
 def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unwritable, match="cannot write to .*file"), staging(tmp_path / "file" / "out"):
+    with pytest.raises(Unwritable, match=r"cannot write to .*file"), staging(tmp_path / "file" / "out"):
         pytest.fail("the work had begun")
 
 

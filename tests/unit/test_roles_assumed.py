@@ -37,6 +37,12 @@ def test_private_sources_mean_the_inside_of_a_home():
     assert "192.168.0.0/16" in listed(policy, "dynamic")
 
 
+def test_a_private_source_in_a_tunnel_makes_no_home():
+    tunnelled = flow("192.168.1.2", MX, outer_src_ip="2001:db8:110::1")
+    policy = drawn([tunnelled, flow(HOME, MX)])
+    assert listed(policy, "dynamic") == ["192.168.1.2", HOME]
+
+
 def test_else_the_openers_that_are_no_servers_to_others():
     policy = drawn([flow(HOME, RELAY), flow(OTHER, RELAY), flow(RELAY, MX)])
     assert policy.observation_point == "unknown"

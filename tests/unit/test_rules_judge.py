@@ -261,6 +261,22 @@ def test_one_name_at_addresses_that_dns_calls_otherwise():
     assert finding(rows[0], sessions=said[:1]) == "leak"
 
 
+def test_a_name_met_elsewhere_too_convicts_where_dns_is_silent():
+    known = flow(HOME, "198.51.100.1", dst_names=["mx.example.com"], dst_mx_of=["example.com"])
+    unknown = flow(HOME, FRIEND)
+    said = [session(row, banner_text="proxy.filter.example.net ready") for row in (known, unknown)]
+    assert finding(known, unknown, sessions=said) == "intercepted"
+    farther = unknown | {"dst_ttl": 48}
+    assert finding(known, farther, sessions=said) == "leak"
+
+
+def test_a_foreign_name_that_is_nearer_than_the_address_itself():
+    true = flow(HOME, MX, 587, dst_ttl=52)
+    posed = flow(HOME, MX, dst_ttl=62, dst_names=["mx.example.com"])
+    assert finding(true, posed, sessions=[session(posed, banner_text="proxy.example.net x")]) == "intercepted"
+    assert finding(true, posed, sessions=[session(posed, banner_text="mx.example.com x")]) == "leak"
+
+
 def test_a_large_providers_name_at_its_own_addresses_is_no_interception():
     rows = [flow(HOME, f"198.51.100.{n}", dst_names=[f"mx{n}.big.example.com"]) for n in (1, 2, 3)]
     said = [session(row, banner_text="mx.big.example.com ESMTP") for row in rows]
