@@ -13,6 +13,7 @@ import heapq
 import ipaddress
 from collections import defaultdict
 
+import numpy as np
 import pandas as pd
 
 from op25b_pcap.policy import Policy, Prefix, prefix
@@ -32,6 +33,8 @@ PRIVATE = (
 """Addresses that never cross a provider's border: who sends from them is on the inside."""
 SEVERAL = 3
 """Clients and addressees that make a relay: two might be a home server and its neighbour."""
+FARTHER_HOPS = 3
+"""Routers between a provider's edge and its neighbours, at the least that is not chance."""
 
 
 def private() -> Networks:
@@ -69,17 +72,38 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
 
     Two hosts may call each other: the one with more callers is taken for the server first, and
     its own calls (to a home server, say) then make no server of whom it calls. Exchangers that
-    DNS named are servers from the start.
+    DNS named are servers from the start. Whoever is called from much farther away than it is
+    itself is called from outside: that makes no server of it, and no subscriber of the caller.
     """
     openers = set(flows["src_ip"])
     reached = is_in(flows["outcome"], ("connected",)) & is_in(flows["service"], SMTP_SERVICES)
+    calls = flows.loc[reached, ["src_ip", "dst_ip"]].drop_duplicates()
+    calls = calls[calls["dst_ip"].isin(openers) & (calls["src_ip"] != calls["dst_ip"])]
+    hops = _hops(flows)
+    away, near = (hops.reindex(calls[end].to_numpy(object)).to_numpy() for end in ("src_ip", "dst_ip"))
+    from_outside = away - near >= FARTHER_HOPS
+    outside = set(calls.loc[from_outside, "src_ip"]) - set(calls.loc[~from_outside, "src_ip"])
+    outside -= set(flows.loc[~flows["dst_ip"].isin(openers), "src_ip"])
+    return openers - outside - _servers(calls[~from_outside], _exchangers(flows) & openers)
+
+
+def _hops(flows: pd.DataFrame) -> pd.Series:
+    """How many routers each opener's packets have passed, by the TTLs that hosts begin with."""
+    ttl = flows["src_ttl"].to_numpy(np.float64, na_value=np.nan)
+    begun = np.select([ttl <= 64, ttl <= 128], [64, 128], default=255)
+    return pd.Series(begun - ttl).groupby(flows["src_ip"].to_numpy(object)).min()
+
+
+def _servers(calls: pd.DataFrame, known: set[str]) -> set[str]:
+    """Of hosts that call each other those that are servers to the rest."""
     callers: dict[str, set[str]] = defaultdict(set)
     called: dict[str, set[str]] = defaultdict(set)
-    for src, dst in flows.loc[reached, ["src_ip", "dst_ip"]].drop_duplicates().itertuples(index=False):
-        if dst in openers and src != dst:
-            callers[dst].add(src)
-            called[src].add(dst)
+    for src, dst in calls.itertuples(index=False):
+        callers[dst].add(src)
+        called[src].add(dst)
     servers: set[str] = set()
+    queue = [(-len(sources), host) for host, sources in callers.items()]
+    heapq.heapify(queue)
 
     def is_server(host: str) -> None:
         servers.add(host)
@@ -87,12 +111,10 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
             callers[other].discard(host)
             heapq.heappush(queue, (-len(callers[other]), other))
 
-    queue = [(-len(sources), host) for host, sources in callers.items()]
-    heapq.heapify(queue)
-    for host in sorted(_exchangers(flows) & openers):
+    for host in sorted(known):
         is_server(host)
     while queue:
         count, host = heapq.heappop(queue)
         if host not in servers and -count == len(callers[host]) and count:
             is_server(host)
-    return openers - servers
+    return servers

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from op25b_pcap.policy import Policy
-from op25b_pcap.tables.columns import is_filled, is_in
+from op25b_pcap.tables.columns import is_in
 
 BLOCK_LENGTH = {4: 24, 6: 56}
 """Prefix lengths that openers are gathered into: the least that is routed (IPv4), and what one
@@ -38,7 +38,6 @@ def draft(flows: pd.DataFrame, assumed: Policy) -> str:
     )
     by_mailbox = is_in(flows["service"], ("pop3", "pop3s", "imap", "imaps"))
     from_dynamic = is_in(flows["src_role"], ("dynamic",))
-    named = flows[is_filled(flows["dst_mx_of"])]
     lines = [
         "",
         "[networks]",
@@ -53,7 +52,7 @@ def draft(flows: pd.DataFrame, assumed: Policy) -> str:
         "",
         "[elsewhere]",
         "dynamic_pools = []                # other providers' subscribers",
-        *_list("mx", _exchangers(named)),
+        "mx = []                           # exchangers; those that DNS names need no line here",
     ]
     return head + "\n".join(lines) + "\n"
 
@@ -81,12 +80,3 @@ def _hosts(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     for host, group in flows.groupby("dst_ip", sort=True):
         services = ", ".join(sorted(group["service"].unique()))
         yield str(host), f"{group['subscriber_key'].nunique()} subscriber(s) on {services}"
-
-
-def _exchangers(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    for host, group in flows.groupby("dst_ip", sort=True):
-        domains = sorted({domain for names in group["dst_mx_of"] for domain in names})
-        # A comment ends with its line: names from the wire must not break out of it.
-        shown = ", ".join(domains[:3]).encode("ascii", "backslashreplace").decode()
-        printable = "".join(c if c.isprintable() else "?" for c in shown)
-        yield str(host), f"MX of {printable}" + (" …" if len(domains) > 3 else "")

@@ -29,9 +29,10 @@ def facts(scene: Scene) -> dict[str, Flags | Words]:
     stranger = (role != "smarthost") & ((role != "local_mx") | (dns_known & ~exact))
     foreign = named & dns_known & ~same_registrant
     nearer = _nearer(scene, dst)
+    of_smarthost = named & stranger & is_in(pd.Series(host), smarthosts) & ~exact
     return {
-        "server_named_as_in_dns": named & dns_known & same_registrant,
-        "smarthost_name_elsewhere": named & stranger & is_in(pd.Series(host), smarthosts) & ~exact,
+        "server_named_as_in_dns": named & dns_known & same_registrant & ~of_smarthost,
+        "smarthost_name_elsewhere": of_smarthost,
         "one_name_at_many_addresses": _strays(scene, host, foreign, same_registrant),
         "nearer_than_on_other_ports": nearer,
         "foreign_name_and_nearer": nearer & foreign,

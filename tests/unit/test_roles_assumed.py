@@ -54,6 +54,13 @@ def test_a_home_server_that_is_called_by_an_exchanger_stays_a_subscriber():
     assert listed(policy, "dynamic") == [HOME, OTHER]
 
 
+def test_a_home_server_that_is_called_from_far_away_stays_a_subscriber_too():
+    inbound = flow("198.51.100.40", HOME, src_ttl=47)
+    assert listed(drawn([inbound, flow(HOME, RELAY)]), "dynamic") == [HOME]
+    nearby = inbound | {"src_ttl": 62}
+    assert listed(drawn([nearby, flow(HOME, RELAY)]), "dynamic") == ["198.51.100.40"]
+
+
 def test_dns_tells_the_server_where_two_call_each_other():
     policy = drawn([flow(HOME, MX, dst_mx_of=["example.com"]), flow(MX, HOME)])
     assert listed(policy, "dynamic") == [HOME]

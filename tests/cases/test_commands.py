@@ -1,0 +1,176 @@
+"""What follows an analysis: other policies, comparisons, words, packets, drafts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+from typer.testing import CliRunner, Result
+
+from op25b_pcap.cli import app
+
+SAMPLES = Path(__file__).parents[2] / "sample_pcaps"
+POLICY = SAMPLES / "policy.toml"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def rows(folder: Path, query: str) -> list[tuple]:
+    return duckdb.sql(query.replace("flows", f"'{folder}/flows.parquet'")).fetchall()
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("reports") / "out"
+    assert run("analyze", SAMPLES, "--policy", POLICY, "--out", out).exit_code == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def stricter(reports) -> Path:
+    """The same attempts under a policy that knows no smarthost."""
+    policy = reports.parent / "stricter.toml"
+    policy.write_text(POLICY.read_text().replace('smarthosts = ["192.0.2.25"]', "smarthosts = []"))
+    out = reports.parent / "stricter"
+    assert run("judge", reports, "--policy", policy, "--out", out).exit_code == 0
+    return out
+
+
+def flow_id(reports: Path, condition: str) -> str:
+    ((found,),) = rows(reports, f"select flow_id from flows where {condition}")
+    return found
+
+
+def test_the_same_policy_says_the_same_again(reports, tmp_path):
+    told = run("judge", reports, "--policy", POLICY, "--out", tmp_path / "again", "--csv")
+    assert told.exit_code == 0
+    columns = "flow_id, src_role, dst_role, traffic_class, op25b_case, policy_action, finding, evidence"
+    query = f"select {columns} from flows order by all"
+    assert rows(tmp_path / "again", query) == rows(reports, query)
+    assert (tmp_path / "again" / "flows.csv").exists()
+    assert run("compare", reports, tmp_path / "again").stdout == "nothing has changed\n"
+
+
+def test_without_an_output_folder_judging_only_tells(reports):
+    before = sorted(reports.parent.rglob("*"))
+    told = run("judge", reports, "--policy", POLICY, "--json")
+    assert sum(row["flows"] for row in json.loads(told.stdout)) == 43
+    assert sorted(reports.parent.rglob("*")) == before
+
+
+def test_run_json_names_the_policy_that_judged(reports, stricter):
+    before, after = (json.loads((folder / "run.json").read_text()) for folder in (reports, stricter))
+    assert before["inputs"] == after["inputs"]
+    assert before["policy"]["digest"] != after["policy"]["digest"]
+    assert before["policy"]["acl_rows"] > after["policy"]["acl_rows"]
+
+
+def test_compare_says_whose_working_mail_would_be_lost(reports, stricter):
+    found = json.loads(run("compare", reports, stricter, "--json").stdout)
+    changed = {(row["by"], row["value"]): row["change"] for row in found["counts"]}
+    assert changed["dst_role", "smarthost"] == -8
+    lost = {(row["subscriber_key"], row["service"]): row["messages"] for row in found["collateral"]}
+    assert lost["203.0.113.2", "smtp"] == 1
+    assert ("203.0.113.5", "submission") not in lost
+    moved = [row for row in found["moved"] if row["finding_before"] == "allowed"]
+    assert {(row["policy_action_after"], row["finding_after"]) for row in moved} == {("block", "leak")}
+    shown = run("compare", reports, stricter).stdout
+    assert "Working mail that is blocked now" in shown
+
+
+def test_explain_tells_one_attempt(reports):
+    told = run("explain", reports, flow_id(reports, "src_ip = '203.0.113.8'")).stdout
+    for sentence in (
+        "203.0.113.8 port",
+        "called 198.51.100.25 port 25 (smtp)",
+        "a subscriber with a dynamic address",
+        "a mail exchanger, as DNS answers in the capture say. It takes mail for example.com.",
+        "The error (type 3 code 13) came from 192.0.2.1.",
+        "Case 3: sending straight to the addressee's server.",
+        "Rule OP25B-004",
+        "blocked: the policy blocks this, and it did not get through. (proven)",
+        "a router of the policy said so",
+        "First packet: number 5 of 08-blocked-by-icmp/capture.pcap.",
+    ):
+        assert sentence in told
+
+
+def test_explain_tells_a_subscribers_whole_story(reports):
+    told = run("explain", reports, "203.0.113.14").stdout
+    assert told.startswith("Subscriber 203.0.113.14: 12 attempts to 12 hosts, 9 blocked, 3 leaked;")
+    assert "Profile: bot_like" in told
+    assert told.count("\nAttempt ") == 12
+
+
+def test_explain_has_words_for_every_attempt(reports):
+    for (found,) in rows(reports, "select flow_id from flows"):
+        told = run("explain", reports, found)
+        assert told.exit_code == 0
+        assert "Finding: " in told.stdout
+        assert "nan" not in told.stdout.lower()
+        assert "None" not in told.stdout
+
+
+def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path):
+    icmp = flow_id(reports, "src_ip = '203.0.113.8'")
+    rotated = flow_id(reports, "src_ip = '203.0.113.19'")
+    tunnelled = flow_id(reports, "src_ip = '192.168.1.16' and dst_port = 25")
+    out = tmp_path / "proof.pcap"
+    assert run("carve", reports, icmp, rotated, tunnelled, "-o", out).exit_code == 0
+    assert run("analyze", out, "--policy", POLICY, "--out", tmp_path / "again").exit_code == 0
+    columns = (
+        "src_ip, dst_ip, outcome, syn_packets, src_packets, dst_packets, src_bytes, icmp_from, encapsulation"
+    )
+    query = f"select flow_id, {columns} from flows where flow_id in ('{icmp}', '{rotated}', '{tunnelled}')"
+    carved = rows(tmp_path / "again", f"select flow_id, {columns} from flows")
+    assert sorted(carved, key=str) == sorted(rows(reports, query), key=str)
+    assert out.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.oracle
+def test_tshark_reads_what_was_carved(reports, tmp_path):
+    out = tmp_path / "proof.pcap"
+    run("carve", reports, flow_id(reports, "src_ip = '203.0.113.8'"), "-o", out)
+    command = ["tshark", "-n", "-r", out, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert shown[1::2] == ["203.0.113.8", "192.0.2.1,203.0.113.8"]
+    assert shown[0].startswith("1760770800.02")
+
+
+def test_a_source_that_is_no_longer_the_same_is_not_carved(tmp_path):
+    capture = tmp_path / "a.pcap"
+    capture.write_bytes((SAMPLES / "08-blocked-by-icmp" / "capture.pcap").read_bytes())
+    out = tmp_path / "out"
+    assert run("analyze", capture, "--out", out).exit_code == 0
+    found = flow_id(out, "true")
+    capture.write_bytes(capture.read_bytes() + b"more")
+    told = run("carve", out, found, "-o", tmp_path / "proof.pcap")
+    assert (told.exit_code, (tmp_path / "proof.pcap").exists()) == (2, False)
+    assert "when it was analysed" in told.stderr
+    capture.unlink()
+    assert "cannot be read again" in run("carve", out, found, "-o", tmp_path / "proof.pcap").stderr
+
+
+def test_a_drafted_policy_is_sound_and_finds_the_smarthost(tmp_path):
+    drafted = run("policy", "init", SAMPLES)
+    assert drafted.exit_code == 0
+    policy = tmp_path / "draft.toml"
+    policy.write_text(drafted.stdout)
+    checked = run("policy", "check", policy)
+    assert (checked.exit_code, "is sound" in checked.stdout) == (0, True)
+    assert '"192.0.2.25",  # 6 subscriber(s) on smtp' in drafted.stdout
+    assert '"203.0.113.0/24",' in drafted.stdout
+    assert "198.51.100.40" not in drafted.stdout
+
+
+def test_the_gate(tmp_path):
+    leak = SAMPLES / "13-leak-over-ipv6"
+    arguments = ("analyze", leak, "--policy", POLICY, "--out", tmp_path / "out", "--fail-on")
+    assert run(*arguments, "leak").exit_code == 1
+    assert (tmp_path / "out" / "run.json").exists()
+    assert run(*arguments, "intercepted").exit_code == 0
