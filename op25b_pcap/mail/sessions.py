@@ -1,0 +1,114 @@
+"""The streams of one flow to its rows: which protocol is spoken there, and what it says.
+
+In: a row of `flows` and both sides' octets in readable order. Out: its row of `smtp_sessions`
+or `retrieval_sessions`, and its transactions. Every flow on a mail port has one row, also where
+nothing was said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from op25b_pcap.mail.imap import Imap
+from op25b_pcap.mail.pop3 import Pop3
+from op25b_pcap.mail.smtp import Dialogue
+from op25b_pcap.mail.smtp_manner import client_kind, result
+from op25b_pcap.tables.streams import Chunk, Side
+from op25b_pcap.wire.services import IMAP_SERVICES, RETRIEVAL_SERVICES
+
+_SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
+_TLS_SERVICES = ("submissions", "pop3s", "imaps")
+_SUBMISSION = ("submission", "submissions", "smtp-alt")
+_OVER = frozenset({"SF", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR"})
+"""States in which the connection was seen to end, by Zeek's words."""
+
+_LOOK_AT = 1_024
+"""Octets of each side that tell the protocol: more than any greeting or first command has."""
+_SMTP_GREETING = re.compile(rb"220[ -][^\n]*\n")
+_SMTP_CLIENT = re.compile(rb"(?:EHLO|HELO)[ \r\n]|\Z", re.IGNORECASE)
+
+
+class Sessions(NamedTuple):
+    """The rows of one flow; one of the first two is None."""
+
+    smtp: dict[str, Any] | None
+    retrieval: dict[str, Any] | None
+    transactions: list[dict[str, Any]]
+
+
+def read(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
+    """Read the session of one flow."""
+    service = flow_row["service"]
+    if service in RETRIEVAL_SERVICES and not _speaks_smtp(chunks):
+        return Sessions(None, _retrieval(flow_row, chunks), [])
+    return _smtp(flow_row, chunks)
+
+
+def _smtp(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
+    service = flow_row["service"]
+    on_tls_port = service in _TLS_SERVICES
+    dialogue = Dialogue(from_start=_from_start(flow_row), tls_port=on_tls_port)
+    _play(dialogue, chunks)
+    dialogue.close(is_over=flow_row["conn_state"] in _OVER)
+    session, last = dialogue.session, dialogue.last_reply
+    spoken = dialogue.has_spoken or last is not None
+    unheard = dialogue.has_spoken and last is None and not flow_row["dst_packets"]
+    anomalies = dialogue.anomalies
+    named = {
+        "server_unseen": unheard,
+        "client_unseen": spoken and not flow_row["src_packets"],
+        "clear_text": spoken and on_tls_port,
+        "other_port": service in RETRIEVAL_SERVICES,
+    }
+    anomalies |= {name for name, holds in named.items() if holds}
+    submits = service in _SUBMISSION
+    row = {
+        **{name: flow_row[name] for name in _SHARED},
+        **session.columns(last),
+        "tls": dialogue.tls,
+        "tls_version": dialogue.handshake.version,
+        "tls_sni": dialogue.handshake.sni,
+        "client_kind": client_kind(session, anomalies, submits=submits, hidden=dialogue.is_hidden),
+        "result": result(session, last and last.code, tls=dialogue.tls, spoken=spoken, unheard=unheard),
+        "anomalies": sorted(anomalies),
+    }
+    transactions = [
+        {"flow_id": flow_row["flow_id"], **transaction.columns(index)}
+        for index, transaction in enumerate(session.transactions, 1)
+    ]
+    return Sessions(row, None, transactions)
+
+
+def _retrieval(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> dict[str, Any]:
+    service = flow_row["service"]
+    protocol = Imap if service in IMAP_SERVICES else Pop3
+    dialogue = protocol(from_start=_from_start(flow_row), tls_port=service in _TLS_SERVICES)
+    _play(dialogue, chunks)
+    dialogue.close()
+    return {**{name: flow_row[name] for name in _SHARED}, **dialogue.columns()}
+
+
+def _play(dialogue: Dialogue | Pop3 | Imap, chunks: Sequence[Chunk]) -> None:
+    for chunk in chunks:
+        if chunk.skipped:
+            dialogue.gap(chunk.side, chunk.skipped)
+        if chunk.data:
+            dialogue.receive(chunk.side, chunk.data)
+
+
+def _from_start(flow_row: Mapping[str, Any]) -> bool:
+    """Whether the opening was seen, so that nothing can have been said before."""
+    return bool(flow_row["initiator_evidence"] != "port")
+
+
+def _speaks_smtp(chunks: Sequence[Chunk]) -> bool:
+    """Whether a session on a port for fetching mail is SMTP: 220, and EHLO or nothing yet."""
+    head = dict.fromkeys(Side, b"")
+    for chunk in chunks:
+        if chunk.skipped or all(len(octets) >= _LOOK_AT for octets in head.values()):
+            break
+        head[chunk.side] = (head[chunk.side] + chunk.data)[:_LOOK_AT]
+    greets = _SMTP_GREETING.match(head[Side.SERVER]) is not None
+    return greets and _SMTP_CLIENT.match(head[Side.CLIENT]) is not None

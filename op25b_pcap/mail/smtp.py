@@ -1,0 +1,259 @@
+"""SMTP as both sides speak it (RFC 5321 with PIPELINING, CHUNKING, AUTH, STARTTLS).
+
+In: the octets of both sides as they became readable, cut anywhere, and gaps. Out: a `Session`.
+Commands and replies are found by their readers, joined by `Replies`, and followed through the
+table of `smtp_state`. Nothing raises; what is odd is named (`smtp_anomalies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from op25b_pcap.mail.smtp_client import ClientReader, Reading
+from op25b_pcap.mail.smtp_grammar import GREETING, RESPONSE, UNSEEN, Command
+from op25b_pcap.mail.smtp_preamble import MAX_PREAMBLE, preamble
+from op25b_pcap.mail.smtp_record import Session
+from op25b_pcap.mail.smtp_replies import GAP, Exchange, Replies
+from op25b_pcap.mail.smtp_reply_lines import Reply, ReplyReader
+from op25b_pcap.mail.smtp_state import Answer, State, after, answer
+from op25b_pcap.mail.tls import TELLING_OCTETS, Handshake, looks_like_tls
+from op25b_pcap.tables.streams import Side
+
+_TLS_RECORDS = (b"\x14", b"\x15", b"\x16", b"\x17")
+
+
+class Dialogue:
+    """Both sides of one session."""
+
+    def __init__(self, *, from_start: bool = True, tls_port: bool = False) -> None:
+        """`from_start`: the opening of the connection was seen. `tls_port`: TLS comes first."""
+        self.session = Session()
+        self.handshake = Handshake()
+        self.tls = "none"
+        self.last_reply: Reply | None = None
+        self.has_spoken = False
+        """The client said something in clear."""
+        self._tls_port = tls_port
+        self._client = ClientReader(from_start=from_start)
+        self._server = ReplyReader()
+        self._server_is_hidden = False
+        self._server_may_begin = from_start
+        self._replies = Replies(from_start=from_start)
+        self._state = State.CONNECTED if from_start else State.UNKNOWN
+        self._spoke_first = False
+        self._anomalies: set[str] = set() if from_start else {"midstream"}
+
+    @property
+    def anomalies(self) -> set[str]:
+        """All that is odd so far."""
+        parts = (self.session, self._client, self._server, self._replies, self.handshake)
+        return self._anomalies.union(*(part.anomalies for part in parts))
+
+    @property
+    def is_hidden(self) -> bool:
+        """TLS hides what the client says."""
+        return self._client.reading is Reading.HIDDEN
+
+    def receive(self, side: Side, data: bytes) -> None:
+        """The side sent these octets."""
+        if side is Side.SERVER:
+            if self._server_is_hidden:
+                self.handshake.receive(side, data)
+            else:
+                self._server.feed(data)
+                self._read_server()
+        elif self.is_hidden:
+            self.handshake.receive(side, data)
+        elif data:
+            self._server.client_spoke()
+            self._settle(self._replies.client_goes_on())
+            if self._client.in_message and self._client.message.is_torn and self._replies.held:
+                # The server has answered it, so its end is among what is missing.
+                self._ask(self._client.end_message(is_lost=True))
+            self._client.feed(data)
+            self._read_client()
+
+    def gap(self, side: Side, octets: int) -> None:
+        """So many octets of that side are missing here."""
+        if side is Side.SERVER:
+            self._server_gap()
+        elif self.is_hidden:
+            self.handshake.gap(side)
+        else:
+            self._client_gap(octets)
+
+    def close(self, *, is_over: bool = True) -> None:
+        """Nothing more comes. `is_over`: the connection was seen to end."""
+        if self._client.in_message and self._replies.held:
+            # Only the end of data is answered after 354: it is among what was not captured, or
+            # the server did not wait for it.
+            self._ask(self._client.end_message(is_lost=self._replies.held[0].code < 400))
+        while True:
+            waiting = self._client.lines.pending
+            self._settle(self._replies.end())
+            self._read_client()
+            if waiting == self._client.lines.pending and not self._replies.has_commands:
+                break
+        is_sure = not self.anomalies & {"gap", "surplus_reply"}
+        self._client.close(is_sure=is_sure)
+        self._server.close()
+        self.session.end(is_over=is_over and is_sure)
+        if self.tls == "implicit" and not self._server_is_hidden and self.last_reply is not None:
+            self.tls = "none"
+            self._anomalies.add("unasked_tls")
+
+    def _read_client(self) -> None:
+        """Take what the client asks for; where a reply is missing, let its octets decide."""
+        if self._client.reading is Reading.HIDDEN:
+            return
+        while True:
+            while (command := self._client.next_command()) is not None:
+                self._ask(command)
+            is_missing = self._replies.is_lost and self._client.can_decide()
+            if not is_missing and not self._client.is_overdue():
+                break
+            self._settle(self._replies.give_up())
+        if self.is_hidden:
+            self._begin_tls(Side.CLIENT)
+
+    def _ask(self, command: Command) -> None:
+        if not self.has_spoken:
+            self.has_spoken = True
+            first = self._replies.is_greeting_due and not self._server.lines.pending
+            self._spoke_first = first and not self._client.has_preamble
+        self._settle(self._replies.command(command))
+        if self._client.is_lost:
+            self._replies.lose_step()
+
+    def _read_server(self) -> None:
+        lines = self._server.lines
+        if self._server_may_begin:
+            before = preamble(Side.SERVER, lines.peek(MAX_PREAMBLE))
+            if before is None:
+                return
+            lines.drop(before[1])
+            self._server_may_begin = False
+        while lines.pending:
+            if lines.peek(1) in _TLS_RECORDS:
+                is_tls = looks_like_tls(lines.peek(TELLING_OCTETS))
+                if is_tls is None:
+                    return
+                if is_tls:
+                    self._begin_tls(Side.SERVER)
+                    return
+            replies = self._server.next_line()
+            if replies is None:
+                return
+            for reply in replies:
+                self._answer(reply)
+                if self._client.lines.pending:
+                    self._read_client()
+
+    def _answer(self, reply: Reply) -> None:
+        self.last_reply = reply
+        if self._client.reading is Reading.MESSAGE and self._client.message.ends_loosely():
+            self._anomalies.add("bare_lf_end_of_data")
+            self._ask(self._client.end_message())
+        if self._client.is_lost:
+            self._replies.lose_step()
+        self._client.server_spoke()
+        if reply.code == 354 and self._client.confirm():
+            self._replies.find_step()
+            return
+        has_waited = self._client.lines.pending > 0
+        self._settle(self._replies.reply(reply))
+        if has_waited and reply.code == 354 and self._client.in_message:
+            self._anomalies.add("early_data")
+
+    def _settle(self, exchanges: Iterable[Exchange]) -> None:
+        for command, reply in exchanges:
+            if command is GAP:
+                self.session.lose()
+                self._state = State.UNKNOWN
+            elif command is not UNSEEN:
+                self._exchange(command, reply)
+            elif reply is not None:
+                self._stray(reply)
+
+    def _exchange(self, command: Command, reply: Reply | None) -> None:
+        """A command and what was said to it: tell of it, and go on in the table."""
+        said = told = answer(reply.code) if reply is not None else None
+        if command is self._client.awaited:
+            said = self._client.resume(told)
+        elif command.verb == "DATA" and told is Answer.MORE and self._client.is_lost:
+            self._client.begin_message(is_sure=True)
+            self._client.message.lose()
+            self._replies.find_step()
+        if command is GREETING:
+            if self._spoke_first and reply is not None:
+                self._anomalies.add("early_talker")
+        elif command.verb == "MAIL" and self._is_refused():
+            self._anomalies.add("ignores_refusal")
+        elif command.verb.startswith("BDAT") and told in (Answer.NO, Answer.GOODBYE):
+            self._client.dispute_chunk(command)
+        self.session.apply(command, reply, told)
+        if self._client.reading is Reading.MESSAGE and command.verb == "DATA":
+            self.session.begin_message(self._client.message, "DATA")
+        # Without a reply: what the client did next shows that it was content.
+        self._state, in_order = after(self._state, command.verb, said or Answer.YES)
+        if not in_order and told is not None:
+            self._anomalies.add("out_of_order")
+
+    def _is_refused(self) -> bool:
+        banner = self.session.banner
+        return banner is not None and answer(banner.code) is not Answer.YES
+
+    def _stray(self, reply: Reply) -> None:
+        """A reply whose command no packet holds. Some say by themselves what it was."""
+        if self._client.in_message:
+            self._exchange(self._client.end_message(is_lost=True), reply)
+            self._replies.lose_step()
+        elif reply.code == 220 and not self.has_spoken and self._anomalies == {"midstream"}:
+            self._exchange(GREETING, reply)
+        elif reply.code == 354 and (self._client.is_lost or not self.has_spoken):
+            self._client.lose()
+            self._exchange(Command("DATA"), reply)
+        elif reply.code == 221:
+            self.session.quit = True  # nothing else is answered so
+        elif reply.code == 235 and self.session.auth_mechanism is not None:
+            self._exchange(RESPONSE, reply)
+        elif reply.code == 250 and len(reply.lines) > 1 and self.session.extensions is None:
+            self.session.offered(reply)
+
+    def _server_gap(self) -> None:
+        if self._server_is_hidden:
+            self.handshake.gap(Side.SERVER)
+            return
+        self._anomalies.add("gap")
+        self._server.gap()
+        self._server_may_begin = False
+        self._client.doubt()
+        self._settle(self._replies.gap_in_replies())
+        self._read_client()
+
+    def _client_gap(self, octets: int) -> None:
+        self._anomalies.add("gap")
+        if self._client.in_message and self._replies.held:
+            # The server has answered it, so its end lies within the gap.
+            self._ask(self._client.end_message(is_lost=True))
+        if self._client.gap(octets):
+            self._settle(self._replies.gap_in_commands())
+
+    def _begin_tls(self, side: Side) -> None:
+        """From here on this side's octets are TLS."""
+        lines = self._client.lines if side is Side.CLIENT else self._server.lines
+        self.handshake.receive(side, lines.take(lines.pending))
+        self._server_is_hidden |= side is Side.SERVER
+        in_clear = side is Side.SERVER and self.has_spoken and not self.is_hidden
+        if in_clear and not self.session.starttls_accepted:
+            self._anomalies.add("unasked_tls")
+            return
+        if self.tls != "none":
+            return
+        is_midstream = "midstream" in self._anomalies
+        if is_midstream and not self.has_spoken and self.session.banner is not None:
+            # The one reply before TLS, 220, was no greeting: it answered STARTTLS.
+            self.session.banner, self.session.starttls_accepted = None, True
+        asked = self.has_spoken or self.session.starttls_accepted
+        unseen = is_midstream and not self._tls_port
+        self.tls = "starttls" if asked or unseen else "implicit"
