@@ -346,14 +346,18 @@ def _print_table(frame: Any, as_json: bool) -> None:
 
 
 def _tell(analysis: Any, out: Path) -> None:
-    """What was read, what was lost, where the tables lie."""
+    """What was read, what was lost, what to do about it, where the tables lie."""
+    from op25b_pcap.reports.explain import advise
+
     _tell_damages(analysis)
     tally = analysis.tally
     flows = len(analysis.tables["flows"])
     _say(f"{tally.read} packets read, {tally.decoded} of them kept, {flows} attempts on mail ports")
     if analysis.policy.assumed:
         _say("no policy given: roles are assumed from what the captures show (--policy P.toml)")
-    _say(f"tables: {out}/")
+    for line in advise(analysis.tables["flows"]):
+        _say(line)
+    _say(f"tables: {out}/ (one attempt or subscriber in words: op25b-pcap explain {out} …)")
 
 
 @contextmanager

@@ -51,6 +51,10 @@ _CASES = {
     3: "Case 3: sending straight to the addressee's server.",
     4: "Case 4: sending through somebody else's server.",
 }
+_NO_CASE = {
+    "local_mx": "Calling the provider's own inbound server.",
+    "internal": "Sending from subscriber to subscriber.",
+}
 _FINDINGS = {
     "blocked": "blocked: the policy blocks this, and it did not get through.",
     "leak": "leak: the policy blocks this, and it got through.",
@@ -89,6 +93,19 @@ def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mappin
         lines += _subscriber(tables["subscribers"], wanted)
     for row in rows:
         lines += ["", *_flow(row, tables, rules, facts)] if lines else _flow(row, tables, rules, facts)
+    return lines
+
+
+def advise(flows: pd.DataFrame) -> list[str]:
+    """What was stopped, by the four cases, and what to do instead; a line for each."""
+    stopped = flows[flows["finding"].isin(["blocked", "leak", "intercepted"])]
+    lines = []
+    for traffic_class, group in stopped.groupby("traffic_class", sort=True):
+        counted = group["finding"].value_counts()
+        found = ", ".join(f"{counted[word]} {word}" for word in counted.index)
+        case = group["op25b_case"].dropna()
+        what = _CASES[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
+        lines.append(f"{what} {found}. {_ADVICE.get(str(traffic_class), '')}".rstrip())
     return lines
 
 

@@ -27,7 +27,7 @@ def describe(
 ) -> dict[str, Any]:
     """The content of run.json.
 
-    `packets` holds `read`, `decoded` and `skipped` (a count by reason); `settings` what the
+    `packets` holds `read`, `decoded`, `by_scapy` and `skipped` (a count by reason); `settings` what the
     caller chose (envelope, engine).
     """
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -12,18 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_SHOWN: tuple[tuple[str, Literal["left", "right"]], ...] = (
-    ("service", "left"),
-    ("traffic_class", "left"),
-    ("src_role", "left"),
-    ("dst_role", "left"),
-    ("policy_action", "left"),
-    ("outcome", "left"),
-    ("finding", "left"),
-    ("flows", "right"),
-    ("subscribers", "right"),
-    ("messages", "right"),
-)
+_NARROW = ["finding", "traffic_class", "service", "ip_version", "outcome"]
+"""What fits into 80 columns beside the counts; a wider terminal shows all of `summary`."""
+_WIDE_COLUMNS = 130
+_WORST_FIRST = ("leak", "intercepted", "disrupted", "inconclusive", "blocked", "allowed", "out_of_scope")
+_COUNTS = ("flows", "subscribers", "messages")
 _COLOURS = {
     "leak": "bold red",
     "intercepted": "bold magenta",
@@ -37,18 +30,29 @@ _COLOURS = {
 
 
 def print_summary(summary: pd.DataFrame, console: Console) -> None:
-    """The `summary` table with IPv4 and IPv6 told apart only where both occur."""
-    columns = list(_SHOWN)
-    if summary["ip_version"].nunique() > 1:
-        columns.insert(1, ("ip_version", "right"))
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name, justify in columns:
-        shown.add_column(name, justify=justify, overflow="fold")
-    for row in summary.to_dict("records"):
-        cells = [Text(str(row[name])) for name, _ in columns]
-        colour = _COLOURS.get(row["finding"], "")
-        shown.add_row(*(cell if cell.plain != row["finding"] else Text(cell.plain, colour) for cell in cells))
-    console.print(shown if len(summary) else "no attempt on a mail port was seen")
+    """The `summary` table, worst findings first, as wide as the terminal."""
+    if summary.empty:
+        console.print("no attempt on a mail port was seen")
+        return
+    if console.width < _WIDE_COLUMNS:
+        # Subscribers of several rows must not be added up: one may stand in many.
+        summary = summary.groupby(_NARROW, sort=True)[["flows", "messages"]].sum().reset_index()
+    if summary["ip_version"].nunique() == 1:
+        summary = summary.drop(columns="ip_version")
+    rank = summary["finding"].map({word: at for at, word in enumerate(_WORST_FIRST)})
+    names = ["finding", *(name for name in summary if name != "finding")]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(
+            "IP" if name == "ip_version" else str(name),
+            justify="right" if name in _COUNTS else "left",
+            overflow="fold",
+        )
+    for row in summary.loc[rank.sort_values(kind="stable").index, names].itertuples(index=False):
+        cells = [Text(str(value)) for value in row]
+        cells[0].stylize(_COLOURS[cells[0].plain])
+        table.add_row(*cells)
+    console.print(table)
 
 
 def print_columns(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
