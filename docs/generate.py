@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from op25b_pcap.flows.anomalies import ANOMALIES as PACKETS
+from op25b_pcap.mail.retrieval import ANOMALIES as RETRIEVAL
+from op25b_pcap.mail.smtp_anomalies import ANOMALIES as SMTP
+from op25b_pcap.mail.smtp_state import TRANSITIONS, State
+from op25b_pcap.mail.tls import ANOMALIES as TLS
 from op25b_pcap.rules.catalogue import PRECEDENCE, rules
 from op25b_pcap.rules.evidence import meanings
 from op25b_pcap.tables import TABLES
@@ -81,7 +86,54 @@ def rules_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"columns.md": columns, "rules.md": rules_page}
+def anomalies_page() -> str:
+    """docs/anomalies.md from the names that the stages give."""
+    lines = [
+        "# Anomalies",
+        "",
+        "Generated from the code by `make docs`. An anomaly names what was seen and accuses nobody;",
+        "`run.json` counts them.",
+    ]
+    for title, names in (
+        ("In `flows`: the packets", PACKETS),
+        ("In `smtp_sessions`", SMTP | TLS),
+        ("In `retrieval_sessions`", RETRIEVAL | TLS),
+    ):
+        lines += ["", f"## {title}", "", "| anomaly | meaning |", "|---|---|"]
+        lines += [f"| `{name}` | {meaning} |" for name, meaning in sorted(names.items())]
+    return "\n".join(lines) + "\n"
+
+
+def dialogue_page() -> str:
+    """docs/dialogue.md: the table of SMTP's states as a drawing."""
+    events: dict[tuple[State, State], list[str]] = {}
+    for state, transitions in TRANSITIONS.items():
+        for (verb, said), following in transitions.items():
+            if state is not State.UNKNOWN:
+                events.setdefault((state, following), []).append(f"{verb} {said.value}")
+    lines = [
+        "# The SMTP dialogue",
+        "",
+        "Generated from `op25b_pcap/mail/smtp_state.py` by `make docs`. An arrow bears what the client",
+        "says and how the server answers (first digit of the reply). What is not drawn changes",
+        "nothing. A session whose beginning was not captured, or that has a hole, stands in `unknown`,",
+        "where every command is possible; 421 closes it from everywhere.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> connected",
+    ]
+    for (state, following), told in events.items():
+        lines.append(f"    {state.value} --> {following.value}: {' / '.join(told).replace(':', '')}")
+    return "\n".join([*lines, "    closing --> [*]", "```"]) + "\n"
+
+
+PAGES = {
+    "columns.md": columns,
+    "rules.md": rules_page,
+    "anomalies.md": anomalies_page,
+    "dialogue.md": dialogue_page,
+}
 
 
 def main() -> None:

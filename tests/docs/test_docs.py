@@ -57,3 +57,11 @@ def test_links_and_paths_lead_somewhere(page):
             assert (page.parent / target).exists(), target
     for path in re.findall(r"`((?:op25b_pcap|docs|tests)/[\w/.*]+)`", text):
         assert list(ROOT.glob(path.rstrip("/"))), path
+
+
+def test_every_anomaly_of_packets_has_a_meaning():
+    folder = ROOT / "op25b_pcap" / "flows"
+    code = "".join((folder / name).read_text(encoding="utf-8") for name in ("flow.py", "reassembly.py"))
+    oddities = code[code.index("def _oddities") :]
+    named = re.findall(r'anomalies\.add\("(\w+)"\)', code) + re.findall(r'^        "(\w+)":', oddities, re.M)
+    assert set(named) == set(generate.PACKETS)
