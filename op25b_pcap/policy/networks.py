@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from op25b_pcap.policy import Prefix
+from op25b_pcap.tables.columns import Coded, Flags
 
 _OCTETS = 17
 _V4, _V6 = b"\x04" + bytes(12), b"\x06"
 _NOWHERE: frozenset[str] = frozenset()
 
 
-class Membership(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Membership:
     """Which lists each of many addresses stands in."""
 
-    labels: list[frozenset[str]]
-    codes: npt.NDArray[np.intp]
-    """For each address the index of its label."""
+    labels: Coded
+    """Sets of lists."""
 
-    def within(self, *kinds: str) -> npt.NDArray[np.bool_]:
+    def within(self, *kinds: str) -> Flags:
         """Whether each address stands in any of the lists named."""
-        matching = np.array([not label.isdisjoint(kinds) for label in self.labels])
-        found: npt.NDArray[np.bool_] = matching[self.codes]
-        return found
+        return self.labels.where([not label.isdisjoint(kinds) for label in self.labels.values])
 
 
 class Networks:
@@ -48,12 +45,11 @@ class Networks:
         edges, self._labels = _flattened({span: frozenset(names) for span, names in kinds.items()})
         self._edges = np.array([edge.to_bytes(_OCTETS) for edge in edges], dtype=f"S{_OCTETS}")
 
-    def of(self, addresses: pd.Series) -> Membership:
-        """Look up addresses (text, none of them null)."""
-        codes, unique = pd.factorize(addresses)
-        octets = np.array([_octets(text) for text in unique], dtype=f"S{_OCTETS}")
+    def of(self, addresses: Coded) -> Membership:
+        """Look up addresses (text); null stands in no list."""
+        octets = np.array([_octets(text) for text in addresses.values], dtype=f"S{_OCTETS}")
         ranges = np.searchsorted(self._edges, octets, side="right")
-        return Membership(self._labels, ranges[codes])
+        return Membership(Coded(self._labels, ranges[addresses.codes]))
 
 
 def _range(prefix: Prefix) -> tuple[int, int]:
@@ -62,7 +58,9 @@ def _range(prefix: Prefix) -> tuple[int, int]:
     return base + int(prefix[0]), base + int(prefix[-1]) + 1
 
 
-def _octets(text: str) -> bytes:
+def _octets(text: str | None) -> bytes:
+    if text is None:
+        return b""
     if ":" in text:
         return _V6 + socket.inet_pton(socket.AF_INET6, text)
     return _V4 + socket.inet_pton(socket.AF_INET, text)

@@ -6,8 +6,10 @@ by recipients, as the quota of draft-akagiri-op25b-dynamicip section 4.4.3 count
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from op25b_pcap.tables.columns import of_lists
 from op25b_pcap.tables.reports import SUBSCRIBERS
 from op25b_pcap.tables.table import to_frame
 
@@ -106,9 +108,9 @@ def _profiles(counted: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     profile = profile.mask((bot_count >= BOT_REASONS) & is_subscriber, "bot_like")
     profile = profile.where(is_subscriber, "unknown")
     shown = {"bot_like": bot_facts, "home_server_like": server_facts, "mail_client_like": client_facts}
-    reasons = pd.Series([[] for _ in range(len(counted))], index=counted.index)
-    for word, facts in shown.items():
-        for name, holds in facts.items():
-            tagged = holds & (profile == word)
-            reasons = reasons.where(~tagged, reasons.map(lambda names, name=name: [*names, name]))
+    named = {
+        name: holds & (profile == word) for word, facts in shown.items() for name, holds in facts.items()
+    }
+    holds = np.column_stack([column.to_numpy(bool) for column in named.values()])
+    reasons = of_lists(holds, list(named), counted.index)
     return profile, reasons

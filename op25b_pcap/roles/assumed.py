@@ -15,11 +15,12 @@ from collections import defaultdict
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from op25b_pcap.policy import Policy, Prefix, prefix
 from op25b_pcap.policy.networks import Networks
 from op25b_pcap.roles.behaviour import onward, relays
-from op25b_pcap.tables.columns import is_filled, is_in
+from op25b_pcap.tables.columns import coded, is_filled, numbers
 from op25b_pcap.wire.services import SMTP_SERVICES
 
 PRIVATE = (
@@ -46,19 +47,22 @@ def assumed_policy(
     flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame
 ) -> Policy:
     """Draw a policy from the facts; `assumed` is set in it."""
-    at_home = private().of(flows["src_ip"]).within("private") & flows["outer_src_ip"].isna().to_numpy(bool)
+    at_home = private().of(coded(flows["src_ip"])).within("private") & flows["outer_src_ip"].isna().to_numpy(
+        bool
+    )
     if at_home.any():
         dynamic: tuple[Prefix, ...] = tuple(prefix(text) for text in PRIVATE)
         point = "inside"
     else:
         dynamic = tuple(ipaddress.ip_network(address) for address in sorted(_subscribers(flows)))
         point = "unknown"
-    inside = Networks({"dynamic": dynamic}).of(flows["src_ip"]).within("dynamic")
+    subscribers = Networks({"dynamic": dynamic})
+    inside = subscribers.of(coded(flows["src_ip"])).within("dynamic")
     found = relays(flows, smtp_sessions, smtp_transactions, inside) - _exchangers(flows)
     found |= onward(flows, inside, SEVERAL)
-    hosts = pd.Series(sorted(found), dtype=object)
-    strangers = hosts[~Networks({"dynamic": dynamic}).of(hosts).within("dynamic")]
-    smarthosts = tuple(ipaddress.ip_network(address) for address in strangers)
+    hosts = coded(pa.array(sorted(found), pa.string()))
+    strangers = ~subscribers.of(hosts).within("dynamic")
+    smarthosts = tuple(ipaddress.ip_network(hosts.values[code]) for code in hosts.codes[strangers])
     return Policy("assumed", point, {"dynamic": dynamic, "smarthosts": smarthosts}, assumed=True)
 
 
@@ -76,7 +80,7 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
     itself is called from outside: that makes no server of it, and no subscriber of the caller.
     """
     openers = set(flows["src_ip"])
-    reached = is_in(flows["outcome"], ("connected",)) & is_in(flows["service"], SMTP_SERVICES)
+    reached = coded(flows["outcome"]).is_in("connected") & coded(flows["service"]).is_in(*SMTP_SERVICES)
     calls = flows.loc[reached, ["src_ip", "dst_ip"]].drop_duplicates()
     calls = calls[calls["dst_ip"].isin(openers) & (calls["src_ip"] != calls["dst_ip"])]
     hops = _hops(flows)
@@ -89,7 +93,7 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
 
 def _hops(flows: pd.DataFrame) -> pd.Series:
     """How many routers each opener's packets have passed, by the TTLs that hosts begin with."""
-    ttl = flows["src_ttl"].to_numpy(np.float64, na_value=np.nan)
+    ttl = numbers(flows["src_ttl"])
     begun = np.select([ttl <= 64, ttl <= 128], [64, 128], default=255)
     return pd.Series(begun - ttl).groupby(flows["src_ip"].to_numpy(object)).min()
 

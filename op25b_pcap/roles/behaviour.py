@@ -8,49 +8,37 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
-from op25b_pcap.tables.columns import Flags, Words, is_filled, is_in
+from op25b_pcap.tables.columns import Flags, beside, coded, flattened, is_filled, is_true
 from op25b_pcap.wire.domains import registrable
 from op25b_pcap.wire.services import RETRIEVAL_SERVICES, SMTP_SERVICES
 
 _EXCHANGER_NAME = re.compile(r"(?i)(mx|mta|inbound|mailin|gateway)[-\w]*\.")
 """How exchangers are commonly called: the first label of their greeting."""
+_FETCHING = (*RETRIEVAL_SERVICES, "submission", "submissions")
 
 
-def conduct(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFrame:
+def conduct(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> dict[str, Flags]:
     """For each flow, in order: `auth_used` in this flow, `auth_at_dst` on port 25 in any flow,
     `mailbox_at_dst` for the same subscriber, `calls_itself_exchanger` in its greeting,
     `is_exchanger` by DNS in any flow.
     """
-    sessions = flows[["flow_id"]].merge(
-        smtp_sessions[["flow_id", "auth_offered", "auth_mechanism", "banner_text"]],
-        on="flow_id",
-        how="left",
-    )
-    smtp = is_in(flows["service"], ("smtp",))
-    reached = is_in(flows["outcome"], ("connected",))
-    used = sessions["auth_mechanism"].notna().to_numpy()
-    offered = is_filled(sessions["auth_offered"])
-    dst = flows["dst_ip"].to_numpy(object)
-    pair = pd.Series(_pairs(flows, "subscriber_key", "dst_ip"))
-    fetches = is_in(flows["service"], (*RETRIEVAL_SERVICES, "submission", "submissions")) & reached
-    banners = sessions["banner_text"].fillna("").astype(str).str.match(_EXCHANGER_NAME).to_numpy(bool)
-    return pd.DataFrame(
-        {
-            "auth_used": used,
-            "auth_at_dst": _anywhere(dst, smtp & (used | offered)),
-            "mailbox_at_dst": pair.isin(set(pair[fetches])).to_numpy(),
-            "calls_itself_exchanger": _anywhere(dst, smtp & banners),
-            "is_exchanger": _anywhere(dst, is_filled(flows["dst_mx_of"])),
-        },
-        index=flows.index,
-    )
-
-
-def _anywhere(hosts: Words, holds: Flags) -> Flags:
-    """Whether it holds for any flow to the same host."""
-    return is_in(pd.Series(hosts), set(hosts[holds]))
+    said = beside(flows, smtp_sessions, ("auth_offered", "auth_mechanism", "banner_text"))
+    service, dst = coded(flows["service"]), coded(flows["dst_ip"])
+    smtp, reached = service.is_in("smtp"), coded(flows["outcome"]).is_in("connected")
+    used = said["auth_mechanism"].notna().to_numpy(bool)
+    banner = coded(said["banner_text"])
+    names_itself = banner.where([bool(_EXCHANGER_NAME.match(text or "")) for text in banner.values])
+    pair = coded(flows["subscriber_key"]).paired(dst)
+    return {
+        "auth_used": used,
+        "auth_at_dst": dst.anywhere(smtp & (used | is_filled(said["auth_offered"]))),
+        "mailbox_at_dst": pair.anywhere(service.is_in(*_FETCHING) & reached),
+        "calls_itself_exchanger": dst.anywhere(smtp & names_itself),
+        "is_exchanger": dst.anywhere(is_filled(flows["dst_mx_of"])),
+    }
 
 
 def relays(
@@ -63,9 +51,9 @@ def relays(
     was looked up by that name alone, or the same subscriber also fetches mail there.
     """
     hosts = flows.assign(mailbox=conduct(flows, smtp_sessions)["mailbox_at_dst"])
-    hosts = hosts[is_in(flows["service"], ("smtp",)) & inside]
+    hosts = hosts[coded(flows["service"]).is_in("smtp") & inside]
     sessions = smtp_sessions.loc[smtp_sessions["auth_mechanism"].isna(), ["flow_id", "banner_text"]]
-    taken = smtp_transactions.loc[smtp_transactions["accepted"].fillna(False), ["flow_id", "rcpt_to"]]
+    taken = smtp_transactions.loc[is_true(smtp_transactions["accepted"]), ["flow_id", "rcpt_to"]]
     mails = taken.merge(hosts, on="flow_id").merge(sessions, on="flow_id").explode("rcpt_to")
     mails["domain"] = (
         mails["rcpt_to"].fillna("").astype(str).str.replace(r"(?s)^.*@", "", regex=True).str.lower()
@@ -74,9 +62,11 @@ def relays(
     exchangers = flows[["dst_ip", "dst_mx_of"]].explode("dst_mx_of").dropna().drop_duplicates()
     exchanges = pd.Series(_pairs(mails, "dst_ip", "domain")).isin(_pairs(exchangers, "dst_ip", "dst_mx_of"))
     named = mails["domain"].isin(exchangers["dst_mx_of"])
-    names = mails[["dst_names"]].explode("dst_names")["dst_names"]
-    greeted = mails["banner_text"].fillna("").astype(str).str.split(" ").str[0]
-    own = pd.concat([names.dropna().astype(str), greeted]).map(registrable)
+    rows, names = flattened(mails["dst_names"])
+    banners = mails["banner_text"].to_numpy(object, na_value="")
+    greeted = [str(text).partition(" ")[0] for text in banners]
+    looked_up = [names.values[code] for code in names.codes]
+    own = pd.Series([*looked_up, *greeted], index=[*rows, *mails.index], dtype=object).map(registrable)
     same = own == mails["domain"].map(registrable).reindex(own.index)
     is_own = mails.index.isin(same.index[same])
     by_name = is_filled(mails["dst_names"]) & ~is_filled(mails["dst_mx_of"])
@@ -90,8 +80,10 @@ def _pairs(frame: pd.DataFrame, one: str, other: str) -> list[tuple[str, str]]:
 
 def onward(flows: pd.DataFrame, inside: Flags, at_least: int) -> set[str]:
     """Hosts that several on the inside hand mail to and that deliver to several others."""
-    smtp = is_in(flows["service"], SMTP_SERVICES) & is_in(flows["outcome"], ("connected",))
-    given = flows[smtp & inside].groupby("dst_ip")["subscriber_key"].nunique()
-    delivers = flows[smtp & ~inside].groupby("src_ip")["dst_ip"].nunique()
-    both = given.index[given >= at_least].intersection(delivers.index[delivers >= at_least])
-    return set(both)
+    smtp = coded(flows["service"]).is_in(*SMTP_SERVICES) & coded(flows["outcome"]).is_in("connected")
+    src, dst, payer = (coded(flows[name]) for name in ("src_ip", "dst_ip", "subscriber_key"))
+    given = dst.distinct(payer, smtp & inside) >= at_least
+    delivers = src.distinct(dst, smtp & ~inside) >= at_least
+    return {dst.values[code] for code in np.unique(dst.codes[given])} & {
+        src.values[code] for code in np.unique(src.codes[delivers])
+    }

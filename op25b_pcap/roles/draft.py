@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from op25b_pcap.policy import Policy
-from op25b_pcap.tables.columns import is_in
+from op25b_pcap.tables.columns import coded
+from op25b_pcap.wire.services import RETRIEVAL_SERVICES
 
 BLOCK_LENGTH = {4: 24, 6: 56}
 """Prefix lengths that openers are gathered into: the least that is routed (IPv4), and what one
@@ -36,8 +37,8 @@ def draft(flows: pd.DataFrame, assumed: Policy) -> str:
         point=assumed.observation_point,
         why=why.get(assumed.observation_point, "       # inside | outside: which side of the filter?"),
     )
-    by_mailbox = is_in(flows["service"], ("pop3", "pop3s", "imap", "imaps"))
-    from_dynamic = is_in(flows["src_role"], ("dynamic",))
+    by_mailbox = coded(flows["service"]).is_in(*RETRIEVAL_SERVICES)
+    from_dynamic = coded(flows["src_role"]).is_in("dynamic")
     lines = [
         "",
         "[networks]",
@@ -45,7 +46,7 @@ def draft(flows: pd.DataFrame, assumed: Policy) -> str:
         "static = []                       # customers whom the policy exempts",
         "",
         "[servers]",
-        *_list("smarthosts", _hosts(flows[is_in(flows["dst_role"], ("smarthost",))])),
+        *_list("smarthosts", _hosts(flows[coded(flows["dst_role"]).is_in("smarthost")])),
         "local_mx = []                     # the provider's own inbound servers",
         *_list("mailbox", _hosts(flows[by_mailbox & from_dynamic]), is_commented=True),
         "routers = []                      # whose ICMP errors are proof",

@@ -10,7 +10,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from op25b_pcap.tables.columns import Flags, Words, of_ragged
+from op25b_pcap.tables.columns import Coded, Flags, of_ragged
 
 
 @lru_cache(maxsize=1)
@@ -20,19 +20,26 @@ def meanings() -> Mapping[str, str]:
     return tomllib.loads(text)
 
 
-def listed(facts: Mapping[str, Flags | Words], index: pd.Index) -> pd.Series:
+def listed(facts: Mapping[str, Flags | Coded], index: pd.Index) -> pd.Series:
     """The column `evidence`: for each row the names of the facts that hold.
 
-    A fact is an array of booleans, or of texts that are empty where it does not hold. Raises
-    KeyError for a fact without a meaning.
+    A fact is an array of booleans, or a column of texts that are null where it does not hold.
+    Raises KeyError for a fact without a meaning.
     """
     if strange := facts.keys() - meanings().keys():
         raise KeyError(f"no meaning for the fact {sorted(strange)[0]}")
     names = [name for name in meanings() if name in facts]
-    holds = np.column_stack([facts[name].astype(bool) for name in names])
+    holds = np.column_stack([held(facts[name]) for name in names])
     _, found = np.nonzero(holds)
-    texts = np.array(names, dtype=object)[found]
+    texts: list[str] = list(names)
     for column, name in enumerate(names):
-        if facts[name].dtype == object:
-            texts[found == column] = facts[name][holds[:, column]]
-    return of_ragged(texts, holds.sum(axis=1), index)
+        fact = facts[name]
+        if isinstance(fact, Coded):
+            found[found == column] = fact.codes[holds[:, column]] + len(texts)
+            texts += list(fact.values)
+    return of_ragged(Coded(texts, found), holds.sum(axis=1), index)
+
+
+def held(fact: Flags | Coded) -> Flags:
+    """Whether a fact holds, for each row."""
+    return ~fact.is_in(None) if isinstance(fact, Coded) else fact

@@ -7,82 +7,72 @@ name counts only where DNS calls the address something else.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Flags, Words, is_in
+from op25b_pcap.tables.columns import Coded, Flags, coded, flattened
 from op25b_pcap.wire.domains import registrable
 
 PLACES = 2
 """Addresses at which one foreign name must be met: one may be a customer's own name for it."""
 
 
-def facts(scene: Scene) -> dict[str, Flags | Words]:
+def facts(scene: Scene) -> dict[str, Flags | Coded]:
     """Each fact by its name: for each flow whether it holds."""
-    banner = scene.said["banner_text"].fillna("").astype(str).str.split(" ").str[0].str.lower()
-    host = banner.where(banner.str.contains(".", regex=False), "").to_numpy(object)
-    named = host != ""
-    dst, role = scene.word("dst_ip"), scene.word("dst_role")
+    host = coded(scene.said["banner_text"]).mapped(_greeted_name)
+    named = ~host.is_in(None)
     dns_known, exact, same_registrant = _compared(scene, host)
-    smarthosts = set(host[named & (role == "smarthost")])
     # The provider's inbound server may be called like its relay: there only DNS can tell.
-    stranger = (role != "smarthost") & ((role != "local_mx") | (dns_known & ~exact))
+    stranger = ~scene.has("dst_role", "smarthost")
+    stranger &= ~scene.has("dst_role", "local_mx") | (dns_known & ~exact)
     foreign = named & dns_known & ~same_registrant
-    nearer = _nearer(scene, dst)
-    of_smarthost = named & stranger & is_in(pd.Series(host), smarthosts) & ~exact
+    nearer = _nearer(scene)
+    of_smarthost = host.anywhere(named & scene.has("dst_role", "smarthost"))
+    posed = named & stranger & of_smarthost & ~exact
     return {
-        "server_named_as_in_dns": named & dns_known & same_registrant & ~of_smarthost,
-        "smarthost_name_elsewhere": of_smarthost,
-        "one_name_at_many_addresses": _strays(scene, host, foreign, same_registrant),
+        "server_named_as_in_dns": named & dns_known & same_registrant & ~posed,
+        "smarthost_name_elsewhere": posed,
+        "one_name_at_many_addresses": named & _strays(scene, host, foreign, same_registrant),
         "nearer_than_on_other_ports": nearer,
         "foreign_name_and_nearer": nearer & foreign,
     }
 
 
-def _strays(scene: Scene, host: Words, foreign: Flags, same_registrant: Flags) -> Flags:
+def _greeted_name(banner: str | None) -> str | None:
+    """The name that a server gives itself in its greeting (RFC 5321 section 4.2)."""
+    name = (banner or "").partition(" ")[0].lower()
+    return name if "." in name else None
+
+
+def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Flags:
     """Greetings with a name that is met at several addresses, and is nowhere the address's own.
 
     DNS must call at least one of the addresses something else and none of them so; and all must
     be as many hops away: there is one machine behind them.
     """
-    met = pd.DataFrame(
-        {
-            "dst": scene.word("dst_ip"),
-            "foreign": foreign,
-            "own": same_registrant,
-            "ttl": scene.number("dst_ttl"),
-        }
-    ).groupby(host)
-    strays = (
-        (met["dst"].nunique() >= PLACES)
-        & met["foreign"].any()
-        & ~met["own"].any()
-        & (met["ttl"].max() == met["ttl"].min())
-    )
-    return is_in(pd.Series(host), set(strays.index[strays]) - {""})
+    ttl = scene.number("dst_ttl")
+    places = host.distinct(scene.word("dst_ip"), np.ones(len(ttl), dtype=bool))
+    equally_far = host.extreme(np.fmax, ttl) == host.extreme(np.fmin, ttl)
+    unknown_to_dns = host.anywhere(foreign) & ~host.anywhere(same_registrant)
+    strays: Flags = (places >= PLACES) & equally_far & unknown_to_dns
+    return strays
 
 
-def _compared(scene: Scene, host: Words) -> tuple[Flags, Flags, Flags]:
+def _compared(scene: Scene, host: Coded) -> tuple[Flags, Flags, Flags]:
     """Whether DNS names the address; names it as the server does; or the same registrant."""
-    said = pd.DataFrame(
-        {
-            "host": host,
-            "name": scene.flows["dst_names"].reset_index(drop=True),
-            "domain": scene.flows["dst_mx_of"].reset_index(drop=True),
-        }
-    )
-    names = said[["host", "name"]].explode("name").dropna()
-    domains = said[["host", "domain"]].rename(columns={"domain": "name"}).explode("name").dropna()
-    rows = said.index
-    exact = names.index[names["host"] == names["name"]]
-    both = pd.concat([names, domains])
-    registrants = both["host"].map(registrable) == both["name"].astype(str).map(registrable)
-    same = both.index[registrants & both["host"].map(registrable).notna()]
-    return rows.isin(names.index), rows.isin(exact), rows.isin(same)
+    known, exact, same = (np.zeros(len(scene.flows), dtype=bool) for _ in range(3))
+    for column in ("dst_names", "dst_mx_of"):
+        rows, names = flattened(scene.flows[column])
+        pair = Coded(host.values, host.codes[rows]).beside(names)
+        registrants = [(registrable(one or ""), registrable(other)) for one, other in pair.values]
+        same[rows[pair.where([one is not None and one == other for one, other in registrants])]] = True
+        if column == "dst_names":
+            known[rows] = True
+            exact[rows[pair.where([one == other for one, other in pair.values])]] = True
+    return known, exact, same
 
 
-def _nearer(scene: Scene, dst: Words) -> Flags:
+def _nearer(scene: Scene) -> Flags:
     """Whether an answer on port 25 has more hops left than every answer on other ports."""
-    smtp, ttl = scene.has("service", "smtp"), pd.Series(scene.number("dst_ttl"))
-    elsewhere = ttl.where(~smtp).groupby(dst).transform("max").to_numpy(np.float64)
-    return smtp & scene.connected & (ttl.to_numpy(np.float64) > elsewhere)
+    smtp, ttl = scene.has("service", "smtp"), scene.number("dst_ttl")
+    elsewhere = scene.word("dst_ip").extreme(np.fmax, np.where(smtp, np.nan, ttl))
+    return smtp & scene.connected & (ttl > elsewhere)

@@ -13,10 +13,10 @@ import pandas as pd
 from op25b_pcap.policy import Policy
 from op25b_pcap.rules import identity, manners, stopping
 from op25b_pcap.rules.catalogue import PRECEDENCE, rules
-from op25b_pcap.rules.evidence import listed
+from op25b_pcap.rules.evidence import held, listed
 from op25b_pcap.rules.places import is_inside
 from op25b_pcap.rules.scene import Scene, scene
-from op25b_pcap.tables.columns import Flags, Words, first_that_holds, is_in, of_lists, of_words
+from op25b_pcap.tables.columns import Choice, Coded, Flags, coded, first_that_holds, of_lists, of_words
 
 
 def judge(
@@ -25,13 +25,13 @@ def judge(
     """`flows` with its rule columns; no row is added, dropped or moved."""
     action, rule_ids = _ruled(flows, policy)
     seen = scene(flows, smtp_sessions, retrieval_sessions, action, policy)
-    facts: dict[str, Flags | Words] = {
+    facts: dict[str, Flags | Coded] = {
         **manners.facts(seen),
         **identity.facts(seen),
         **stopping.facts(seen),
     }
-    facts |= _places(seen, facts)
-    holds = {name: column.astype(bool) for name, column in facts.items()}
+    facts |= _places(seen)
+    holds = {name: held(fact) for name, fact in facts.items()}
     finding = _finding(seen, holds)
     confidence = _confidence(seen, finding, holds)
     return flows.assign(
@@ -43,53 +43,51 @@ def judge(
     )
 
 
-def _ruled(flows: pd.DataFrame, policy: Policy) -> tuple[Words, pd.Series]:
+def _ruled(flows: pd.DataFrame, policy: Policy) -> tuple[Coded, pd.Series]:
     """The action for each flow, and the ids of the rules that it is under."""
-    rows = len(flows)
-    traffic_class = flows["traffic_class"].to_numpy(object)
-    actions = np.full((rows, len(rules())), "", dtype=object)
-    for column, rule in enumerate(rules()):
-        fits = np.ones(rows, dtype=bool)
+    rows, found = len(flows), rules()
+    columns = {name: coded(flows[name]) for rule in found for name in rule.when}
+    under = np.ones((rows, len(found)), dtype=bool)
+    for number, rule in enumerate(found):
         for name, words in rule.when.items():
-            fits &= is_in(flows[name], words)
-        actions[fits, column] = rule.action
-    decided = np.full(rows, "none", dtype=object)
-    for action in reversed(PRECEDENCE):
-        decided[(actions == action).any(axis=1)] = action
-    deciding = actions == decided[:, None]
-    ids = [rule.id for rule in rules()]
-    for name, action in policy.actions.items():
-        overridden = traffic_class == name
-        decided[overridden] = action
-        deciding[overridden] = False
-        deciding = np.column_stack([deciding, overridden])
-        ids.append(f"policy:actions.{name}")
-    return decided, of_lists(deciding, ids, flows.index)
+            under[:, number] &= columns[name].is_in(*words)
+    overrides = {name: coded(flows["traffic_class"]).is_in(name) for name in policy.actions}
+    by_action: list[Choice] = [
+        (np.any(under[:, [rule.action == action for rule in found]], axis=1, keepdims=False), action)
+        for action in PRECEDENCE
+    ]
+    by_policy = [(overrides[name], action) for name, action in policy.actions.items()]
+    decided = first_that_holds(rows, *by_policy, *by_action, otherwise="none")
+    for number, rule in enumerate(found):
+        under[:, number] &= decided.is_in(rule.action)
+    for overridden in overrides.values():
+        under[overridden] = False
+    under = np.column_stack([under, *overrides.values()])
+    ids = [*(rule.id for rule in found), *(f"policy:actions.{name}" for name in overrides)]
+    return decided, of_lists(under, ids, flows.index)
 
 
-def _places(seen: Scene, facts: dict[str, Flags | Words]) -> dict[str, Flags | Words]:
+def _places(seen: Scene) -> dict[str, Flags | Coded]:
     """Facts that follow from where the capture was taken, and from what is missing."""
     inside = is_inside(seen)
     everywhere = np.ones(len(seen.flows), dtype=bool)
-    syn = seen.has("initiator_evidence", "syn")
     inferred = inside is True and seen.policy.observation_point == "unknown"
-    unknown = seen.has("traffic_class", "unknown")
     stopped = ~seen.connected & seen.blocked
     return {
-        "syn_beyond_filter": seen.blocked & syn & (inside is False),
+        "syn_beyond_filter": seen.blocked & seen.has("initiator_evidence", "syn") & (inside is False),
         "observed_inside": stopped & inferred,
         "observation_point_unknown": stopped & (inside is None),
-        "roles_unknown": unknown,
+        "roles_unknown": seen.has("traffic_class", "unknown"),
         "policy_assumed": everywhere & seen.policy.assumed,
     }
 
 
-def _finding(seen: Scene, fact: dict[str, Flags]) -> Words:
+def _finding(seen: Scene, fact: dict[str, Flags]) -> Coded:
     """Action and outcome together: the first line that holds.
 
     A blocked attempt that only the addressee itself can have turned away has passed the filter.
     """
-    blocked, allowed = seen.blocked, seen.action == "allow"
+    blocked, allowed = seen.blocked, seen.allowed
     went_on = seen.connected | _carried_data(seen)
     posed = (
         fact["smarthost_name_elsewhere"]
@@ -102,7 +100,7 @@ def _finding(seen: Scene, fact: dict[str, Flags]) -> Words:
     return first_that_holds(
         len(seen.flows),
         (fact["roles_unknown"], "inconclusive"),
-        (seen.action == "none", "out_of_scope"),
+        (~blocked & ~allowed, "out_of_scope"),
         (blocked & went_on & posed, "intercepted"),
         (blocked & (went_on | fact["syn_beyond_filter"] | reached), "leak"),
         (blocked & fact["capture_ended"], "inconclusive"),
@@ -136,18 +134,18 @@ def _carried_data(seen: Scene) -> Flags:
     return seen.has("outcome", "midstream") & both
 
 
-def _confidence(seen: Scene, finding: Words, fact: dict[str, Flags]) -> Words:
+def _confidence(seen: Scene, finding: Coded, fact: dict[str, Flags]) -> Coded:
     """`proven` needs a fact that has no other explanation; nothing assumed proves anything."""
     both_seen = (seen.number("src_packets") > 0) & (seen.number("dst_packets") > 0)
     went_on = seen.connected & both_seen
     proven = (
-        ((finding == "leak") & (fact["syn_beyond_filter"] | (went_on & fact["server_named_as_in_dns"])))
-        | ((finding == "blocked") & fact["icmp_from_own_router"])
-        | ((finding == "disrupted") & fact["icmp_from_own_router"])
-        | ((finding == "allowed") & went_on)
+        (finding.is_in("leak") & (fact["syn_beyond_filter"] | (went_on & fact["server_named_as_in_dns"])))
+        | (finding.is_in("blocked") & fact["icmp_from_own_router"])
+        | (finding.is_in("disrupted") & fact["icmp_from_own_router"])
+        | (finding.is_in("allowed") & went_on)
     )
-    likely = np.isin(finding, ("leak", "allowed", "intercepted", "disrupted")) | (
-        (finding == "blocked") & (_stopped_by_network(fact) | _silenced(fact))
+    likely = finding.is_in("leak", "allowed", "intercepted", "disrupted") | (
+        finding.is_in("blocked") & (_stopped_by_network(fact) | _silenced(fact))
     )
     certain = proven & (not seen.policy.assumed)
     return first_that_holds(

@@ -5,54 +5,49 @@ from __future__ import annotations
 import numpy as np
 
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Flags, Words
+from op25b_pcap.tables.columns import Coded, Flags, coded, coded_numbers, is_true, nanoseconds, numbers
+from op25b_pcap.wire.services import POP_SERVICES
 
 
-def facts(scene: Scene) -> dict[str, Flags | Words]:
+def facts(scene: Scene) -> dict[str, Flags | Coded]:
     """Each fact by its name: for each flow whether it holds."""
-    src, dst, payer = scene.word("src_ip"), scene.word("dst_ip"), scene.word("subscriber_key")
     said = scene.said
-    dynamic = scene.has("src_role", "dynamic")
     stopped = scene.has("outcome", "prohibited", "refused", "no_answer", "unreachable")
-    server = scene.word("dst_ip") + np.char.mod("#%d", scene.number("dst_port").astype(np.int64)).astype(
-        object
-    )
-    offers = said["starttls_offered"].fillna(False).to_numpy(bool)
-    lacks = (~said["starttls_offered"].fillna(True)).to_numpy(bool)
+    server = scene.word("dst_ip").paired(coded_numbers(scene.number("dst_port")))
+    offers, asked = is_true(said["starttls_offered"]), said["starttls_offered"].notna().to_numpy(bool)
     answered = scene.number("dst_packets") > 0
-    heard = set(zip(dst[answered], src[answered], strict=True))
     v6 = scene.number("ip_version") == 6
-    blocked_v4 = scene.blocked & ~v6 & stopped
+    v4_through = bool((scene.blocked & ~v6 & scene.connected).any())
+    v4_stopped = bool((scene.blocked & ~v6 & stopped).any())
     return {
-        "mail_accepted": (said["messages_accepted"].fillna(0) > 0).to_numpy(bool),
-        "refused_in_smtp": (said["result"].fillna("") == "rejected").to_numpy(bool),
-        "starttls_missing_here": lacks & scene.anywhere(server, offers),
+        "mail_accepted": numbers(said["messages_accepted"]) > 0,
+        "refused_in_smtp": coded(said["result"]).is_in("rejected"),
+        "starttls_missing_here": asked & ~offers & server.anywhere(offers),
         "pop_before_smtp": _fetched_before(scene),
-        "submission_stopped": stopped & scene.has("traffic_class", "submission") & dynamic,
+        "submission_stopped": stopped
+        & scene.has("traffic_class", "submission")
+        & scene.has("src_role", "dynamic"),
         "static_customer_stopped": stopped & scene.has("src_role", "static"),
-        "half_duplex": scene.list_has("anomalies", "one_sided") & ~answered & bool(heard),
-        "leaks_by_ipv6_only": scene.blocked
-        & v6
-        & scene.connected
-        & bool(blocked_v4.any())
-        & ~_leaks_v4(scene, v6),
-        "in_tunnel": payer != src,
+        "half_duplex": scene.list_has("anomalies", "one_sided") & ~answered & answered.any(),
+        "leaks_by_ipv6_only": scene.blocked & v6 & scene.connected & (v4_stopped and not v4_through),
+        "in_tunnel": ~scene.word("subscriber_key").equals(scene.word("src_ip")),
         "role_assumed": scene.has("dst_role_evidence", "assumed"),
         "opener_not_seen": scene.has("outcome", "midstream"),
     }
 
 
-def _leaks_v4(scene: Scene, v6: Flags) -> Flags:
-    """Whether anything blocked gets through by IPv4."""
-    through = bool((scene.blocked & ~v6 & scene.connected).any())
-    return np.full(len(v6), through)
-
-
 def _fetched_before(scene: Scene) -> Flags:
     """A login by POP at the same server, then port 25 without one (abolished by draft 4.2)."""
-    logins = scene.retrieved[scene.retrieved["auth_succeeded"].fillna(False)]
-    logins = logins[logins["service"].isin(["pop3", "pop3s"])]
-    first = logins.groupby(["src_ip", "dst_ip"])["start_time"].min().rename("login").reset_index()
-    flows = scene.flows[["src_ip", "dst_ip", "start_time"]].merge(first, on=["src_ip", "dst_ip"], how="left")
-    before = (flows["login"] < flows["start_time"]).fillna(False).to_numpy(bool)
+    logins = scene.retrieved[is_true(scene.retrieved["auth_succeeded"])]
+    logins = logins[coded(logins["service"]).is_in(*POP_SERVICES)]
+    if logins.empty:
+        return scene.blocked & False
+    first: dict[object, int] = {}
+    ends = zip(logins["src_ip"], logins["dst_ip"], strict=True)
+    for both, time_ns in zip(ends, nanoseconds(logins["start_time"]).tolist(), strict=True):
+        first[both] = min(time_ns, first.get(both, time_ns))
+    pair = scene.word("src_ip").beside(scene.word("dst_ip"))
+    never = np.iinfo(np.int64).max
+    login_ns = np.array([first.get(both, never) for both in pair.values], dtype=np.int64)[pair.codes]
+    before = login_ns < nanoseconds(scene.flows["start_time"])
     return before & scene.has("service", "smtp") & scene.said["auth_mechanism"].isna().to_numpy(bool)

@@ -14,6 +14,6 @@ def is_inside(scene: Scene) -> bool | None:
     point = scene.policy.observation_point
     if point != "unknown":
         return point == "inside"
-    on_line = scene.word("subscriber_key") != scene.word("src_ip")
-    told = scene.has("outcome", "prohibited") & (scene.word("icmp_from") != scene.word("dst_ip"))
+    on_line = ~scene.word("subscriber_key").equals(scene.word("src_ip"))
+    told = scene.has("outcome", "prohibited") & ~scene.word("dst_ip").equals(scene.word("icmp_from"))
     return True if bool((scene.blocked & (told | on_line)).any()) else None

@@ -10,11 +10,10 @@ probability exp(-n KL(k/n, p)) at most (Chernoff; p^n where all are); p is estim
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from op25b_pcap.policy.networks import Networks
-from op25b_pcap.rules.scene import Scene, distinct
-from op25b_pcap.tables.columns import Flags, Numbers, Words
+from op25b_pcap.rules.scene import Scene
+from op25b_pcap.tables.columns import Coded, Flags, Numbers, coded_numbers, nanoseconds
 
 CHANCE = 0.05
 """Bounds above this convince nobody."""
@@ -23,20 +22,19 @@ FIRST_RETRANSMISSION_S = 1.0
 only be an answer that is on its way when the capture ends."""
 TOO_FAST = 0.5
 """A RST in less than half the addressee's shortest round trip cannot have come from there."""
-_NONE = ""
 
 
-def facts(scene: Scene) -> dict[str, Flags | Words]:
+def facts(scene: Scene) -> dict[str, Flags | Coded]:
     """Each fact by its name: for each flow whether it holds, or its text where it has figures."""
     return {**_icmp(scene), **_rst(scene), **_silence(scene)}
 
 
-def _icmp(scene: Scene) -> dict[str, Flags | Words]:
+def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
     reporter = scene.word("icmp_from")
     prohibited = scene.has("outcome", "prohibited")
     routers = Networks({"routers": scene.policy.of("routers")})
-    own = routers.of(scene.flows["icmp_from"].fillna("::")).within("routers")
-    addressee = (reporter == scene.word("dst_ip")) & (reporter != _NONE)
+    own = routers.of(reporter).within("routers")
+    addressee = scene.word("dst_ip").equals(reporter)
     return {
         "icmp_prohibited": prohibited,
         "icmp_from_own_router": prohibited & own,
@@ -45,18 +43,14 @@ def _icmp(scene: Scene) -> dict[str, Flags | Words]:
     }
 
 
-def _rst(scene: Scene) -> dict[str, Flags | Words]:
-    refused = scene.has("outcome", "refused")
-    dst = scene.word("dst_ip")
-    answers = pd.DataFrame(
-        {"dst": dst, "ttl": scene.number("dst_ttl"), "rtt": scene.number("handshake_rtt_ms")}
-    )
-    others = answers.groupby("dst").agg(low=("ttl", "min"), high=("ttl", "max"), rtt=("rtt", "min"))
-    others = others.reindex(dst)
-    low, high, rtt = (others[name].to_numpy(np.float64) for name in ("low", "high", "rtt"))
-    ttl, after = scene.number("rst_ttl"), scene.number("answer_ms")
+def _rst(scene: Scene) -> dict[str, Flags | Coded]:
+    refused, dst = scene.has("outcome", "refused"), scene.word("dst_ip")
+    answers = scene.number("dst_ttl")
+    low, high = dst.extreme(np.fmin, answers), dst.extreme(np.fmax, answers)
+    trip = dst.extreme(np.fmin, scene.number("handshake_rtt_ms"))
+    ttl = scene.number("rst_ttl")
     outside = (ttl < low) | (ttl > high)
-    too_fast = after < TOO_FAST * rtt
+    too_fast = scene.number("answer_ms") < TOO_FAST * trip
     compared = refused & ~np.isnan(low) & ~np.isnan(ttl)
     return {
         "rst_ttl_differs": compared & outside,
@@ -66,54 +60,54 @@ def _rst(scene: Scene) -> dict[str, Flags | Words]:
     }
 
 
-def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Words:
-    """Many addressees as far away as each other: by chance no likelier than p^(n-1), where p is
-    the share of the commonest distance among addressees that answered.
+def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Coded:
+    """Many addressees as far away as each other.
+
+    By chance no likelier than p^(n-1), where p is the share of the commonest distance among
+    addressees that answered.
     """
     dst = scene.word("dst_ip")
-    answered = pd.Series(scene.number("dst_ttl"), index=dst).dropna()
-    distances = answered.groupby(level=0).first().value_counts()
-    share = (int(distances.max() if len(distances) else 0) + 1) / (int(distances.sum()) + 2)
-    counts = (
-        distinct(dst, ttl.astype(object), refused).reindex(ttl.astype(object)).fillna(0).to_numpy(np.float64)
-    )
+    nearest = np.full(len(dst.values), np.nan)
+    np.fmin.at(nearest, dst.codes, scene.number("dst_ttl"))
+    known = coded_numbers(nearest[~np.isnan(nearest)])
+    commonest = np.bincount(known.codes).max(initial=0)
+    share = (commonest + 1) / (len(known.codes) + 2)
+    counts = coded_numbers(ttl).distinct(dst, refused)
     bound = share ** np.maximum(counts - 1, 0)
     return _figures("rst_alike_for_many", refused & (bound < CHANCE), counts, counts, bound)
 
 
-def _silence(scene: Scene) -> dict[str, Flags | Words]:
+def _silence(scene: Scene) -> dict[str, Flags | Coded]:
     silent = scene.has("outcome", "no_answer")
-    family = scene.number("ip_version").astype(object)
     dst, payer = scene.word("dst_ip"), scene.word("subscriber_key")
-    answered = scene.connected | scene.has("outcome", "half_open")
+    family = coded_numbers(scene.number("ip_version"))
+    answered = scene.has("outcome", "connected", "half_open")
     open_to = scene.smtp & ~scene.blocked
-    asked = set(dst[open_to & (silent | answered)])
-    mute = asked - set(dst[open_to & answered])
-    share = (len(mute) + 1) / (len(asked) + 2)
+    asked = np.unique(dst.codes[open_to & (silent | answered)])
+    heard = np.unique(dst.codes[open_to & answered])
+    share = (len(asked) - len(heard) + 1) / (len(asked) + 2)
     lasted = scene.number("watched_s") + _seconds(scene)
     once = scene.number("syn_packets") <= 1
     return {
         "silence": silent,
         "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S),
-        "addressee_answers_others": silent & scene.anywhere(dst, answered),
-        "source_answered_elsewhere": silent & scene.anywhere(payer, answered),
+        "addressee_answers_others": silent & dst.anywhere(answered),
+        "source_answered_elsewhere": silent & payer.anywhere(answered),
         "source_silent_on_25": _unanswered(scene, payer, share, "source_silent_on_25"),
         "pool_silent_on_25": _unanswered(scene, family, share, "pool_silent_on_25"),
     }
 
 
 def _seconds(scene: Scene) -> Numbers:
-    start = scene.flows["start_time"].astype("int64").to_numpy(np.int64)
-    end = scene.flows["end_time"].astype("int64").to_numpy(np.int64)
-    return (end - start) / 1e9
+    lasted: Numbers = (nanoseconds(scene.flows["end_time"]) - nanoseconds(scene.flows["start_time"])) / 1e9
+    return lasted
 
 
-def _unanswered(scene: Scene, group: Words, share: float, name: str) -> Words:
+def _unanswered(scene: Scene, group: Coded, share: float, name: str) -> Coded:
     """Groups of blocked attempts of which hardly so many are unanswered by chance."""
     dst = scene.word("dst_ip")
     silent = scene.blocked & scene.has("outcome", "no_answer")
-    counts = distinct(dst, group, silent).reindex(group).fillna(0).to_numpy(np.float64)
-    tried = distinct(dst, group, scene.blocked).reindex(group).fillna(0).to_numpy(np.float64)
+    counts, tried = group.distinct(dst, silent), group.distinct(dst, scene.blocked)
     bound = tail_bound(counts, tried, share)
     return _figures(name, silent & (bound < CHANCE), counts, tried, bound)
 
@@ -129,11 +123,11 @@ def tail_bound(some: Numbers, all_: Numbers, share: float) -> Numbers:
     return bound
 
 
-def _figures(name: str, holds: Flags, some: Numbers, all_: Numbers, bound: Numbers) -> Words:
-    """`name:12/12,p<=0.0003` where it holds, else empty."""
-    told: Words = np.full(len(holds), _NONE, dtype=object)
-    told[holds] = [
-        f"{name}:{int(few)}/{int(every)},p<={chance:.1g}"
-        for few, every, chance in zip(some[holds], all_[holds], bound[holds], strict=True)
-    ]
-    return told
+def _figures(name: str, holds: Flags, some: Numbers, all_: Numbers, bound: Numbers) -> Coded:
+    """`name:12/12,p<=0.0003` where it holds, else null."""
+    some, all_, bound = some[holds], all_[holds], bound[holds]
+    told = coded_numbers(some).beside(coded_numbers(all_)).beside(coded_numbers(bound))
+    texts = [f"{name}:{int(few)}/{int(every)},p<={chance:.1g}" for (few, every), chance in told.values]
+    codes = np.full(len(holds), len(texts), dtype=np.int64)
+    codes[holds] = told.codes
+    return Coded([*texts, None], codes)

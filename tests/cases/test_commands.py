@@ -174,3 +174,4 @@ def test_the_gate(tmp_path):
     assert run(*arguments, "leak").exit_code == 1
     assert (tmp_path / "out" / "run.json").exists()
     assert run(*arguments, "intercepted").exit_code == 0
+    assert run(*arguments, "intercepted", "--fail-on", "leak").exit_code == 1

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 
-import pandas as pd
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from op25b_pcap.policy import prefix
 from op25b_pcap.policy.networks import Networks
+from op25b_pcap.tables.columns import coded
 
 
 def labels(lists: dict[str, list[str]], *addresses: str) -> list[set[str]]:
     networks = Networks({kind: [prefix(text) for text in texts] for kind, texts in lists.items()})
-    found = networks.of(pd.Series(addresses, dtype=object))
+    found = networks.of(coded(pa.array(addresses, pa.string())))
     return [{kind for kind in lists if found.within(kind)[at]} for at in range(len(addresses))]
 
 

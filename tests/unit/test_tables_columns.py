@@ -1,0 +1,92 @@
+"""Columns by numbers say the same as columns by values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from op25b_pcap.tables.columns import (
+    Coded,
+    beside,
+    coded,
+    coded_numbers,
+    first_that_holds,
+    flattened,
+    of_lists,
+    of_words,
+)
+
+TEXTS = st.lists(st.tuples(st.sampled_from("abc") | st.none(), st.sampled_from("xyz"), st.booleans()))
+
+
+def texts(values) -> Coded:
+    return coded(pa.chunked_array([pa.array(values, pa.string())]))
+
+
+def told(column: Coded) -> list:
+    return [column.values[code] for code in column.codes]
+
+
+@given(TEXTS)
+def test_all_that_a_column_is_asked_against_plain_loops(rows):
+    ones, others, holds = ([row[at] for row in rows] for at in range(3))
+    one, other, flags = texts(ones), texts(others), np.array(holds, dtype=bool)
+    assert told(one) == ones
+    assert one.is_in("a", None).tolist() == [value in ("a", None) for value in ones]
+    held = {value for value, hold in zip(ones, holds, strict=True) if hold}
+    assert one.anywhere(flags).tolist() == [value in held for value in ones]
+    assert one.distinct(other, flags).tolist() == [
+        len({b for a, b, hold in rows if hold and a == value}) for value in ones
+    ]
+    assert told(one.beside(other)) == list(zip(ones, others, strict=True))
+    pairs = list(zip(ones, others, strict=True))
+    assert [pairs.index(pair) for pair in pairs] == [
+        one.paired(other).codes.tolist().index(code) for code in one.paired(other).codes
+    ]
+    assert one.equals(texts(ones[::-1])).tolist() == [a == b for a, b in zip(ones, ones[::-1], strict=True)]
+    assert told(one.mapped(lambda value: value == "a")) == [value == "a" for value in ones]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([1.0, 2.0, np.nan]))))
+def test_the_extremes_of_each_value(rows):
+    column, numbers = texts([row[0] for row in rows]), np.array([row[1] for row in rows])
+    for of, best in ((np.fmin, min), (np.fmax, max)):
+        expected = []
+        for value, _ in rows:
+            known = [number for other, number in rows if other == value and not np.isnan(number)]
+            expected.append(best(known) if known else np.nan)
+        assert np.array_equal(column.extreme(of, numbers), np.array(expected), equal_nan=True)
+
+
+def test_numbers_are_values_too_and_nan_is_one_of_them():
+    column = coded_numbers(np.array([3.0, np.nan, 3.0, np.nan]))
+    assert column.codes.tolist() == [0, 1, 0, 1]
+
+
+def test_the_first_choice_that_holds():
+    yes, no = np.array([True, True, False]), np.array([False, True, False])
+    assert told(first_that_holds(3, (no, "a"), (yes, "b"), otherwise="c")) == ["b", "a", "c"]
+    assert told(first_that_holds(3, (no, "a"), (yes, "a"), otherwise="a")) == ["a", "a", "a"]
+
+
+def test_columns_made_of_arrays():
+    index = pd.RangeIndex(3)
+    words = of_words(first_that_holds(3, (np.array([True, False, True]), "a"), otherwise="b"), index)
+    assert words.tolist() == ["a", "b", "a"]
+    lists = of_lists(np.array([[True, True], [False, False], [False, True]]), ["p", "q"], index)
+    assert [list(names) for names in lists] == [["p", "q"], [], ["q"]]
+    rows, names = flattened(lists)
+    assert (rows.tolist(), told(names)) == ([0, 0, 2], ["p", "q", "q"])
+
+
+def test_another_table_is_laid_beside_by_flow():
+    def frame(**columns: list) -> pd.DataFrame:
+        arrays = {name: pa.array(values) for name, values in columns.items()}
+        return pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
+
+    flows, table = frame(flow_id=["a", "b", "c"]), frame(flow_id=["c", "a"], code=[3, 1])
+    found = beside(flows, table, ("code",))["code"]
+    assert (found.isna().tolist(), found.fillna(0).tolist()) == ([False, True, False], [1, 0, 3])
