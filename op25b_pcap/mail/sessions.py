@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from op25b_pcap.mail.imap import Imap
@@ -40,10 +41,31 @@ class Sessions(NamedTuple):
 
 def read(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
     """Read the session of one flow."""
+    if not chunks:
+        return _silence(flow_row)
+    return _session(flow_row, chunks)
+
+
+def _session(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
     service = flow_row["service"]
     if service in RETRIEVAL_SERVICES and not _speaks_smtp(chunks):
         return Sessions(None, _retrieval(flow_row, chunks), [])
     return _smtp(flow_row, chunks)
+
+
+def _silence(flow_row: Mapping[str, Any]) -> Sessions:
+    """A flow that carried nothing: of these there may be millions, and they are all alike."""
+    told = tuple((name, flow_row[name]) for name in ("service", "conn_state", "initiator_evidence"))
+    counted = tuple((name, bool(flow_row[name])) for name in ("src_packets", "dst_packets"))
+    smtp, retrieval, _ = _blank(told + counted)
+    shared = {name: flow_row[name] for name in _SHARED}
+    return Sessions(smtp and {**smtp, **shared}, retrieval and {**retrieval, **shared}, [])
+
+
+@lru_cache(maxsize=1024)
+def _blank(known: tuple[tuple[str, Any], ...]) -> Sessions:
+    """The rows of a silent flow of which only this is known."""
+    return _session({**dict.fromkeys(_SHARED), **dict(known)}, ())
 
 
 def _smtp(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:

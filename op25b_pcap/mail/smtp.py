@@ -31,6 +31,7 @@ class Dialogue:
         self.handshake = Handshake()
         self.tls = "none"
         self.last_reply: Reply | None = None
+        self._last_answered: Command | None = None
         self.has_spoken = False
         """The client said something in clear."""
         self._tls_port = tls_port
@@ -94,6 +95,8 @@ class Dialogue:
             self._read_client()
             if waiting == self._client.lines.pending and not self._replies.has_commands:
                 break
+        if self.last_reply is not None and self._may_repeat(self.last_reply):
+            self.last_reply = self.last_reply._replace(lines=[])
         is_sure = not self.anomalies & {"gap", "surplus_reply"}
         self._client.close(is_sure=is_sure)
         self._server.close()
@@ -123,7 +126,7 @@ class Dialogue:
             self._spoke_first = first and not self._client.has_preamble
         self._settle(self._replies.command(command))
         if self._client.is_lost:
-            self._replies.lose_step()
+            self._replies.miss_commands()
 
     def _read_server(self) -> None:
         lines = self._server.lines
@@ -150,16 +153,19 @@ class Dialogue:
                     self._read_client()
 
     def _answer(self, reply: Reply) -> None:
-        self.last_reply = reply
+        self.last_reply, self._last_answered = reply, None
         if self._client.reading is Reading.MESSAGE and self._client.message.ends_loosely():
             self._anomalies.add("bare_lf_end_of_data")
             self._ask(self._client.end_message())
         if self._client.is_lost:
-            self._replies.lose_step()
+            self._replies.miss_commands()
         self._client.server_spoke()
-        if reply.code == 354 and self._client.confirm():
-            self._replies.find_step()
-            return
+        if reply.code == 354 and self._client.in_message:
+            if self._client.confirm():
+                self._replies.find_step()
+                return
+            if self._client.is_doubtful:  # another message: the end of this one is missing
+                self._ask(self._client.end_message(is_lost=True))
         has_waited = self._client.lines.pending > 0
         self._settle(self._replies.reply(reply))
         if has_waited and reply.code == 354 and self._client.in_message:
@@ -178,6 +184,8 @@ class Dialogue:
     def _exchange(self, command: Command, reply: Reply | None) -> None:
         """A command and what was said to it: tell of it, and go on in the table."""
         said = told = answer(reply.code) if reply is not None else None
+        if reply is not None and reply is self.last_reply:
+            self._last_answered = command
         if command is self._client.awaited:
             said = self._client.resume(told)
         elif command.verb == "DATA" and told is Answer.MORE and self._client.is_lost:
@@ -205,9 +213,10 @@ class Dialogue:
 
     def _stray(self, reply: Reply) -> None:
         """A reply whose command no packet holds. Some say by themselves what it was."""
+        self._state = State.UNKNOWN
         if self._client.in_message:
             self._exchange(self._client.end_message(is_lost=True), reply)
-            self._replies.lose_step()
+            self._replies.miss_commands()
         elif reply.code == 220 and not self.has_spoken and self._anomalies == {"midstream"}:
             self._exchange(GREETING, reply)
         elif reply.code == 354 and (self._client.is_lost or not self.has_spoken):
@@ -219,6 +228,18 @@ class Dialogue:
             self._exchange(RESPONSE, reply)
         elif reply.code == 250 and len(reply.lines) > 1 and self.session.extensions is None:
             self.session.offered(reply)
+
+    def _may_repeat(self, last_reply: Reply) -> bool:
+        """Whether the text may hold what must not be kept: a challenge, a response, a message.
+
+        Sendmail quotes what it does not understand: `500 5.5.1 Command unrecognized: "…"`.
+        """
+        answered = self._last_answered
+        if last_reply.code == 334:  # part of what authenticates (RFC 4954 section 4)
+            return True
+        if answered is None:
+            return last_reply.code == 500
+        return not answered.verb and last_reply.code >= 500
 
     def _server_gap(self) -> None:
         if self._server_is_hidden:
@@ -254,6 +275,7 @@ class Dialogue:
         if is_midstream and not self.has_spoken and self.session.banner is not None:
             # The one reply before TLS, 220, was no greeting: it answered STARTTLS.
             self.session.banner, self.session.starttls_accepted = None, True
-        asked = self.has_spoken or self.session.starttls_accepted
+        server_said = side is Side.SERVER and not self.is_hidden and self.last_reply is not None
+        asked = self.has_spoken or server_said or self.session.starttls_accepted
         unseen = is_midstream and not self._tls_port
         self.tls = "starttls" if asked or unseen else "implicit"

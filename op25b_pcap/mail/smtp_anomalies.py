@@ -1,4 +1,4 @@
-"""The named oddities of SMTP dialogues, and what each means. A name says what was seen, no more."""
+"""The named oddities of SMTP dialogues, and what each means; those of TLS stand in `tls`."""
 
 from __future__ import annotations
 
@@ -50,10 +50,6 @@ ANOMALIES: dict[str, str] = {
     # TLS, and its lack.
     "starttls_without_tls": "STARTTLS was accepted, and the client went on in clear",
     "commands_after_starttls": "commands in clear right behind STARTTLS (CVE-2011-0411)",
-    "tls_alert": "TLS was broken off by a fatal alert",
-    "tls_malformed": "records or hellos that are no TLS",
-    "tls_empty_record": "a TLS record without content, which is forbidden",
-    "tls_odd_sni": "a server name in the ClientHello that is no name",
     "unasked_tls": "one side speaks TLS, the other does not",
     "clear_text": "a dialogue in clear on a port for implicit TLS",
     # Other protocols.

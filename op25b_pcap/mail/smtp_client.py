@@ -76,7 +76,9 @@ class ClientReader:
         self.message = Message()
         """The message that is being sent, or the last one."""
         self.has_preamble = False
-        self._message_is_sure = True  # 354 was seen, not inferred
+        self._is_inferred = False  # 354 was not seen
+        self.is_doubtful = False
+        """The message that is being sent may have been answered unseen."""
         self._message_began = from_start  # no chunk of it can have been missed
         self._ended: Command | None = None
         self._chunks: Message | None = None
@@ -132,7 +134,7 @@ class ClientReader:
     def begin_message(self, *, is_sure: bool) -> None:
         """From here on it is a message, up to its end."""
         self.message = Message(bare_lf=self._bare_lf)
-        self._message_is_sure = is_sure
+        self._is_inferred, self.is_doubtful = not is_sure, False
         self.reading = Reading.MESSAGE
 
     def end_message(self, *, is_lost: bool = False) -> Command:
@@ -177,17 +179,16 @@ class ClientReader:
 
     def doubt(self) -> None:
         """Replies are missing: the message that is being sent may have been answered."""
-        self._message_is_sure = False
+        self.is_doubtful = True
 
     def confirm(self) -> bool:
         """354 was said after all. Returns whether it was to a message that was only inferred."""
-        inferred = self.in_message and not self._message_is_sure
-        self._message_is_sure |= inferred
-        return inferred
+        was_inferred, self._is_inferred = self._is_inferred, False
+        return was_inferred
 
     def gap(self, octets: int) -> bool:
         """So many octets are missing. Returns whether commands may be among them."""
-        if self.in_message and self._message_is_sure:
+        if self.in_message and not self._is_inferred and not self.is_doubtful:
             # What the server says next is the answer to it, so no other can begin unnoticed.
             self.message.data(self.lines.take(self.lines.pending))  # at most the beginning of a line
             self.message.gap(octets)

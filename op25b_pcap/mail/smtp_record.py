@@ -139,9 +139,8 @@ class Session:
 
     def columns(self, last_reply: Reply | None) -> dict[str, Any]:
         """The row's columns that follow from what was said."""
-        # A challenge is part of what authenticates (RFC 4954 section 4).
-        is_text = last_reply is not None and last_reply.code != _CHALLENGE
-        text = reply_text(last_reply) if last_reply and is_text else ""
+        text = reply_text(last_reply) if last_reply else ""
+        lines = [enhanced_code(line)[1] for line in text.split("\n")]
         return {
             "banner_code": self.banner and self.banner.code,
             "banner_text": self.banner and reply_text(self.banner),
@@ -161,7 +160,7 @@ class Session:
             + sum(each.message.octets or 0 for each in self.transactions if each.message),
             "last_reply_code": last_reply and last_reply.code,
             "last_enhanced_code": enhanced_code(text)[0],
-            "last_reply_text": last_reply and "\n".join(enhanced_code(line)[1] for line in text.split("\n")),
+            "last_reply_text": "\n".join(lines) if last_reply and last_reply.lines else None,
             "quit": self.quit,
         }
 
@@ -338,7 +337,7 @@ def reply_text(reply: Reply) -> str:
     return "\n".join(visible(line.strip()) for line in reply.lines)
 
 
-_AUTHENTICATED, _CHALLENGE = 235, 334  # RFC 4954 sections 4 and 6
+_AUTHENTICATED = 235  # RFC 4954 section 6
 _REFUSALS = (Answer.NO, Answer.GOODBYE)
 _Teller = Callable[[Session, Command, Reply | None, Answer | None], None]
 _TELLERS: dict[str, _Teller] = {

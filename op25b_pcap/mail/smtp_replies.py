@@ -130,7 +130,7 @@ class Replies:
     def gap_in_replies(self) -> Iterator[Exchange]:
         """Octets of the server are missing: maybe replies to all that is outstanding."""
         yield from self._drop_held()
-        self.lose_step()
+        self._lose_step()
         self._is_odd = self._is_complete = False
 
     def gap_in_commands(self) -> Iterable[Exchange]:
@@ -140,10 +140,10 @@ class Replies:
         self.outstanding.append(GAP)
         return () if waiting else self.give_up()
 
-    def lose_step(self) -> None:
-        """It is not known any more what the next reply is to."""
-        if not self.is_lost:
-            self.outstanding.appendleft(LOST)
+    def miss_commands(self) -> None:
+        """What the client sends is not understood: it may ask for something unseen."""
+        if not self.outstanding or self.has_commands:
+            self.outstanding.append(GAP)
 
     def find_step(self) -> None:
         """354 was said, so all commands before are answered, and the next reply is to the message."""
@@ -155,7 +155,7 @@ class Replies:
         commands = [command for command in self.outstanding if command is not LOST]
         begin = _behind_gap(commands)
         self.outstanding.clear()
-        self.lose_step()
+        self._lose_step()
         for command in commands[:begin]:
             yield Exchange(command, None)
         yield from self._drop_held()
@@ -173,7 +173,7 @@ class Replies:
     def _oldest(self) -> Iterator[Exchange]:
         """Give up the command that has waited longest."""
         self.anomalies.add("many_unanswered")
-        self.lose_step()
+        self._lose_step()
         self.outstanding.popleft()
         yield Exchange(self.outstanding.popleft(), None)
         self.outstanding.appendleft(LOST)
@@ -191,7 +191,7 @@ class Replies:
             ahead = enumerate(islice(self.outstanding, _LOOK_AHEAD))
             found = next((i for i, c in ahead if can_answer(code, c.verb)), None)
             if found is None:
-                self.lose_step()
+                self._lose_step()
                 self._is_odd = self._is_complete
                 if self._is_certain(self.held[-1]):
                     yield from self._align()
@@ -227,6 +227,10 @@ class Replies:
         self.held.clear()
         self._is_odd = False
         yield from exchanges
+
+    def _lose_step(self) -> None:
+        if not self.is_lost:
+            self.outstanding.appendleft(LOST)
 
     def _is_certain(self, reply: Reply) -> bool:
         """Whether this can be the reply to the last command only."""

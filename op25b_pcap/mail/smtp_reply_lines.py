@@ -80,7 +80,7 @@ class ReplyReader:
     def close(self) -> None:
         """Nothing more comes; what has no end is forgotten."""
         self.gap()
-        self.lines = Lines()
+        self.lines, self._ready = Lines(), []
 
     def next_line(self) -> list[Reply] | None:
         """Read one line; the replies that it completes. None where its end has not come yet."""

@@ -127,20 +127,3 @@ def after(state: State, verb: str, said: Answer) -> tuple[State, bool]:
     if out_of_order is None or said is NO:
         return state, True
     return out_of_order, False
-
-
-def diagram() -> str:
-    """The table as a Mermaid state diagram; `UNKNOWN`, which leads everywhere, is left out."""
-    lines = ["stateDiagram-v2", "    [*] --> connected"]
-    for state, row in TRANSITIONS.items():
-        if state is State.UNKNOWN:
-            continue
-        reached: dict[State, list[str]] = {}
-        for (verb, said), following in row.items():
-            if following is not state:
-                reached.setdefault(following, []).append(f"{verb} {said.value}")
-        lines += [
-            f"    {state.value} --> {following.value}: {' / '.join(events)}"
-            for following, events in reached.items()
-        ]
-    return "\n".join([*lines, "    closing --> [*]"]) + "\n"
