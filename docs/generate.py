@@ -6,8 +6,8 @@ from pathlib import Path
 
 from op25b_pcap.flows.anomalies import ANOMALIES as PACKETS
 from op25b_pcap.mail.retrieval import ANOMALIES as RETRIEVAL
-from op25b_pcap.mail.smtp_anomalies import ANOMALIES as SMTP
-from op25b_pcap.mail.smtp_state import TRANSITIONS, State
+from op25b_pcap.mail.smtp.anomalies import ANOMALIES as SMTP
+from op25b_pcap.mail.smtp.state import TRANSITIONS, State
 from op25b_pcap.mail.tls import ANOMALIES as TLS
 from op25b_pcap.rules.catalogue import PRECEDENCE, rules
 from op25b_pcap.rules.evidence import meanings
@@ -96,8 +96,8 @@ def anomalies_page() -> str:
     ]
     for title, names in (
         ("In `flows`: the packets", PACKETS),
-        ("In `smtp_sessions`", SMTP | TLS),
-        ("In `retrieval_sessions`", RETRIEVAL | TLS),
+        ("In `smtp_sessions`", TLS | SMTP),
+        ("In `retrieval_sessions`", TLS | RETRIEVAL),
     ):
         lines += ["", f"## {title}", "", "| anomaly | meaning |", "|---|---|"]
         lines += [f"| `{name}` | {meaning} |" for name, meaning in sorted(names.items())]
@@ -114,7 +114,7 @@ def dialogue_page() -> str:
     lines = [
         "# The SMTP dialogue",
         "",
-        "Generated from `op25b_pcap/mail/smtp_state.py` by `make docs`. An arrow bears what the client",
+        "Generated from `op25b_pcap/mail/smtp/state.py` by `make docs`. An arrow bears what the client",
         "says and how the server answers (first digit of the reply). What is not drawn changes",
         "nothing. A session whose beginning was not captured, or that has a hole, stands in `unknown`,",
         "where every command is possible; 421 closes it from everywhere.",

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from op25b_pcap.mail import tls
-from op25b_pcap.mail.smtp import Dialogue
-from op25b_pcap.mail.smtp_anomalies import ANOMALIES
+from op25b_pcap.mail.smtp.anomalies import ANOMALIES
+from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.tables import SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.streams import Side
 

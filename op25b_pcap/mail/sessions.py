@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from op25b_pcap.mail.imap import Imap
 from op25b_pcap.mail.pop3 import Pop3
-from op25b_pcap.mail.smtp import Dialogue
-from op25b_pcap.mail.smtp_manner import client_kind, result
+from op25b_pcap.mail.smtp.dialogue import Dialogue
+from op25b_pcap.mail.smtp.manner import client_kind, result
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.services import IMAP_SERVICES, RETRIEVAL_SERVICES
 

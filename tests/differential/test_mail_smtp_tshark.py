@@ -18,9 +18,9 @@ from op25b_pcap.capture.observation import Observation
 from op25b_pcap.decode import Tally
 from op25b_pcap.decode.dissect import decode
 from op25b_pcap.flows import flows
-from op25b_pcap.mail.smtp import Dialogue
-from op25b_pcap.mail.smtp_grammar import VERBS, Command
-from op25b_pcap.mail.smtp_reply_lines import Reply
+from op25b_pcap.mail.smtp.dialogue import Dialogue
+from op25b_pcap.mail.smtp.grammar import VERBS, Command
+from op25b_pcap.mail.smtp.reply_lines import Reply
 from op25b_pcap.samples.frames import ACK, PSH, SYN, TCP, ip, tcp
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 from tests.capture_files import RAW, START, Packet, pcap

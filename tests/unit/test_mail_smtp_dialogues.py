@@ -490,8 +490,8 @@ class TestBounds:
         assert (row["recipients_accepted"], row["recipients_rejected"], row["anomalies"]) == (9_999, 1, [])
 
     def test_beyond_the_bounds_all_is_counted(self, monkeypatch):
-        monkeypatch.setattr("op25b_pcap.mail.smtp_record.MAX_RECIPIENTS", 3)
-        monkeypatch.setattr("op25b_pcap.mail.smtp_record.MAX_TRANSACTIONS", 2)
+        monkeypatch.setattr("op25b_pcap.mail.smtp.record.MAX_RECIPIENTS", 3)
+        monkeypatch.setattr("op25b_pcap.mail.smtp.record.MAX_TRANSACTIONS", 2)
         row = told(heard(steps(HELLO + MAIL * 4)))
         assert (row["transactions"], row["messages_accepted"], row["recipients_accepted"]) == (4, 4, 4)
         assert row["message_bytes"] == 4 * PLUM
@@ -513,6 +513,6 @@ class TestBounds:
         assert "surplus_reply" in dialogue.anomalies
 
     def test_commands_without_replies_are_bounded(self, monkeypatch):
-        monkeypatch.setattr("op25b_pcap.mail.smtp_replies.MAX_OUTSTANDING", 10)
+        monkeypatch.setattr("op25b_pcap.mail.smtp.replies.MAX_OUTSTANDING", 10)
         row = told(heard([*steps(HELLO), (C, b"NOOP\r\n" * 30 + b"QUIT\r\n"), (S, b"221 Bye\r\n")]))
         assert (row["quit"], row["last_reply_code"], row["anomalies"]) == (True, 221, ["many_unanswered"])

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from op25b_pcap.mail.smtp_grammar import (
+from op25b_pcap.mail.smtp.grammar import (
     VERBS,
     MailOptions,
     command,
@@ -17,7 +17,7 @@ from op25b_pcap.mail.smtp_grammar import (
     reply_line,
     visible,
 )
-from op25b_pcap.mail.smtp_preamble import MAX_PREAMBLE, preamble
+from op25b_pcap.mail.smtp.preamble import MAX_PREAMBLE, preamble
 from op25b_pcap.tables.streams import Side
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from op25b_pcap.mail.smtp_message import MAX_RECEIVED, Message
+from op25b_pcap.mail.smtp.message import MAX_RECEIVED, Message
 
 
 def passed(*pieces: bytes, bare_lf: bool = False) -> tuple[int | None, int | None, int | None]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import op25b_pcap.mail
-from op25b_pcap.mail.smtp_anomalies import ANOMALIES
-from op25b_pcap.mail.smtp_grammar import VERBS
-from op25b_pcap.mail.smtp_state import TRANSITIONS, Answer, State, after, answer
+import op25b_pcap.mail.smtp
+from op25b_pcap.mail.smtp.anomalies import ANOMALIES
+from op25b_pcap.mail.smtp.grammar import VERBS
+from op25b_pcap.mail.smtp.state import TRANSITIONS, Answer, State, after, answer
 from tests.smtp_talk import HELLO, read
 
 OWN_WORDS = {"greeting", "end of data", "response", "BDAT LAST"}
@@ -61,11 +61,11 @@ def test_answers():
 def test_every_oddity_that_is_named_has_a_meaning():
     """Read from the code: what is added to `anomalies`, and the oddities of a command."""
     named: set[str] = set()
-    for path in Path(op25b_pcap.mail.__path__[0]).glob("smtp*.py"):
+    for path in Path(op25b_pcap.mail.smtp.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("anomalies.add"):
                 named |= strings(node)
-            elif isinstance(node, ast.Tuple | ast.keyword) and path.stem == "smtp_grammar":
+            elif isinstance(node, ast.Tuple | ast.keyword) and path.stem == "grammar":
                 named |= {name for name in strings(node) if name in ANOMALIES or "malformed" in name}
     assert len(named) > 25
     assert named <= set(ANOMALIES)

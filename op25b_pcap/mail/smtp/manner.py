@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from op25b_pcap.mail.smtp_record import Session
+from op25b_pcap.mail.smtp.record import Session
 
 REFUSED_AT_LEAST = 3
 """Refused recipients in one session that are no slips of the pen."""

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from op25b_pcap.mail.lines import Line, Lines
-from op25b_pcap.mail.smtp_grammar import MAX_TEXT, reply_line
+from op25b_pcap.mail.smtp.grammar import MAX_TEXT, reply_line
 
 MAX_LINES = 128
 """Lines kept of a reply: EHLO's has some twenty, HELP's some fifty."""

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from typing import NamedTuple
 
-from op25b_pcap.mail.smtp_grammar import GREETING, RESPONSE, UNSEEN, Command
-from op25b_pcap.mail.smtp_reply_lines import Reply
+from op25b_pcap.mail.smtp.grammar import GREETING, RESPONSE, UNSEEN, Command
+from op25b_pcap.mail.smtp.reply_lines import Reply
 
 MAX_OUTSTANDING = 65_536
 """Commands that wait for a reply. RFC 5321 section 4.5.3.1.8 asks for 100 recipients, senders of

@@ -2,20 +2,20 @@
 
 In: the octets of both sides as they became readable, cut anywhere, and gaps. Out: a `Session`.
 Commands and replies are found by their readers, joined by `Replies`, and followed through the
-table of `smtp_state`. Nothing raises; what is odd is named (`smtp_anomalies`).
+table of `state`. Nothing raises; what is odd is named (`anomalies`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from op25b_pcap.mail.smtp_client import ClientReader, Reading
-from op25b_pcap.mail.smtp_grammar import GREETING, RESPONSE, UNSEEN, Command
-from op25b_pcap.mail.smtp_preamble import MAX_PREAMBLE, preamble
-from op25b_pcap.mail.smtp_record import Session
-from op25b_pcap.mail.smtp_replies import GAP, Exchange, Replies
-from op25b_pcap.mail.smtp_reply_lines import Reply, ReplyReader
-from op25b_pcap.mail.smtp_state import Answer, State, after, answer
+from op25b_pcap.mail.smtp.client import ClientReader, Reading
+from op25b_pcap.mail.smtp.grammar import GREETING, RESPONSE, UNSEEN, Command
+from op25b_pcap.mail.smtp.preamble import MAX_PREAMBLE, preamble
+from op25b_pcap.mail.smtp.record import Session
+from op25b_pcap.mail.smtp.replies import GAP, Exchange, Replies
+from op25b_pcap.mail.smtp.reply_lines import Reply, ReplyReader
+from op25b_pcap.mail.smtp.state import Answer, State, after, answer
 from op25b_pcap.mail.tls import TELLING_OCTETS, Handshake, looks_like_tls
 from op25b_pcap.tables.streams import Side
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from op25b_pcap.mail.lines import Line, Lines
-from op25b_pcap.mail.smtp_grammar import (
+from op25b_pcap.mail.smtp.grammar import (
     END_OF_DATA,
     LAST_CHUNK,
     RESPONSE,
@@ -22,9 +22,9 @@ from op25b_pcap.mail.smtp_grammar import (
     follows_message,
     is_unmistakable,
 )
-from op25b_pcap.mail.smtp_message import Message
-from op25b_pcap.mail.smtp_preamble import MAX_PREAMBLE, preamble
-from op25b_pcap.mail.smtp_state import Answer
+from op25b_pcap.mail.smtp.message import Message
+from op25b_pcap.mail.smtp.preamble import MAX_PREAMBLE, preamble
+from op25b_pcap.mail.smtp.state import Answer
 from op25b_pcap.mail.tls import TELLING_OCTETS, looks_like_tls
 from op25b_pcap.tables.streams import Side
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from op25b_pcap.mail.smtp_grammar import (
+from op25b_pcap.mail.smtp.grammar import (
     END_OF_DATA,
     GREETING,
     LAST_CHUNK,
@@ -24,9 +24,9 @@ from op25b_pcap.mail.smtp_grammar import (
     mechanisms,
     visible,
 )
-from op25b_pcap.mail.smtp_message import Message
-from op25b_pcap.mail.smtp_reply_lines import Reply
-from op25b_pcap.mail.smtp_state import Answer
+from op25b_pcap.mail.smtp.message import Message
+from op25b_pcap.mail.smtp.reply_lines import Reply
+from op25b_pcap.mail.smtp.state import Answer
 
 MAX_RECIPIENTS = 65_536
 """Recipients kept of a session; all are counted. RFC 5321 section 4.5.3.1.8 asks for 100 a mail."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from op25b_pcap.mail.lines import printable
 from op25b_pcap.mail.sasl import mechanism
-from op25b_pcap.mail.smtp_message import Message
+from op25b_pcap.mail.smtp.message import Message
 
 MAX_TEXT = 1000
 """Octets kept of a name, an address or a line of reply text. RFC 5321 section 4.5.3.1 allows
