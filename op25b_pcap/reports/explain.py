@@ -98,7 +98,7 @@ def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mappin
 
 def advise(flows: pd.DataFrame) -> list[str]:
     """What was stopped, by the four cases, and what to do instead; a line for each."""
-    stopped = flows[flows["finding"].isin(["blocked", "leak", "intercepted"])]
+    stopped = flows[flows["policy_action"] == "block"]
     lines = []
     for traffic_class, group in stopped.groupby("traffic_class", sort=True):
         counted = group["finding"].value_counts()

@@ -100,8 +100,8 @@ def _profiles(counted: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     server_facts = {"relays_mail": counted["mta"], "receives_mail": counted["receives"]}
     client_facts = {"fetches_or_submits": counted["retrieves"], "client_dialogue": counted["mua"]}
     bot_count = sum(fact.astype(int) for fact in bot_facts.values())
-    # The ISP's own servers have many exchangers by profession.
-    is_subscriber = ~counted["src_role"].isin(["smarthost", "local_mx", "mx"])
+    # A server, the provider's or a stranger's, has many exchangers by profession.
+    is_subscriber = counted["src_role"].isin(["dynamic", "static"])
     profile = pd.Series("unknown", index=counted.index)
     profile = profile.mask(counted["retrieves"] | counted["mua"], "mail_client_like")
     profile = profile.mask(counted["mta"] | counted["receives"], "home_server_like")

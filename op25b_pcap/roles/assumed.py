@@ -21,6 +21,7 @@ from op25b_pcap.policy import Policy, Prefix, prefix
 from op25b_pcap.policy.networks import Networks
 from op25b_pcap.roles.behaviour import onward, relays
 from op25b_pcap.tables.columns import coded, is_filled, numbers
+from op25b_pcap.wire.hops import INITIAL_TTLS
 from op25b_pcap.wire.services import SMTP_SERVICES
 
 PRIVATE = (
@@ -94,7 +95,7 @@ def _subscribers(flows: pd.DataFrame) -> set[str]:
 def _hops(flows: pd.DataFrame) -> pd.Series:
     """How many routers each opener's packets have passed, by the TTLs that hosts begin with."""
     ttl = numbers(flows["src_ttl"])
-    begun = np.select([ttl <= 64, ttl <= 128], [64, 128], default=255)
+    begun = np.array(INITIAL_TTLS)[np.searchsorted(INITIAL_TTLS, np.nan_to_num(ttl, nan=255))]
     return pd.Series(begun - ttl).groupby(flows["src_ip"].to_numpy(object)).min()
 
 

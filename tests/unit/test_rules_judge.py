@@ -82,6 +82,11 @@ def test_a_subscribers_own_line_is_inside_of_every_filter():
     assert finding(on_line, by=policy("unknown")) == "blocked"
 
 
+@pytest.mark.parametrize(("ttl", "found"), [(64, "blocked"), (128, "blocked"), (63, "inconclusive")])
+def test_where_no_router_has_passed_it_on_no_filter_has(ttl, found):
+    assert finding(flow(HOME, MX, outcome="no_answer", src_ttl=ttl), by=policy("unknown")) == found
+
+
 def test_where_nobody_knows_the_side_what_got_through_is_a_leak_all_the_same():
     assert finding(flow(HOME, MX), by=policy("unknown")) == "leak"
 
