@@ -22,6 +22,8 @@ FAST_ATTEMPTS_PER_MINUTE = 10
 REFUSED_SHARE = 0.5
 REFUSED_AT_LEAST = 3
 """Half of the recipients unknown: a bought or guessed list. Below three, chance."""
+MANY_HOURS = 3
+"""Clock hours in which it called strangers' exchangers: a person stops, or asks, when mail fails."""
 BOT_REASONS = 2
 """No single fact makes a bot."""
 
@@ -38,6 +40,7 @@ def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFram
         leaked=joined["finding"] == "leak",
         exchanger=joined["dst_ip"].where(joined["traffic_class"] == "direct_to_mx"),
         direct_helo=joined["helo"].where(direct),
+        direct_hour=joined["start_time"].dt.floor("h").where(direct),
         sends=joined["service"].isin(["smtp", "submission", "submissions", "smtp-alt"]),
         retrieves=joined["traffic_class"].isin(["retrieval", "submission"]),
         is_mta=(joined["client_kind"] == "mta").fillna(False),
@@ -58,6 +61,7 @@ def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFram
         accepted=("recipients_accepted", "sum"),
         rejected=("recipients_rejected", "sum"),
         helo_names=("direct_helo", "nunique"),
+        hours=("direct_hour", "nunique"),
         retrieves=("retrieves", "any"),
         mta=("is_mta", "any"),
         mua=("is_mua", "any"),
@@ -95,6 +99,7 @@ def _profiles(counted: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         "fast": counted["peak_attempts_per_minute"] >= FAST_ATTEMPTS_PER_MINUTE,
         "recipients_refused": (counted["rejected"] >= REFUSED_AT_LEAST)
         & (counted["rejected"] >= REFUSED_SHARE * attempted),
+        "recurs": (counted["hours"] >= MANY_HOURS) & (counted["distinct_mx"] >= MANY_EXCHANGERS),
         "bot_dialogue": counted["bot"],
     }
     server_facts = {"relays_mail": counted["mta"], "receives_mail": counted["receives"]}
