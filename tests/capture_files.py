@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from op25b_pcap.capture.observation import Capture, Observation
 from op25b_pcap.capture.record import Record
+from op25b_pcap.samples.frames import ACK, PSH, SYN, TCP, ip, tcp
+from op25b_pcap.tables.streams import Side
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -136,3 +138,23 @@ def told(records: Iterable[Record]) -> list[tuple[int, bytes]]:
 
 def meant(content: Iterable[Packet]) -> list[tuple[int, bytes]]:
     return [(packet.time_ns, packet.data) for packet in content]
+
+
+def conversation(turns: Iterable[tuple[Side, bytes]], port: int) -> bytes:
+    """A pcap of what client and server of that port say by turns, from SYN on."""
+    ends = {Side.CLIENT: "203.0.113.5", Side.SERVER: "198.51.100.7"}
+    ports, sent = {Side.CLIENT: 50000, Side.SERVER: port}, dict.fromkeys(Side, 0)
+    found: list[Packet] = []
+
+    def send(side: Side, flags: int, payload: bytes = b"") -> None:
+        other = Side.SERVER if side is Side.CLIENT else Side.CLIENT
+        pair, numbers = (ends[side], ends[other]), (sent[side], sent[other])
+        segment = tcp(pair, (ports[side], ports[other]), numbers, flags, 65535, payload=payload)
+        found.append(Packet(START + len(found) * 1_000_000, ip(*pair, TCP, segment, 64)))
+        sent[side] += len(payload) + bool(flags & SYN)
+
+    for side, flags in ((Side.CLIENT, SYN), (Side.SERVER, SYN | ACK), (Side.CLIENT, ACK)):
+        send(side, flags)
+    for side, data in turns:
+        send(side, PSH | ACK, data)
+    return pcap(found, link=RAW)

@@ -21,10 +21,9 @@ from op25b_pcap.flows import flows
 from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.mail.smtp.grammar import VERBS, Command
 from op25b_pcap.mail.smtp.reply_lines import Reply
-from op25b_pcap.samples.frames import ACK, PSH, SYN, TCP, ip, tcp
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
-from tests.capture_files import RAW, START, Packet, pcap
-from tests.smtp_talk import BYE, DATA, ENVELOPE, HELLO, MAIL, C, S, Step, steps
+from tests.capture_files import conversation
+from tests.smtp_talk import BYE, DATA, ENVELOPE, HELLO, MAIL, S, Step, steps
 
 pytestmark = [
     pytest.mark.oracle,
@@ -150,22 +149,9 @@ def test_the_samples_hold_dialogues():
 
 
 def written(talk: list[Step], port: int, path: Path) -> Path:
-    ends, ports, sent = {C: "203.0.113.5", S: "198.51.100.7"}, {C: 50000, S: port}, {C: 0, S: 0}
-    packets: list[Packet] = []
-
-    def send(side, flags: int, payload: bytes = b"") -> None:
-        other = S if side is C else C
-        pair, numbers = (ends[side], ends[other]), (sent[side], sent[other])
-        segment = tcp(pair, (ports[side], ports[other]), numbers, flags, 65535, payload=payload)
-        packets.append(Packet(START + len(packets) * 1_000_000, ip(*pair, TCP, segment, 64)))
-        sent[side] += len(payload) + bool(flags & SYN)
-
-    for side, flags in ((C, SYN), (S, SYN | ACK), (C, ACK)):
-        send(side, flags)
-    for side, data in talk:
-        assert isinstance(data, bytes)
-        send(side, PSH | ACK, data)
-    path.write_bytes(pcap(packets, link=RAW))
+    turns = [(side, data) for side, data in talk if isinstance(data, bytes)]
+    assert len(turns) == len(talk)
+    path.write_bytes(conversation(turns, port))
     return path
 
 

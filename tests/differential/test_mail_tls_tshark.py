@@ -16,8 +16,7 @@ import pytest
 
 from op25b_pcap.mail.imap import Imap
 from op25b_pcap.mail.pop3 import Pop3
-from op25b_pcap.samples.frames import ACK, PSH, SYN, TCP, ip, tcp
-from tests.capture_files import RAW, START, Packet, pcap
+from tests.capture_files import conversation
 from tests.retrievals import C, S, Turn, cut, play, script
 
 pytestmark = [
@@ -85,25 +84,6 @@ def handshake(certificate: Path, version: str, way: str) -> list[Turn]:
     return turns
 
 
-def capture(turns: list[Turn], port: int) -> bytes:
-    """The talk as a client and a server on that port would have it."""
-    ends, ports, sent = {C: "203.0.113.5", S: "198.51.100.7"}, {C: 50000, S: port}, {C: 0, S: 0}
-    packets: list[Packet] = []
-
-    def send(side, flags: int, payload: bytes = b"") -> None:
-        other = S if side is C else C
-        pair, numbers = (ends[side], ends[other]), (sent[side], sent[other])
-        segment = tcp(pair, (ports[side], ports[other]), numbers, flags, 65535, payload=payload)
-        packets.append(Packet(START + len(packets) * 1_000_000, ip(*pair, TCP, segment, 64)))
-        sent[side] += len(payload) + bool(flags & SYN)
-
-    for side, flags in ((C, SYN), (S, SYN | ACK), (C, ACK)):
-        send(side, flags)
-    for side, what in turns:
-        send(side, PSH | ACK, what)
-    return pcap(packets, link=RAW)
-
-
 def by_tshark(path: Path, side_filter: str, *fields: str) -> list[list[str]]:
     columns = [word for field in fields for word in ("-e", field)]
     command = ["tshark", "-n", "-r", path, "-Y", side_filter, "-T", "fields", *columns]
@@ -119,7 +99,7 @@ def test_tshark_reads_the_same_handshake(certificate, tmp_path, port: int, versi
     ours = play(protocol(tls_port=port > 900), turns).columns()
 
     path = tmp_path / "handshake.pcap"
-    path.write_bytes(capture(turns, port))
+    path.write_bytes(conversation(turns, port))
     names = by_tshark(path, "tls.handshake.type == 1", "tls.handshake.extensions_server_name")
     assert {name.lower() for (name,) in names} == {ours["tls_sni"] or ""}
     chosen = by_tshark(
