@@ -110,7 +110,10 @@ def analyze(
         Engine, typer.Option(help="Who dissects: auto takes the fastest there is.")
     ] = Engine.auto,
     fail_on: Annotated[
-        FindingChoice | None, typer.Option("--fail-on", help="Exit with 1 if a flow has this finding.")
+        list[FindingChoice] | None,
+        typer.Option(
+            "--fail-on", metavar="FINDING", help="Exit with 1 if a flow has this finding (repeatable)."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -125,11 +128,11 @@ def analyze(
         paths = find(captures)
         with staging(out) as hidden:
             with _progress_bar() as progress:
-                analysis = analyse(paths, rules, envelope.value, progress)
+                analysis = analyse(paths, rules, envelope.value, progress, engine.value)
             write(analysis, hidden, csv=csv)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)
-        if fail_on and (analysis.tables["flows"]["finding"] == fail_on.value).any():
+        if fail_on and analysis.tables["flows"]["finding"].isin([word.value for word in fail_on]).any():
             raise typer.Exit(GATE_MET)
         if analysis.is_damaged:
             raise typer.Exit(DAMAGED)

@@ -6,21 +6,26 @@ calls only this.
 
 from __future__ import annotations
 
+import gc
 import time
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.runs import Run
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.flows import flows as flows_of
 from op25b_pcap.flows.wanted import Wanted
+from op25b_pcap.mail.sessions import Sessions
 from op25b_pcap.mail.sessions import read as read_sessions
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
@@ -36,15 +41,21 @@ from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.catalogue import rules
 from op25b_pcap.rules.evidence import meanings
 from op25b_pcap.rules.judge import judge
+from op25b_pcap.scan.engine import Scan, kernels_for
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
+from op25b_pcap.tables.gathering import Gathering
 from op25b_pcap.tables.packets import DnsMessage, Packet
 from op25b_pcap.wire.services import DOMAIN
 
+Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
 _PROGRESS_EVERY = 1024
 """Packets between two signs of life."""
 _NS = 1_000_000_000
+_TUPLES_BETWEEN_COLLECTIONS = 500_000
+"""Python's own is 700."""
 
+_Item = TypeVar("_Item", Record, Record | Run)
 Row = dict[str, Any]
 Tables = dict[str, pd.DataFrame]
 
@@ -79,7 +90,10 @@ class Analysis:
 
     observation: Observation
     tally: Tally
+    by_scapy: int
+    """Records that Scapy has dissected."""
     policy: Policy
+    engine: Engine
     envelope: Envelope
     tables: Tables
     clock: Clock
@@ -95,13 +109,24 @@ def analyse(
     policy: Policy | None = None,
     envelope: Envelope = "domain",
     progress: Progress | None = None,
+    engine: Engine = "auto",
 ) -> Analysis:
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
     observation = Observation(paths)
     tally = Tally()
-    packets = decode(_watched(observation, progress), tally)
-    facts = read(packets, observation)
+    with _seldom_collected():
+        if engine == "scapy":
+            from op25b_pcap.decode.dissect import decode
+
+            facts = read(decode(_watched(observation, observation, progress), tally), observation)
+            by_scapy = tally.read
+        else:
+            kernels = kernels_for(observation.bytes_total)
+            scan = Scan(tally, kernels)
+            items = observation.items(kernels.walks if kernels else None)
+            facts = read(scan.packets(_watched(items, observation, progress)), observation)
+            by_scapy = scan.by_scapy
     clock.lap("read")
     judged, policy = opinion(facts, policy)
     clock.lap("judge")
@@ -113,7 +138,18 @@ def analyse(
         **counts(judged, facts.smtp_sessions),
     }
     clock.lap("count")
-    return Analysis(observation, tally, policy, envelope, tables, clock)
+    return Analysis(observation, tally, by_scapy, policy, engine, envelope, tables, clock)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Millions of tuples are made and none is in a circle: looking for circles costs a fifth of a run."""
+    before = gc.get_threshold()
+    gc.set_threshold(_TUPLES_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
@@ -123,10 +159,15 @@ def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
     tally = analysis.tally
     run = describe(
         analysis.observation.captures,
-        {"read": tally.read, "decoded": tally.decoded, "skipped": dict(tally.skipped.most_common())},
+        {
+            "read": tally.read,
+            "decoded": tally.decoded,
+            "by_scapy": analysis.by_scapy,
+            "skipped": dict(tally.skipped.most_common()),
+        },
         analysis.policy,
         analysis.tables,
-        {"engine": "scapy", "envelope": analysis.envelope},
+        {"engine": analysis.engine, "envelope": analysis.envelope},
         analysis.clock.laps_s,
     )
     write_run(run, folder)
@@ -149,6 +190,8 @@ def carve(folder: Path, flow_ids: Collection[str]) -> Iterator[Record]:
     Their packets, and the errors that quote them; of a datagram in fragments only the one that
     completed it. Raises UsageFault for a flow, or a capture, that is not there.
     """
+    from op25b_pcap.decode.dissect import decode
+
     flows = read_tables(folder)["flows"]
     chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
     if missing := set(flow_ids) - {row["flow_id"] for row in chosen}:
@@ -174,41 +217,62 @@ def explain(folder: Path, wanted: str) -> list[str]:
 def read(packets: Iterable[Packet], observation: Observation) -> Facts:
     """Packets to flows and sessions. Memory holds open conversations and finished rows."""
     answers = Answers()
-    flows: list[Row] = []
-    smtp: list[Row] = []
-    transactions: list[Row] = []
-    retrieval: list[Row] = []
+    gathered = _Gathered(observation)
     for flow in flows_of(_learning_dns(packets, answers)):
         if flow.row["dst_port"] == DOMAIN:
             answers.add_stream(flow.chunks)
-            continue
-        sessions = read_sessions(flow.row, flow.chunks)
-        flows.append(flow.row)
-        transactions += sessions.transactions
-        if sessions.smtp:
-            smtp.append(sessions.smtp)
-        if sessions.retrieval:
-            retrieval.append(sessions.retrieval)
-    place(flows, observation)
-    order = {row["flow_id"]: at for at, row in enumerate(flows)}
-    for rows in (smtp, transactions, retrieval):
-        rows.sort(key=lambda row: order[row["flow_id"]])  # stable: transactions keep their order
-    return Facts(
-        with_names(FLOWS.frame(flows), answers.frame()),
-        SMTP_SESSIONS.frame(smtp),
-        SMTP_TRANSACTIONS.frame(transactions),
-        RETRIEVAL_SESSIONS.frame(retrieval),
-    )
+        else:
+            gathered.add(flow.row, read_sessions(flow.row, flow.chunks))
+    facts = gathered.facts()
+    facts.flows = with_names(facts.flows, answers.frame())
+    return facts
 
 
-def place(flows: list[Row], observation: Observation) -> None:
-    """Bring rows of flows into the order of time, and say where and how long they were watched."""
-    captures = observation.captures
-    end_ns = max((capture.last_time_ns or 0 for capture in captures), default=0)
-    flows.sort(key=lambda row: (row["start_time"], row["capture"], row["first_packet"]))
-    for row in flows:
-        row["capture"] = captures[row["capture"]].name
-        row["watched_s"] = max(end_ns - row["end_time"], 0) / _NS
+class _Gathered:
+    """Finished rows, and what brings them into the order of time."""
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+        self._flows = Gathering(FLOWS)
+        self._places = {name: array("q") for name in ("start_time", "end_time", "capture", "first_packet")}
+        self._smtp, self._transactions = Gathering(SMTP_SESSIONS), Gathering(SMTP_TRANSACTIONS)
+        self._retrieval = Gathering(RETRIEVAL_SESSIONS)
+        self._of: dict[Gathering, array[int]] = {
+            table: array("q") for table in (self._smtp, self._transactions, self._retrieval)
+        }
+        """Of each row the number of its flow."""
+
+    def add(self, row: Row, sessions: Sessions) -> None:
+        """Take a flow, which is the latest to be finished, with its sessions."""
+        number = len(self._places["capture"])
+        for name, column in self._places.items():
+            column.append(row[name])
+        row["capture"] = self._observation.captures[row["capture"]].name
+        self._flows.add(row)
+        for table, found in (
+            (self._smtp, [sessions.smtp] if sessions.smtp else []),
+            (self._transactions, sessions.transactions),
+            (self._retrieval, [sessions.retrieval] if sessions.retrieval else []),
+        ):
+            for session in found:
+                table.add(session)
+                self._of[table].append(number)
+
+    def facts(self) -> Facts:
+        """All tables in order of time, and how long each flow was watched."""
+        start, end, capture, first = (np.array(column, np.int64) for column in self._places.values())
+        latest_ns = max((capture.last_time_ns or 0 for capture in self._observation.captures), default=0)
+        watched = np.maximum(latest_ns - end, 0) / _NS
+        order = np.lexsort((first, capture, start))
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        sessions = (
+            # Stable: transactions keep their order.
+            table.frame(np.argsort(rank[np.array(of, np.int64)], kind="stable"))
+            for table, of in self._of.items()
+        )
+        smtp, transactions, retrieval = sessions
+        return Facts(self._flows.frame(order, {"watched_s": watched}), smtp, transactions, retrieval)
 
 
 def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
@@ -228,15 +292,15 @@ def counts(judged: pd.DataFrame, smtp_sessions: pd.DataFrame) -> Tables:
     }
 
 
-def _watched(observation: Observation, progress: Progress | None) -> Iterator[Record]:
-    """The records, with a sign of life now and then."""
+def _watched(items: Iterable[_Item], observation: Observation, progress: Progress | None) -> Iterator[_Item]:
+    """The same items, with a sign of life now and then."""
     if progress is None:
-        yield from observation
+        yield from items
         return
-    for count, record in enumerate(observation):
-        if count % _PROGRESS_EVERY == 0:
+    for count, item in enumerate(items):
+        if count % _PROGRESS_EVERY == 0 or isinstance(item, Run):
             progress(observation)
-        yield record
+        yield item
 
 
 def _learning_dns(packets: Iterable[Packet], answers: Answers) -> Iterator[Packet]:

@@ -12,14 +12,19 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from op25b_pcap.capture.octets import Broken
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
 STDIN = Path("-")
+_WORTH_A_THREAD = 1 << 17
+"""Octets whose sum takes ten times longer than telling another thread of them."""
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
     stat.S_IFCHR: "it is a device",
@@ -45,6 +50,40 @@ def flows(path: Path) -> bool:
         return False
 
 
+class _Digest:
+    """SHA-256 of octets as they pass, reckoned beside what else is done with them."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._running: Future[None] | None = None
+
+    def update(self, piece: bytes) -> None:
+        """Take the next octets in."""
+        self._wait()
+        if len(piece) < _WORTH_A_THREAD:
+            self._hash.update(piece)
+        else:
+            self._running = _beside().submit(self._hash.update, piece)
+
+    def hex(self) -> str:
+        """What all octets so far come to."""
+        self._wait()
+        return self._hash.hexdigest()
+
+    def _wait(self) -> None:
+        if self._running is not None:
+            self._running.result()
+            self._running = None
+
+
+@cache
+def _beside() -> Executor:
+    """A thread for all digests: hashlib lets others run while it reckons."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, "digest")
+
+
 class Disk:
     """One file or pipe, read from its beginning to its end, once."""
 
@@ -55,13 +94,13 @@ class Disk:
         self._path = path
         self._step = step
         self._passing = passing
-        self._hash = hashlib.sha256()
+        self._digest = _Digest()
         self._is_broken = False
 
     @property
     def sha256(self) -> str | None:
         """Hex digest of the octets that have passed; None if they could not all be read."""
-        return None if self._is_broken else self._hash.hexdigest()
+        return None if self._is_broken else self._digest.hex()
 
     def pieces(self) -> Iterator[bytes]:
         """The octets, until the end. Raises Broken if there is something that cannot be read."""
@@ -69,7 +108,7 @@ class Disk:
             with self._opened() as read:
                 while piece := read():
                     self.size += len(piece)
-                    self._hash.update(piece)
+                    self._digest.update(piece)
                     self._passing(len(piece))
                     yield piece
         except (OSError, ValueError) as fault:

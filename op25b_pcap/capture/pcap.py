@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from op25b_pcap.capture.octets import Octets
 from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.runs import Form, Run, Walks, new_table
 
 TRUSTED_LENGTH = 262_144
 """Octets that a packet may always hold, whatever snap length its file claims: tcpdump's own bound.
@@ -48,8 +49,22 @@ _VARIANTS = {
 MAGICS = frozenset(_VARIANTS)
 
 
-def records(octets: Octets, capture: int, report: Callable[[int, str], None]) -> Iterator[Record]:
-    """Records of a file whose first four octets are one of MAGICS; `report` gets offset and reason."""
+class _File(NamedTuple):
+    """What all records of one file have in common."""
+
+    capture: int
+    order: str
+    magic: int
+    form: Form
+
+
+def records(
+    octets: Octets, capture: int, report: Callable[[int, str], None], walks: Walks | None = None
+) -> Iterator[Record | Run]:
+    """Records of a file whose first four octets are one of MAGICS; `report` gets offset and reason.
+
+    With walks, records that lie together in a window come as a run.
+    """
     if not octets.reach(_FILE_HEADER):
         report(octets.offset, octets.ending("the file header"))
         return iter(())
@@ -62,22 +77,38 @@ def records(octets: Octets, capture: int, report: Callable[[int, str], None]) ->
         return iter(())
     octets.at += _FILE_HEADER
     bound = max(TRUSTED_LENGTH, min(snap_length, GREATEST_LENGTH))
-    return _packets(octets, variant, capture, link_type & _LINK_TYPE, bound, report)
+    form = Form(
+        int(variant.order == ">"), variant.packet_header, variant.tick_ns, bound, link_type & _LINK_TYPE
+    )
+    file = _File(capture, variant.order, variant.magic, form)
+    return _packets(octets, file, report) if walks is None else _runs(octets, file, report, walks)
+
+
+def _runs(
+    octets: Octets, file: _File, report: Callable[[int, str], None], walks: Walks
+) -> Iterator[Record | Run]:
+    """What lies whole in the window as a run; the record that does not, or is odd, by itself."""
+    table, form, number = new_table(), tuple(file.form), 0
+    while True:
+        count, octets.at = walks.pcap(octets.window, octets.at, form, table)
+        if count:
+            yield Run(file.capture, number + 1, octets.window, table[:count])
+            number += count
+        record = next(_packets(octets, file, report, number), None)
+        if record is None:
+            return
+        yield record
+        number += 1
 
 
 def _packets(
-    octets: Octets,
-    variant: _Variant,
-    capture: int,
-    link_type: int,
-    bound: int,
-    report: Callable[[int, str], None],
+    octets: Octets, file: _File, report: Callable[[int, str], None], number: int = 0
 ) -> Iterator[Record]:
+    capture, order, _, form = file
+    _, header, tick_ns, bound, link_type = form
     new = tuple.__new__
-    unpack = struct.Struct(variant.order + "IIII").unpack_from
-    header, tick_ns = variant.packet_header, variant.tick_ns
+    unpack = struct.Struct(order + "IIII").unpack_from
     window, at, end = octets.window, octets.at, len(octets.window)
-    number = 0
     while True:
         if at + header > end:
             octets.at = at
@@ -86,7 +117,7 @@ def _packets(
             window, at, end = octets.window, octets.at, len(octets.window)
         seconds, fraction, captured, length = unpack(window, at)
         if (captured > bound or not captured) and (
-            fault := _fault(variant, seconds, fraction, captured, length, bound)
+            fault := _fault(file, seconds, fraction, captured, length)
         ):
             octets.at = at
             report(octets.offset, fault)
@@ -103,18 +134,19 @@ def _packets(
         number += 1
         # A fraction of a second and more is out of its range, and simply added.
         time_ns = seconds * _NS + fraction * tick_ns
+        octets.at = after
         yield new(Record, (capture, number, time_ns, link_type, 0, length, window[data:after]))
         at = after
     if octets.left or octets.fault:
         report(octets.offset, octets.ending(f"packet {number + 1}"))
 
 
-def _fault(variant: _Variant, seconds: int, fraction: int, captured: int, length: int, bound: int) -> str:
+def _fault(file: _File, seconds: int, fraction: int, captured: int, length: int) -> str:
     """What is wrong with a packet header that claims no octets, or too many; empty if nothing."""
-    if captured > bound:
-        return f"a packet of {captured} octets, where {bound} are the most"
+    if captured > file.form.bound:
+        return f"a packet of {captured} octets, where {file.form.bound} are the most"
     if not (seconds or fraction or length):
         return "zeros where a packet header should be"
-    if seconds == variant.magic and not length:
+    if seconds == file.magic and not length:
         return "a second pcap file begins here, within the first"
     return ""

@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from op25b_pcap.capture.octets import Octets
 from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.runs import Run, Walks, described, new_table
+
+if TYPE_CHECKING:
+    from op25b_pcap.capture.runs import Table
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
 GREATEST_BLOCK = 16 << 20
@@ -65,7 +69,8 @@ def _layout(order: str) -> _Layout:
     )
 
 
-_LAYOUTS = {b"\x4d\x3c\x2b\x1a": _layout("<"), b"\x1a\x2b\x3c\x4d": _layout(">")}
+_LITTLE, _BIG = b"\x4d\x3c\x2b\x1a", b"\x1a\x2b\x3c\x4d"
+_LAYOUTS = {_LITTLE: _layout("<"), _BIG: _layout(">")}
 """By the byte-order magic of a section."""
 _new = tuple.__new__
 
@@ -86,10 +91,19 @@ class _Fault(Exception):
     """What is wrong inside a block."""
 
 
-def records(octets: Octets, capture: int, report: Report) -> Iterator[Record]:
-    """Records of a file whose first four octets are MAGIC; `report` gets offset and reason."""
-    section = _Section(capture)
-    for kind, window, at, end in _blocks(octets, section, report):
+def records(
+    octets: Octets, capture: int, report: Report, walks: Walks | None = None
+) -> Iterator[Record | Run]:
+    """Records of a file whose first four octets are MAGIC; `report` gets offset and reason.
+
+    With walks, records that lie together in a window come as a run.
+    """
+    section = _Section(capture, walks)
+    for block in _blocks(octets, section, report):
+        if isinstance(block, Run):
+            yield block
+            continue
+        kind, window, at, end = block
         try:
             if kind == _INTERFACE:
                 section.add_interface(window, at, end)
@@ -99,12 +113,16 @@ def records(octets: Octets, capture: int, report: Report) -> Iterator[Record]:
             report(octets.offset, str(fault))
 
 
-def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple[int, bytes, int, int]]:
+def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple[int, bytes, int, int] | Run]:
     """Type and body, window[at:end], of each interface and packet block whose frame is sound.
 
-    While a block is looked at, the offset of `octets` is that of its beginning.
+    While a block is looked at, the offset of `octets` is that of its beginning. Packet blocks that a
+    walk has read come as a run.
     """
     while octets.left >= _FRAME or octets.reach(_FRAME):
+        if section.walks is not None and (run := section.run(octets)) is not None:
+            yield run
+            continue
         kind, length = section.layout.head.unpack_from(octets.window, octets.at)
         if kind == _SECTION:
             if not octets.reach(_SECTION_HEADER):
@@ -140,8 +158,11 @@ def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple
 class _Section:
     """What the blocks of a section have in common: byte order and interfaces."""
 
-    def __init__(self, capture: int) -> None:
+    def __init__(self, capture: int, walks: Walks | None) -> None:
         self.layout = _layout("<")
+        self.walks = walks
+        self._table = None if walks is None else new_table()
+        self._described: Table | None = None
         self._capture = capture
         self._packets = 0
         self._interfaces: list[_Interface | None] = []
@@ -151,6 +172,7 @@ class _Section:
         """Begin another section of the file; what is wrong with its header, empty if nothing."""
         self._interfaces_before += len(self._interfaces)
         self._interfaces = []
+        self._described = None
         layout = _LAYOUTS.get(header[8:12])
         if layout is None:
             return "a section header without a byte order"
@@ -165,6 +187,7 @@ class _Section:
 
     def add_interface(self, window: bytes, at: int, end: int) -> None:
         """Read the body of an Interface Description Block. Raises _Fault; its number is taken anyway."""
+        self._described = None
         if len(self._interfaces) >= GREATEST_INTERFACES:
             raise _Fault(f"more than {GREATEST_INTERFACES} interfaces in one section")
         if end - at < self.layout.interface.size:
@@ -183,6 +206,20 @@ class _Section:
         self._interfaces.append(_Interface(link_type, snap_length, *_scale(resolution), offset_s * _NS))
         if fault:
             raise _Fault(fault)
+
+    def run(self, octets: Octets) -> Run | None:
+        """What a walk reads from here on; None if it stops at once."""
+        if self.walks is None or self._table is None:
+            return None
+        if self._described is None:
+            self._described = described(self._interfaces, self._interfaces_before)
+        is_big = int(self.layout is _LAYOUTS[_BIG])
+        count, octets.at = self.walks.pcapng(octets.window, octets.at, is_big, self._described, self._table)
+        if not count:
+            return None
+        first = self._packets + 1
+        self._packets += count
+        return Run(self._capture, first, octets.window, self._table[:count])
 
     def packet(self, kind: int, window: bytes, at: int, end: int) -> Record:
         """Read the body of a packet block of any kind. Raises _Fault."""

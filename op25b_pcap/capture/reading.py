@@ -13,6 +13,7 @@ from op25b_pcap.capture.disk import Disk, flows
 from op25b_pcap.capture.foreign import HEAD, resemblance
 from op25b_pcap.capture.octets import Broken, Octets
 from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.runs import Run, Walks
 
 DAMAGES_LISTED = 20
 """Damages of one capture that are kept; that there are more is said once."""
@@ -90,11 +91,17 @@ def first_time_ns(path: Path) -> int:
     disk = Disk(path, _GLANCE, _unheard)
     capture = Capture("", path)
     first = next(_records(capture, 0, Octets(_plain(capture, disk.pieces()), _GLANCE)), None)
-    return -1 if first is None else first.time_ns
+    return first.time_ns if isinstance(first, Record) else -1
 
 
-def read(capture: Capture, index: int, step: int, passing: Callable[[int], None]) -> Iterator[Record]:
-    """Records of one capture, which is number `index` of its observation.
+def read(
+    capture: Capture,
+    index: int,
+    step: int,
+    passing: Callable[[int], None],
+    walks: Walks | None = None,
+) -> Iterator[Record | Run]:
+    """Records of one capture, which is number `index` of its observation; with walks also runs.
 
     Reads `step` octets at a time and tells `passing` how many came. Keeps the capture's account
     but for the packets and their times, which who takes the records counts. Never raises for
@@ -103,7 +110,7 @@ def read(capture: Capture, index: int, step: int, passing: Callable[[int], None]
     disk = Disk(capture.path, step, passing)
     pieces = disk.pieces()
     octets = Octets(_plain(capture, pieces), step)
-    yield from _records(capture, index, octets)
+    yield from _records(capture, index, octets, walks)
     if not flows(capture.path):
         try:
             for _ in pieces:  # what a damage has left over belongs to size and hash
@@ -113,14 +120,16 @@ def read(capture: Capture, index: int, step: int, passing: Callable[[int], None]
     capture.size, capture.sha256 = disk.size, disk.sha256
 
 
-def _records(capture: Capture, index: int, octets: Octets) -> Iterator[Record]:
+def _records(
+    capture: Capture, index: int, octets: Octets, walks: Walks | None = None
+) -> Iterator[Record | Run]:
     octets.reach(HEAD)
     head = octets.window[:HEAD]
     capture.format = format_of(head)
     if capture.format == "pcap":
-        return pcap.records(octets, index, capture.damaged)
+        return pcap.records(octets, index, capture.damaged, walks)
     if capture.format == "pcapng":
-        return pcapng.records(octets, index, capture.damaged)
+        return pcapng.records(octets, index, capture.damaged, walks)
     unseen = octets.fault if len(head) < _MAGIC_LENGTH else ""
     capture.damaged(0, unseen or _refusal(head))
     return iter(())

@@ -35,31 +35,52 @@ def decode(records: Iterable[Record], tally: Tally) -> Iterator[Packet]:
     Packets come in the order of their records, but for those whose other fragments never came:
     these are late by `fragments.PATIENCE_NS` at most.
     """
-    fragments = Fragments()
+    dissector = Dissector(tally)
     for record in records:
-        tally.read += 1
-        for first in fragments.overdue(record.time_ns):
-            yield from _late(first, fragments, tally)
-        packets, reason = _walk(record, fragments)
+        yield from dissector.packets(record)
+    yield from dissector.rest()
+
+
+class Dissector:
+    """The engine as one takes it record by record."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._fragments = Fragments()
+
+    @property
+    def due_ns(self) -> int:
+        """A record later than this may bring more than its own packets: fragments are given up."""
+        return self._fragments.due_ns
+
+    def packets(self, record: Record) -> Iterator[Packet]:
+        """What has become due, then the packets of the record."""
+        self._tally.read += 1
+        for first in self._fragments.overdue(record.time_ns):
+            yield from self._late(first)
+        packets, reason = _walk(record, self._fragments)
         if packets:
-            tally.decoded += 1
+            self._tally.decoded += 1
             yield from packets
         else:
-            tally.skipped[reason] += 1
-    while lone := list(fragments.rest()):  # what they hold may be fragments again
-        for first in lone:
-            yield from _late(first, fragments, tally)
+            self._tally.skipped[reason] += 1
 
+    def rest(self) -> Iterator[Packet]:
+        """What is left when no more records come."""
+        while lone := list(self._fragments.rest()):  # what they hold may be fragments again
+            for first in lone:
+                yield from self._late(first)
 
-def _late(first: Ahead, fragments: Fragments, tally: Tally) -> list[Packet]:
-    """What a lone first fragment holds; its record had been counted as a fragment."""
-    packets, _ = walk(first, fragments)
-    if packets and tally.skipped["fragment"]:
-        tally.decoded += 1
-        tally.skipped["fragment"] -= 1
-        if not tally.skipped["fragment"]:
-            del tally.skipped["fragment"]
-    return packets
+    def _late(self, first: Ahead) -> list[Packet]:
+        """What a lone first fragment holds; its record had been counted as a fragment."""
+        packets, _ = walk(first, self._fragments)
+        skipped = self._tally.skipped
+        if packets and skipped["fragment"]:
+            self._tally.decoded += 1
+            skipped["fragment"] -= 1
+            if not skipped["fragment"]:
+                del skipped["fragment"]
+        return packets
 
 
 def _walk(record: Record, fragments: Fragments) -> tuple[list[Packet], str]:

@@ -18,6 +18,7 @@ PATIENCE_NS = 30_000_000_000
 MOST_OCTETS = 4 << 20
 """As much as Linux holds (net.ipv4.ipfrag_high_thresh)."""
 MOST_PACKETS = 4096
+NEVER_NS = (1 << 63) - 1
 MOST_PARTS = 256
 """Parts of one packet: enough for the greatest one over links of 296 octets (RFC 1144 section 5)."""
 
@@ -46,6 +47,14 @@ class Fragments:
         while self._octets > MOST_OCTETS or len(self._open) > MOST_PACKETS:
             self._given_up.append(self._close(next(iter(self._open))))
         return None
+
+    @property
+    def due_ns(self) -> int:
+        """`overdue` has nothing to say up to this time."""
+        if self._given_up:
+            return -1
+        oldest = next(iter(self._open.values()), None)
+        return NEVER_NS if oldest is None else oldest.began_ns + PATIENCE_NS
 
     def overdue(self, now_ns: int) -> Iterator[Ahead]:
         """The first parts of packets that are waited for no longer."""

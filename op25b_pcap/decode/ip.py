@@ -11,9 +11,7 @@ from op25b_pcap.decode.headers import IP, IPv6, IPv6ExtHdrFragment, IPv6ExtHdrRo
 from op25b_pcap.decode.steps import Ahead, Around, Fragment, Ip, Skip, Step, View, fields
 from op25b_pcap.wire import ip as wire
 from op25b_pcap.wire.layers import IP_PROTOCOLS, IPV6_PROTOCOLS, Layer
-
-_TUNNELS = {(4, 4): "ipip", (6, 4): "ipip6", (4, 6): "sit", (6, 6): "ip6ip6"}
-"""By outer and inner version, as iproute2 names them."""
+from op25b_pcap.wire.tunnels import IP_TUNNELS
 
 
 def ip(view: View, around: Around) -> Ahead | Fragment:
@@ -46,7 +44,8 @@ def ipv4(view: View, around: Around) -> Ahead | Fragment:
     if not (offset or more):
         return ahead
     if around.failure is not None:
-        return _quoted_part(ahead, int.from_bytes(data[6:8]) != wire.SWAPPED_DONT_FRAGMENT and offset)
+        is_swapped = int.from_bytes(data[wire.IPV4_FRAGMENT : wire.IPV4_TTL]) == wire.SWAPPED_DONT_FRAGMENT
+        return _quoted_part(ahead, 0 if is_swapped else offset)
     key = (around.encapsulation, src, dst, found["proto"], found["id"])
     return Fragment(key, offset, more, ahead)
 
@@ -68,7 +67,7 @@ def _by_protocol(protocol: int, view: View, around: Around, version: int) -> Ahe
         raise Skip("not_tcp")
     if layer is Layer.IP and view.data:
         inner = view.data[0] >> 4
-        around = around.tunnelled(_TUNNELS.get((version, inner), "ipip"))
+        around = around.tunnelled(IP_TUNNELS.get((version, inner), "ipip"))
     return Ahead(layer, view, around)
 
 

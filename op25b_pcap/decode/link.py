@@ -10,7 +10,7 @@ import struct
 from typing import Literal
 
 from op25b_pcap.decode.headers import LLC, SNAP, CookedLinux, CookedLinuxV2, Ether, LoopbackOpenBSD, header
-from op25b_pcap.decode.steps import Ahead, Around, Skip, Step, View, announced, fields
+from op25b_pcap.decode.steps import Ahead, Around, Skip, Step, View, announced, between, fields
 from op25b_pcap.wire import link
 from op25b_pcap.wire.layers import (
     ETHER_TYPES,
@@ -29,15 +29,11 @@ def by_ether_type(number: int, view: View, around: Around) -> Ahead:
     return announced(ETHER_TYPES, number, view, around)
 
 
-def between(src: bytes, dst: bytes) -> str:
-    """The stations that a frame went between, as a mark of the place."""
-    return f"{src.hex()}>{dst.hex()}"
-
-
 def ethernet(view: View, around: Around) -> Ahead:
     """Ethernet, of either kind."""
-    found, rest = header(Ether, view, 14)
-    return by_ether_type(found["type"], rest, around.at(between(view.data[6:12], view.data[:6])))
+    found, rest = header(Ether, view, link.ETHERNET_HEADER)
+    stations = between(view.data[link.ETHERNET_SRC], view.data[link.ETHERNET_DST])
+    return by_ether_type(found["type"], rest, around.at(stations))
 
 
 def switch_tag(layout: struct.Struct) -> Step:

@@ -148,6 +148,11 @@ def fields(layout: struct.Struct, view: View) -> tuple[Any, ...]:
     return layout.unpack_from(view.least(layout.size))
 
 
+def between(src: bytes, dst: bytes) -> str:
+    """The stations that a frame went between, as a mark of the place."""
+    return f"{src.hex()}>{dst.hex()}"
+
+
 def announced(registry: dict[int, Layer], number: int, view: View, around: Around) -> Ahead:
     """The layer that a number announces."""
     layer = registry.get(number)

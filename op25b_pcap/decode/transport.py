@@ -7,14 +7,9 @@ from op25b_pcap.decode.steps import Ahead, Around, Failure, Ip, Skip, Step, View
 from op25b_pcap.tables.packets import DnsMessage, IcmpError, TcpSegment
 from op25b_pcap.wire import icmp as icmp_wire
 from op25b_pcap.wire import tcp as tcp_wire
+from op25b_pcap.wire import udp as udp_wire
 from op25b_pcap.wire.layers import UDP_PORTS, Layer
-from op25b_pcap.wire.services import DOMAIN, SERVICES
-
-WATCHED = frozenset(SERVICES) | {DOMAIN}
-_UDP_HEADER = 8
-_DNS_HEADER = 12
-_RESPONSE = 0x80
-"""QR, the first bit of the third octet (RFC 1035 section 4.1.1)."""
+from op25b_pcap.wire.services import DOMAIN, WATCHED
 
 
 def tcp(view: View, around: Around) -> TcpSegment | IcmpError:
@@ -69,12 +64,12 @@ def _quoted(view: View, ip: Ip, failure: Failure, around: Around) -> IcmpError:
 def udp(view: View, around: Around) -> Ahead | DnsMessage:
     """An answer of DNS, or a tunnel."""
     ip = _required(around)
-    found, rest = header(UDP, view, _UDP_HEADER)
-    if found["len"] >= _UDP_HEADER and around.failure is None:
-        rest = rest.within(found["len"] - _UDP_HEADER)
+    found, rest = header(UDP, view, udp_wire.HEADER)
+    if found["len"] >= udp_wire.HEADER and around.failure is None:
+        rest = rest.within(found["len"] - udp_wire.HEADER)
     if found["sport"] == DOMAIN and around.failure is None:
-        payload = rest.least(_DNS_HEADER)
-        if not payload[2] & _RESPONSE:
+        payload = rest.least(udp_wire.DNS_HEADER)
+        if not payload[udp_wire.DNS_FLAGS] & udp_wire.DNS_RESPONSE:
             raise Skip("not_tcp")
         return DnsMessage(around.seen(), ip.src, ip.dst, payload)
     layer = UDP_PORTS.get(found["dport"]) or UDP_PORTS.get(found["sport"])

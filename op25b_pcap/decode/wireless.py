@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from op25b_pcap.decode.link import between
-from op25b_pcap.decode.steps import MOST_HEADERS, Ahead, Around, Skip, Step, View, fields
+from op25b_pcap.decode.steps import MOST_HEADERS, Ahead, Around, Skip, Step, View, between, fields
 from op25b_pcap.wire import link
 from op25b_pcap.wire.layers import LINK_TYPES, Layer
 

@@ -54,18 +54,21 @@ class Attempt:
     def add(self, segment: TcpSegment) -> None:
         """Take the next segment in."""
         src: Socket = (segment.src, segment.src_port)
-        dst: Socket = (segment.dst, segment.dst_port)
-        if segment.flags & SYN and src not in self.isn:
+        flags = segment.flags
+        if flags & SYN and src not in self.isn:
             self.isn[src] = segment.seq
-            opens = not segment.flags & ACK
+            dst: Socket = (segment.dst, segment.dst_port)
+            opens = not flags & ACK
             if self.evidence == "port" or (opens and self.evidence == "syn_ack"):
                 self.opener, self.called = (src, dst) if opens else (dst, src)
                 self.evidence = "syn" if opens else "syn_ack"
-        self._answered |= segment.flags & (SYN | ACK) != SYN
-        self._reset |= bool(segment.flags & RST)
-        if segment.flags & FIN:
+        if flags & (SYN | ACK) != SYN:
+            self._answered = True
+        if flags & FIN:
             self._closers.add(src)
-        if not segment.flags & RST:  # the numbers of a RST need not be the connection's
+        if flags & RST:  # whose numbers need not be the connection's
+            self._reset = True
+        else:
             edge = self._edge.get(src)
             if edge is None or difference(segment.seq, edge) > 0:
                 self._edge[src] = segment.seq
@@ -119,7 +122,7 @@ def _attempt_of(found: list[Attempt], segment: TcpSegment) -> Attempt | None:
     if not recent:
         return None
     latest = recent[0]
-    if not latest.fits(segment):
+    if len(recent) > 1 and not latest.fits(segment):
         for earlier in recent[1:]:
             if earlier.fits(segment) and not earlier.is_over(segment.seen.time_ns):
                 return earlier

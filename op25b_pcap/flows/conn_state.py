@@ -43,7 +43,7 @@ class Endpoints:
     def note(self, side: Side, letter: str) -> None:
         """Write a letter for an event that may recur: at its 1st, 10th, 100th … time."""
         count = self._written[side, letter] = self._written.get((side, letter), 0) + 1
-        if re.fullmatch("10*", str(count)):
+        if count == 1 or re.fullmatch("10*", str(count)):
             self._write(side, letter)
 
     def _write(self, side: Side, letter: str) -> None:
@@ -57,6 +57,14 @@ class Endpoints:
 
     def packet(self, side: Side, flags: int, seq: int, payload_length: int) -> None:
         """Follow one packet: its letter, then the state of its sender."""
+        if not flags & (SYN | FIN | RST) and self.state[side] is State.ESTABLISHED:
+            # Nearly all packets are such, and only the first of each kind says something new.
+            if payload_length:
+                self._write_once(side, "d")
+                self.payload_seen = True
+            elif flags & ACK:
+                self._write_once(side, "a")
+            return
         self._history(side, flags, seq, payload_length)
         self.payload_seen |= payload_length > 0
         self._move(side, flags, payload_length)

@@ -28,6 +28,8 @@ MAX_CUT_QUOTES = 65_536
 """Pairs of addresses for which ICMP quotes without ports are remembered."""
 
 _SWEEP_EVERY = 16_384
+"""Packets between two searches for finished conversations; more where more are open, so that the
+search stays linear."""
 _DISORDER_NS = 60 * SECOND_NS
 """How far packets of one observation may be out of order before a conversation is closed."""
 
@@ -47,7 +49,8 @@ class Conversation:
 
     def add(self, packet: TcpSegment | IcmpError) -> None:
         """Take a packet in; order does not matter."""
-        self.last_ns = max(self.last_ns, packet.seen.time_ns)
+        if packet.seen.time_ns > self.last_ns:
+            self.last_ns = packet.seen.time_ns
         if isinstance(packet, IcmpError):
             self.icmp_errors.append(packet)
             return
@@ -79,11 +82,12 @@ def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
     """
     open_: dict[Key, Conversation] = {}
     cut_quotes: dict[Key, list[IcmpError]] = {}
-    now = 0
+    now, next_sweep = 0, _SWEEP_EVERY
     for count, packet in enumerate(packets, 1):
         if isinstance(packet, DnsMessage):
             continue
-        now = max(now, packet.seen.time_ns)
+        if packet.seen.time_ns > now:
+            now = packet.seen.time_ns
         key = conversation_key(packet)
         if isinstance(packet, IcmpError) and packet.src_port is None:
             if len(cut_quotes) < MAX_CUT_QUOTES:
@@ -93,11 +97,12 @@ def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
         if conversation is None:
             open_[key] = conversation = Conversation()
         conversation.add(packet)
-        if count % _SWEEP_EVERY == 0:
+        if count >= next_sweep:
             for key in _finished(open_, now):
                 yield _with_quotes(key, open_.pop(key), cut_quotes)
-    for key, conversation in open_.items():
-        yield _with_quotes(key, conversation, cut_quotes)
+            next_sweep = count + max(_SWEEP_EVERY, len(open_))
+    for key in list(open_):
+        yield _with_quotes(key, open_.pop(key), cut_quotes)
 
 
 def _finished(open_: dict[Key, Conversation], now: int) -> list[Key]:

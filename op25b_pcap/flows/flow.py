@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from op25b_pcap.flows.attempts import Attempt
@@ -10,7 +11,7 @@ from op25b_pcap.flows.community_id import community_id
 from op25b_pcap.flows.conn_state import Endpoints, conn_state
 from op25b_pcap.flows.outcome import handshake, icmp_verdict, outcome
 from op25b_pcap.flows.reassembly import Stream
-from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
+from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, Seen, TcpSegment
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
 from op25b_pcap.wire.sequence import MODULO
@@ -36,14 +37,12 @@ def flow(attempt: Attempt) -> Flow:
     directed: Directed = [
         (Side.CLIENT if (s.src, s.src_port) == attempt.opener else Side.SERVER, s) for s in attempt.segments
     ]
+    chunks: list[Chunk] = []
+    if _is_silent(attempt):
+        course = _course_of_silence(len(directed))
+    else:
+        course, chunks = _course(attempt, directed)
     first = attempt.segments[0]
-    seen = handshake(directed)
-    octets, chunks, anomalies = _read_streams(attempt, directed)
-    endpoints = _follow(directed, chunks)
-    history = "".join(endpoints.letters)
-    if directed[0][0] is Side.SERVER:
-        history = "^" + history  # Zeek: the first packet was not the originator's
-    became = outcome(seen, attempt.icmp_errors)
     (src, src_port), (dst, dst_port) = attempt.opener, attempt.called
     row = {
         "flow_id": _flow_id(attempt),
@@ -58,6 +57,26 @@ def flow(attempt: Attempt) -> Flow:
         **_tunnel(directed, text(src)),
         "initiator_evidence": attempt.evidence,
         "service": SERVICES.get(dst_port, "domain"),
+        **course,
+        "capture": first.seen.capture,
+        "first_packet": first.seen.number,
+        "src_ttl": next((s.ttl for side, s in directed if side is Side.CLIENT), None),
+        "dst_ttl": next((s.ttl for side, s in directed if side is Side.SERVER and not s.flags & RST), None),
+        "rst_ttl": next((s.ttl for side, s in directed if side is Side.SERVER and s.flags & RST), None),
+    }
+    return Flow(row, chunks)
+
+
+def _course(attempt: Attempt, directed: Directed) -> tuple[dict[str, Any], list[Chunk]]:
+    """The columns that say how it went, and what was carried."""
+    seen = handshake(directed)
+    octets, chunks, anomalies = _read_streams(attempt, directed)
+    endpoints = _follow(directed, chunks)
+    history = "".join(endpoints.letters)
+    if directed[0][0] is Side.SERVER:
+        history = "^" + history  # Zeek: the first packet was not the originator's
+    became = outcome(seen, attempt.icmp_errors)
+    course = {
         "conn_state": conn_state(endpoints, history),
         "history": history,
         "syn_packets": sum(
@@ -71,13 +90,34 @@ def flow(attempt: Attempt) -> Flow:
         "outcome": became,
         **_icmp(attempt.icmp_errors),
         "anomalies": sorted(anomalies | _oddities(attempt, directed, became)),
-        "capture": first.seen.capture,
-        "first_packet": first.seen.number,
-        "src_ttl": next((s.ttl for side, s in directed if side is Side.CLIENT), None),
-        "dst_ttl": next((s.ttl for side, s in directed if side is Side.SERVER and not s.flags & RST), None),
-        "rst_ttl": next((s.ttl for side, s in directed if side is Side.SERVER and s.flags & RST), None),
     }
-    return Flow(row, chunks)
+    return course, chunks
+
+
+def _is_silent(attempt: Attempt) -> bool:
+    """Whether there is nothing but one plain SYN, or the same sent again: floods are made of these."""
+    first = attempt.segments[0]
+    return not (attempt.icmp_errors or attempt.captured_again or not first.seen.time_ns) and all(
+        s.flags & (SYN | ACK | RST | FIN) == SYN
+        and not s.payload_length
+        and s.checksum_ok is not False
+        and s.seq == first.seq
+        and s.src == first.src
+        and s.src_port == first.src_port
+        for s in attempt.segments
+    )
+
+
+@lru_cache(maxsize=256)
+def _course_of_silence(syns: int) -> dict[str, Any]:
+    """How all attempts go that are silent: the same, but for the number of SYNs."""
+    seen = Seen(1, 0, 1, "", "", "", "")
+    syn = TcpSegment(seen, b"", b"", 0, 0, 0, 0, SYN, 0, 0, None, b"", b"", 0, None)
+    attempt = Attempt()
+    for _ in range(syns):
+        attempt.add(syn)
+    course, _ = _course(attempt, [(Side.CLIENT, segment) for segment in attempt.segments])
+    return course
 
 
 def _flow_id(attempt: Attempt) -> str:
@@ -151,7 +191,7 @@ def _read_streams(attempt: Attempt, directed: Directed) -> tuple[dict[Side, int]
 
 def _acknowledged_unseen(stream: Stream, side: Side, directed: Directed) -> int:
     """Octets at the end of a stream that the other side has got, and the capture has not."""
-    acks = (s.ack for other, s in directed if other is not side and s.flags & (ACK | RST) == ACK)
+    acks = {s.ack for other, s in directed if other is not side and s.flags & (ACK | RST) == ACK}
     return max(map(stream.unseen_before, acks), default=0)
 
 

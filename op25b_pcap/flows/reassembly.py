@@ -66,9 +66,22 @@ class Stream:
 
     def receive(self, offset: int, length: int, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Second pass: (octets skipped, octets) that the segment has made readable."""
+        end = offset + length
+        if (
+            offset == self._next
+            and data
+            and len(data) == length
+            and not self._waiting
+            and self._sent_to <= end
+        ):
+            # In order, whole, and nothing else under way, as nearly all segments are.
+            self._next = self._sent_to = end
+            self._given.append((offset, data))
+            yield 0, data
+            return
         self._arrived += 1
         heapq.heappush(self._waiting, (offset, self._arrived, data))
-        self._sent_to = max(self._sent_to, offset + length)
+        self._sent_to = max(self._sent_to, end)
         skipped = 0
         while True:
             if hole := self._hole():

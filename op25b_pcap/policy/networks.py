@@ -55,7 +55,7 @@ class Networks:
 def _range(prefix: Prefix) -> tuple[int, int]:
     """First address and the one after the last, in the common space."""
     base = int.from_bytes(_V4) << 32 if prefix.version == 4 else int.from_bytes(_V6) << 128
-    return base + int(prefix[0]), base + int(prefix[-1]) + 1
+    return base + int(prefix.network_address), base + int(prefix.broadcast_address) + 1
 
 
 def _octets(text: str | None) -> bytes:

@@ -15,6 +15,8 @@ class Side(Enum):
     CLIENT = "client"
     SERVER = "server"
 
+    __hash__ = object.__hash__  # Enum's own is a call of Python at every look into a dictionary
+
 
 class Chunk(NamedTuple):
     """A contiguous run of one side's octets."""

@@ -70,17 +70,12 @@ class Table:
         A key that a row lacks is null; a key that the table lacks is an error, because it
         would be lost without a word.
         """
-        import pyarrow as pa
+        from op25b_pcap.tables.gathering import Gathering
 
-        rows = list(rows)
-        names = self.names
+        gathering = Gathering(self)
         for row in rows:
-            if unknown := row.keys() - set(names):
-                raise KeyError(f"table {self.name} has no column {sorted(unknown)[0]}")
-        # Nullability belongs to the finished table: columns of later stages are still null.
-        schema = pa.schema([field.with_nullable(True) for field in self.schema()])
-        columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
-        return to_frame(pa.Table.from_arrays(columns, schema=schema))
+            gathering.add(row)
+        return gathering.frame()
 
     def arrow(self, frame: pd.DataFrame) -> pa.Table:
         """The finished frame as an Arrow table: the published columns in their order.

@@ -6,12 +6,21 @@ import struct
 
 MAC_ADDRESSES = 12
 """Destination and source in front of an Ethernet frame; tags stand behind them."""
+ETHERNET_HEADER = 14
+ETHERNET_DST, ETHERNET_SRC = slice(0, 6), slice(6, 12)
 TYPE_ALONE = struct.Struct("!H")
 """An EtherType alone."""
 
+LOOPBACK_HEADER = 4
 LOOPBACK_IP_FAMILIES = frozenset({2, 10, 23, 24, 28, 30})
 """AF_INET, and AF_INET6 of Linux, Windows, NetBSD and OpenBSD, FreeBSD, Darwin."""
 
+SLL_HEADER = 16
+SLL_KIND, SLL_DEVICE, SLL_ADDRESS, SLL_PROTOCOL = 0, 2, 6, 14
+"""Offsets: kind of packet, ARPHRD_ type, address, protocol; the address has eight octets."""
+SLL2_HEADER = 20
+SLL2_PROTOCOL, SLL2_INTERFACE, SLL2_DEVICE, SLL2_KIND, SLL2_ADDRESS = 0, 4, 8, 10, 12
+SLL_ADDRESS_LENGTH = 8
 SLL_GRE, SLL_RADIOTAP, SLL_NETLINK = 778, 803, 824
 """ARPHRD_ types that say what the protocol field means (tcpdump.org, LINKTYPE_LINUX_SLL)."""
 SLL_LLC = 4
@@ -57,7 +66,11 @@ JUNIPER_NO_LINK_LAYER = 0x02
 JUNIPER_FAMILY = 4
 """Octets in front of the packet where there is no link layer: the address family."""
 
+LLC_HEADER = 3
+LLC_CONTROL = 2
 PPP_ADDRESS_CONTROL = b"\xff\x03"
+PPP_SHORT = 0x01
+"""Set in the first octet of a protocol field that has no second (RFC 1661 section 2)."""
 PPP_FLAG = b"\x7e"
 PPP_ESCAPE, PPP_ESCAPE_BIT = 0x7D, 0x20
 """RFC 1662 section 4.2."""

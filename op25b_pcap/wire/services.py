@@ -22,3 +22,6 @@ RETRIEVAL_SERVICES = POP_SERVICES + IMAP_SERVICES
 
 DOMAIN = 53
 """DNS: not mail, but its answers tell which address is whose mail exchanger."""
+
+WATCHED = frozenset(SERVICES) | {DOMAIN}
+"""Packets between other ports are no engine's business."""

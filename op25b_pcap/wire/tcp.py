@@ -4,8 +4,10 @@ from __future__ import annotations
 
 HEADER = 20
 PORTS_END, SEQUENCE_END, FLAGS_END, WINDOW_END = 4, 8, 14, 16
-_CHECKSUM = slice(16, 18)
-_PROTOCOL = 6
+ACK, DATA_OFFSET, FLAGS, WINDOW, CHECKSUM = 8, 12, 13, 14, 16
+"""Offsets of fields; ports and sequence number end where the next begins."""
+PROTOCOL = 6
+_CHECKSUM = slice(CHECKSUM, CHECKSUM + 2)
 
 
 def checksum_ok(src: bytes, dst: bytes, segment: bytes) -> bool | None:
@@ -14,7 +16,7 @@ def checksum_ok(src: bytes, dst: bytes, segment: bytes) -> bool | None:
     Such a packet, captured before the card fills the sum in, holds the sum of the pseudo-header
     alone (Linux), or zero.
     """
-    pseudo_header = _sum(src + dst) + _PROTOCOL + len(segment)
+    pseudo_header = _sum(src + dst) + PROTOCOL + len(segment)
     if (pseudo_header + _sum(segment)) % 0xFFFF == 0:
         return True
     found = int.from_bytes(segment[_CHECKSUM])

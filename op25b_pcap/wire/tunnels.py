@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import struct
 
+VLAN = 4
+VLAN_TYPE, VLAN_ID = 2, 0x0FFF
+"""Offset of the EtherType, and the bits of the tag that are its number."""
+MPLS = 4
+MPLS_LABEL, MPLS_BOTTOM = 12, 0x100
+"""Bits to shift for the label, and the mark of the last one (RFC 3032 section 2.1)."""
+PPPOE = 6
+PPPOE_CODE, PPPOE_SESSION, PPPOE_LENGTH = 1, 2, 4
+
+IP_TUNNELS = {(4, 4): "ipip", (6, 4): "ipip6", (4, 6): "sit", (6, 6): "ip6ip6"}
+"""IP in IP by outer and inner version, as iproute2 names it."""
+
 E_TAG = struct.Struct("!HHBBH")
 """IEEE 802.1BR: priority and ingress, group and E-CID, their extensions, EtherType."""
 VN_TAG = struct.Struct("!IH")
@@ -21,6 +33,11 @@ CONTROL_WORD = 4
 """Begins with four zero bits, before the Ethernet frame of a pseudowire (RFC 4385)."""
 
 GRE_HEADER = 16
+"""With all of its fields."""
+GRE_FIXED, GRE_FIELD = 4, 4
+"""Octets that are always there, and of each field that a flag announces."""
+GRE_TYPE = 2
+GRE_CHECKSUM, GRE_ROUTED, GRE_KEY, GRE_SEQUENCE, GRE_VERSION = 0x8000, 0x4000, 0x2000, 0x1000, 0x0007
 GRE_ROUTE = struct.Struct("!HBB")
 """Address family, offset and length of a source route entry; all zeros end the list (RFC 1701)."""
 PPTP = 1

@@ -1,0 +1,100 @@
+"""The kernels, compiled by numba and kept on disk for the next run.
+
+The kernels' modules know nothing of numba: they run as they stand, and here a copy of their
+functions is compiled that calls its like. What was compiled lies in a folder named after the
+text of all modules that went into it, because numba itself would look at one file only. Where
+no folder can be written, it is compiled anew in every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+import op25b_pcap
+from op25b_pcap.capture import runs
+from op25b_pcap.scan import below_ip, frame, ip, sweep, view
+
+_MODULES = (runs, view, below_ip, ip, frame, sweep)
+"""In the order in which they call each other: a function comes after what it calls."""
+_SOURCES = ("wire", "scan", "capture", "decode")
+"""Folders whose modules go into the kernels, as code or as numbers."""
+
+
+class Kernels(NamedTuple):
+    """What is called from outside."""
+
+    walks: runs.Walks
+    sweep: Callable[..., tuple[int, int]]
+    frame: Callable[[bytes, Any, bytes], int]
+
+
+def is_available() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
+
+
+def is_at_hand() -> bool:
+    """Whether they have been compiled before, and kept."""
+    folder = _folder()
+    return folder is not None and any(folder.rglob("sweep.*.nbc"))
+
+
+@cache
+def kernels() -> Kernels:
+    """The compiled kernels. The first call imports numba, and on a new machine compiles."""
+    import numba
+    from numba.core import config
+
+    folder = _folder()
+    if folder is not None:
+        vars(config)["CACHE_DIR"] = str(folder)
+    compiled: dict[Any, Any] = {}
+    for module in _MODULES:
+        # Each module keeps its own names: two may use one for different things.
+        scope = {name: compiled.get(id(value), value) for name, value in vars(module).items()}
+        for name, function in _functions(module).items():
+            copy = FunctionType(function.__code__, scope, name)
+            scope[name] = numba.njit(copy, cache=folder is not None, nogil=True)
+            compiled[id(function)] = scope[name]
+    walks = runs.Walks(compiled[id(runs.pcap_walk)], compiled[id(runs.pcapng_walk)])
+    return Kernels(walks, compiled[id(sweep.sweep)], compiled[id(frame.frame)])
+
+
+def _functions(module: ModuleType) -> dict[str, FunctionType]:
+    """The functions that a module defines itself, by name."""
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__
+    }
+
+
+def _folder() -> Path | None:
+    """Where compiled code is kept; None if nowhere."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    try:
+        folder = (Path(chosen) if chosen else Path.home() / ".cache") / "op25b-pcap" / _fingerprint()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    # Code is run from there: it must be nobody else's.
+    is_ours = folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o022
+    return folder if is_ours and os.access(folder, os.W_OK) else None
+
+
+def _fingerprint() -> str:
+    """A name that changes with the text of any module that the kernels are made of."""
+    digest = hashlib.blake2b(sys.version.encode(), digest_size=8)
+    root = Path(op25b_pcap.__file__).parent
+    for source in _SOURCES:
+        for path in sorted((root / source).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,121 @@
+"""The fast engine: records and runs of records to packets.
+
+In: what an observation gives. Out: the packets and the tally that Scapy's engine makes of the same
+records, in the same order. What the kernels are not sure of is handed to that engine, one record
+after the other; it is not even imported before there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.runs import CAPTURED, INTERFACE, LENGTH, LINK_TYPE, START, TIME, Run
+from op25b_pcap.decode import Tally
+from op25b_pcap.scan import row as cell
+from op25b_pcap.scan.frame import frame
+from op25b_pcap.scan.packets import packet
+from op25b_pcap.tables.packets import Packet
+
+if TYPE_CHECKING:
+    from op25b_pcap.decode.dissect import Dissector
+    from op25b_pcap.scan.compiled import Kernels
+
+_NEVER_NS = (1 << 63) - 1
+WORTHWHILE = 8 << 20
+"""Octets of capture from which on compiled kernels save more than the third of a second that it
+takes to load them; as Python, the kernels take some 8 µs a record."""
+WORTH_COMPILING = 64 << 20
+"""The same where they must be compiled first, which takes seven seconds, once on a machine."""
+_ROWS = 4096
+"""Rows that a sweep may fill before packets are made of them."""
+
+
+def kernels_for(octets: int | None) -> Kernels | None:
+    """Compiled kernels where they save more time than they cost; None of `octets` is a pipe."""
+    size = WORTH_COMPILING if octets is None else octets
+    if size < WORTHWHILE:
+        return None
+    from op25b_pcap.scan import compiled
+
+    if not compiled.is_available() or (size < WORTH_COMPILING and not compiled.is_at_hand()):
+        return None
+    return compiled.kernels()
+
+
+class Scan:
+    """One run of the engine."""
+
+    def __init__(self, tally: Tally, kernels: Kernels | None = None) -> None:
+        """Without kernels there may be no runs: records are looked at one by one."""
+        self.by_scapy = 0
+        """Records that Scapy has dissected."""
+        self._tally = tally
+        self._kernels = kernels
+        self._known = cell.registries()
+        self._row = [0] * cell.WIDTH
+        self._scapy: Dissector | None = None
+
+    def packets(self, items: Iterable[Record | Run]) -> Iterator[Packet]:
+        """All packets; the tally is up to date when the last has come."""
+        for item in items:
+            yield from self._of_run(item) if isinstance(item, Run) else self._of_record(item)
+        if self._scapy is not None:
+            yield from self._scapy.rest()
+
+    @property
+    def _due_ns(self) -> int:
+        return _NEVER_NS if self._scapy is None else self._scapy.due_ns
+
+    def _of_record(self, record: Record) -> Iterable[Packet]:
+        row, data = self._row, record.data
+        row[cell.LAYER], row[cell.AT], row[cell.END] = record.link_type, 0, len(data)
+        row[cell.LENGTH] = max(record.length, len(data))
+        verdict = cell.UNSURE if record.time_ns > self._due_ns else frame(data, row, self._known)
+        if verdict == cell.UNSURE:
+            return self._by_scapy(record)
+        self._tally.read += 1
+        if verdict >= cell.FIRST_REASON:
+            self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += 1
+            return ()
+        self._tally.decoded += 1
+        row[cell.TIME], row[cell.INTERFACE] = record.time_ns, record.interface
+        return (packet(verdict, data, row, record.capture, record.number),)
+
+    def _of_run(self, run: Run) -> Iterator[Packet]:
+        import numpy as np
+
+        if self._kernels is None:
+            raise ValueError("a run, and no kernels to sweep it")
+        window, table = run.window, run.table
+        kept = np.empty((_ROWS, cell.WIDTH), np.int64)
+        skipped = np.zeros(cell.VERDICTS, np.int64)
+        at, end = 0, len(table)
+        while at < end:
+            begin = at
+            count, at = self._kernels.sweep(window, table, at, self._due_ns, kept, skipped, self._known)
+            self._tally.read += at - begin
+            self._tally.decoded += count
+            for row in kept[:count].tolist():
+                yield packet(row[cell.VERDICT], window, row, run.capture, run.number + row[cell.RECORD])
+            if count < _ROWS and at < end:
+                yield from self._by_scapy(_record(run, at))
+                at += 1
+        for verdict in np.flatnonzero(skipped).tolist():
+            self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += int(skipped[verdict])
+
+    def _by_scapy(self, record: Record) -> Iterator[Packet]:
+        if self._scapy is None:
+            from op25b_pcap.decode.dissect import Dissector
+
+            self._scapy = Dissector(self._tally)
+        self.by_scapy += 1
+        return self._scapy.packets(record)
+
+
+def _record(run: Run, at: int) -> Record:
+    """One record of a run as an object."""
+    row: list[Any] = run.table[at].tolist()
+    data = run.window[row[START] : row[START] + row[CAPTURED]]
+    return Record(run.capture, run.number + at, row[TIME], row[LINK_TYPE], row[INTERFACE], row[LENGTH], data)
