@@ -43,9 +43,10 @@ def without_copies(segments: Sequence[TcpSegment]) -> tuple[list[TcpSegment], se
             segment.options,
             segment.payload_length,
         )
-        # An Identification that different packets share (0, or a constant) tells nothing.
+        # An Identification that different packets share (a constant) tells nothing, nor does the
+        # 0 of hosts that do not number what is never fragmented (RFC 6864 section 4.1).
         first_with = identifications.setdefault((segment.src, segment.ip_id), header)
-        telling = segment.ip_id is not None and first_with == header
+        telling = bool(segment.ip_id) and first_with == header
         before = last.get((*header, segment.ip_id))
         if before is not None and _is_copy(before, segment, telling):
             again.add(before.seen)

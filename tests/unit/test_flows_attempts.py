@@ -238,3 +238,9 @@ def test_the_pppoe_session_pays():
 def test_handshake_time_is_measured_from_the_latest_syn():
     talk = Talk().client("S").wait(1).client("S").server("SA", delay=0.025)
     assert only(talk)["handshake_rtt_ms"] == pytest.approx(25)
+
+
+def test_two_resets_without_identification_are_two():
+    talk = Talk().handshake().client("R", 0, ip_id=0, delay=0.001).client("R", 0, ip_id=0, delay=0.0002)
+    row = only(talk)
+    assert (row["src_packets"], row["anomalies"]) == (4, [])
