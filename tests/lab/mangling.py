@@ -75,10 +75,16 @@ def reordered(packets: list[Packet]) -> list[Packet]:
 
 
 def lossy(nth: int) -> Mangle:
-    """Every nth packet that carries data is missing."""
+    """Every nth packet that carries data is missing; never the last of its side.
+
+    What follows shows that something is missing; behind the last there may be nothing to show it.
+    """
 
     def mangle(packets: list[Packet]) -> list[Packet]:
-        with_data = [packet for packet in packets if packet.payload_octets]
+        last = {packet.connection: id(packet) for packet in packets if packet.payload_octets}
+        with_data = [
+            packet for packet in packets if packet.payload_octets and id(packet) != last[packet.connection]
+        ]
         lost = {id(packet) for packet in with_data[nth - 1 :: nth]}
         return [packet for packet in packets if id(packet) not in lost]
 
