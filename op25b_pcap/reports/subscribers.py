@@ -42,7 +42,8 @@ def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFram
         direct_helo=joined["helo"].where(direct),
         direct_hour=joined["start_time"].dt.floor("h").where(direct),
         sends=joined["service"].isin(["smtp", "submission", "submissions", "smtp-alt"]),
-        retrieves=joined["traffic_class"].isin(["retrieval", "submission"]),
+        retrieves=joined["traffic_class"].isin(["retrieval", "submission"])
+        & (joined["outcome"] == "connected"),
         is_mta=(joined["client_kind"] == "mta").fillna(False),
         is_mua=(joined["client_kind"] == "mua").fillna(False),
         is_bot=(joined["client_kind"] == "bot").fillna(False),

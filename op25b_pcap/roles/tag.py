@@ -94,6 +94,7 @@ def _dst_role(
     own = "assumed" if policy.assumed else "policy"
     rungs: list[tuple[Flags, str, str]] = [
         (dst.within("mailbox") & retrieval, "mailbox_server", own),
+        (retrieval & policy.assumed, "mailbox_server", "port"),
         *((dst.within(kind), role, drawn.get(role, own)) for kind, role in _OWN_ROLES),
         (private().of(coded(flows["dst_ip"])).within("private"), "dynamic", "assumed"),
         (pool & smtp, "third_party_relay", listed),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from op25b_pcap.rules.scene import Scene
+from op25b_pcap.rules.stopping import TOO_FAST
 from op25b_pcap.tables.columns import Coded, Flags, coded, flattened
 from op25b_pcap.wire.domains import registrable
 
@@ -34,6 +35,7 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
         "one_name_at_many_addresses": named & _strays(scene, host, foreign, same_registrant),
         "nearer_than_on_other_ports": nearer,
         "foreign_name_and_nearer": nearer & foreign,
+        "nearer_and_sooner": nearer & _sooner(scene),
     }
 
 
@@ -76,3 +78,10 @@ def _nearer(scene: Scene) -> Flags:
     smtp, ttl = scene.has("service", "smtp"), scene.number("dst_ttl")
     elsewhere = scene.word("dst_ip").extreme(np.fmax, np.where(smtp, np.nan, ttl))
     return smtp & scene.connected & (ttl > elsewhere)
+
+
+def _sooner(scene: Scene) -> Flags:
+    """Whether an answer on port 25 came in less than half the time of every one on other ports."""
+    smtp, trip = scene.has("service", "smtp"), scene.number("handshake_rtt_ms")
+    elsewhere = scene.word("dst_ip").extreme(np.fmin, np.where(smtp, np.nan, trip))
+    return smtp & (trip < TOO_FAST * elsewhere)

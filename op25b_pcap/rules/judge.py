@@ -34,6 +34,9 @@ def judge(
     holds = {name: held(fact) for name, fact in facts.items()}
     finding = _finding(seen, holds)
     confidence = _confidence(seen, finding, holds)
+    disrupted = finding.is_in("disrupted")
+    facts["submission_stopped"] = disrupted & seen.has("traffic_class", "submission")
+    facts["static_customer_stopped"] = disrupted & seen.has("src_role", "static")
     return flows.assign(
         policy_action=of_words(action, flows.index),
         rule_ids=rule_ids,
@@ -93,6 +96,7 @@ def _finding(seen: Scene, fact: dict[str, Flags]) -> Coded:
         fact["smarthost_name_elsewhere"]
         | fact["one_name_at_many_addresses"]
         | fact["foreign_name_and_nearer"]
+        | fact["nearer_and_sooner"]
     )
     reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | seen.has("outcome", "half_open")
     stopped = seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable")
@@ -103,10 +107,10 @@ def _finding(seen: Scene, fact: dict[str, Flags]) -> Coded:
         (~blocked & ~allowed, "out_of_scope"),
         (blocked & went_on & posed, "intercepted"),
         (blocked & (went_on | fact["syn_beyond_filter"] | reached), "leak"),
-        (blocked & fact["capture_ended"], "inconclusive"),
+        (blocked & (fact["capture_ended"] | fact["icmp_time_exceeded"]), "inconclusive"),
         (blocked & stopped & fact["observation_point_unknown"] & ~proof_of_filter, "inconclusive"),
         (blocked & stopped, "blocked"),
-        (allowed & went_on, "allowed"),
+        (allowed & went_on & _spoken(seen), "allowed"),
         (allowed & _stopped_by_network(fact), "disrupted"),
         (allowed & fact["silence"] & fact["addressee_answers_others"] & ~fact["capture_ended"], "disrupted"),
         otherwise="inconclusive",
@@ -115,7 +119,7 @@ def _finding(seen: Scene, fact: dict[str, Flags]) -> Coded:
 
 def _stopped_by_network(fact: dict[str, Flags]) -> Flags:
     """Somebody on the way answered in the addressee's place, or said that it may not be."""
-    told = fact["icmp_prohibited"] & ~fact["icmp_from_addressee"]
+    told = (fact["icmp_prohibited"] & ~fact["icmp_from_addressee"]) | fact["icmp_from_own_router"]
     return told | fact["rst_ttl_differs"] | fact["rst_too_fast"] | fact["rst_alike_for_many"]
 
 
@@ -128,6 +132,12 @@ def _silenced(fact: dict[str, Flags]) -> Flags:
     )
 
 
+def _spoken(seen: Scene) -> Flags:
+    """Whether anything was said: a handshake alone may be a box's, and nothing came of it."""
+    spoken: Flags = (seen.number("src_bytes") > 0) | (seen.number("dst_bytes") > 0)
+    return spoken
+
+
 def _carried_data(seen: Scene) -> Flags:
     """A connection whose beginning was not seen, but that carried octets both ways."""
     both = (seen.number("src_bytes") > 0) & (seen.number("dst_bytes") > 0)
@@ -137,9 +147,11 @@ def _carried_data(seen: Scene) -> Flags:
 def _confidence(seen: Scene, finding: Coded, fact: dict[str, Flags]) -> Coded:
     """`proven` needs a fact that has no other explanation; nothing assumed proves anything."""
     both_seen = (seen.number("src_packets") > 0) & (seen.number("dst_packets") > 0)
-    went_on = seen.connected & both_seen
+    went_on = seen.connected & both_seen & (seen.number("dst_bytes") > 0)
+    itself = went_on & fact["server_named_as_in_dns"] & ~fact["nearer_than_on_other_ports"]
+    beyond = fact["syn_beyond_filter"] & ~fact["icmp_from_own_router"] & ~fact["in_tunnel"]
     proven = (
-        (finding.is_in("leak") & (fact["syn_beyond_filter"] | (went_on & fact["server_named_as_in_dns"])))
+        (finding.is_in("leak") & (beyond | itself))
         | (finding.is_in("blocked") & fact["icmp_from_own_router"])
         | (finding.is_in("disrupted") & fact["icmp_from_own_router"])
         | (finding.is_in("allowed") & went_on)
@@ -147,7 +159,7 @@ def _confidence(seen: Scene, finding: Coded, fact: dict[str, Flags]) -> Coded:
     likely = finding.is_in("leak", "allowed", "intercepted", "disrupted") | (
         finding.is_in("blocked") & (_stopped_by_network(fact) | _silenced(fact))
     )
-    certain = proven & (not seen.policy.assumed)
+    certain = proven & ~fact["source_role_assumed"] & (not seen.policy.assumed)
     return first_that_holds(
         len(finding), (certain, "proven"), (proven | likely, "likely"), otherwise="unknown"
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from op25b_pcap.policy import KINDS
+from op25b_pcap.policy.networks import Networks
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.tables.columns import Coded, Flags, coded, coded_numbers, is_true, nanoseconds, numbers
 from op25b_pcap.wire.services import POP_SERVICES
@@ -24,14 +26,11 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
         "refused_in_smtp": coded(said["result"]).is_in("rejected"),
         "starttls_missing_here": asked & ~offers & server.anywhere(offers),
         "pop_before_smtp": _fetched_before(scene),
-        "submission_stopped": stopped
-        & scene.has("traffic_class", "submission")
-        & scene.has("src_role", "dynamic"),
-        "static_customer_stopped": stopped & scene.has("src_role", "static"),
         "half_duplex": scene.list_has("anomalies", "one_sided") & ~answered & answered.any(),
         "leaks_by_ipv6_only": scene.blocked & v6 & scene.connected & (v4_stopped and not v4_through),
         "in_tunnel": ~scene.word("subscriber_key").equals(scene.word("src_ip")),
         "role_assumed": scene.has("dst_role_evidence", "assumed"),
+        "source_role_assumed": _guessed_source(scene),
         "opener_not_seen": scene.has("outcome", "midstream"),
     }
 
@@ -50,4 +49,12 @@ def _fetched_before(scene: Scene) -> Flags:
     never = np.iinfo(np.int64).max
     login_ns = np.array([first.get(both, never) for both in pair.values], dtype=np.int64)[pair.codes]
     before = login_ns < nanoseconds(scene.flows["start_time"])
-    return before & scene.has("service", "smtp") & scene.said["auth_mechanism"].isna().to_numpy(bool)
+    without_login = coded(scene.said["tls"]).is_in("none") & coded(scene.said["auth_mechanism"]).is_in(None)
+    return before & scene.has("service", "smtp") & without_login & (numbers(scene.said["transactions"]) > 0)
+
+
+def _guessed_source(scene: Scene) -> Flags:
+    """A subscriber of whom the policy says nothing: only its private address speaks for it."""
+    known = Networks(scene.policy.prefixes)
+    named = (known.of(scene.word(end)).within(*KINDS) for end in ("src_ip", "outer_src_ip"))
+    return scene.has("src_role", "dynamic") & ~np.logical_or(*named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from op25b_pcap.policy.networks import Networks
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.wire.hops import INITIAL_TTLS
 
@@ -11,7 +12,7 @@ from op25b_pcap.wire.hops import INITIAL_TTLS
 def is_inside(scene: Scene) -> bool | None:
     """Whether the filter lies beyond the point of capture; None where nothing tells.
 
-    A blocked attempt that was told to be prohibited had not passed the filter; inside of the
+    A blocked attempt that the provider's router prohibited had not passed the filter; inside of the
     subscriber's own line (PPPoE, a tunnel to the provider) nothing has been filtered yet, nor
     where no router at all has passed the packet on.
     """
@@ -19,6 +20,7 @@ def is_inside(scene: Scene) -> bool | None:
     if point != "unknown":
         return point == "inside"
     on_line = ~scene.word("subscriber_key").equals(scene.word("src_ip"))
-    told = scene.has("outcome", "prohibited") & ~scene.word("dst_ip").equals(scene.word("icmp_from"))
+    routers = Networks({"routers": scene.policy.of("routers")})
+    told = scene.has("outcome", "prohibited") & routers.of(scene.word("icmp_from")).within("routers")
     at_source = np.isin(scene.number("src_ttl"), INITIAL_TTLS) & scene.has("initiator_evidence", "syn")
     return True if bool((scene.blocked & (told | on_line | at_source)).any()) else None

@@ -10,7 +10,15 @@ from op25b_pcap.policy import Policy
 from op25b_pcap.tables.columns import Coded, Flags, Numbers, beside, coded, flattened, numbers
 from op25b_pcap.wire.services import SMTP_SERVICES
 
-_SAID = ("banner_text", "starttls_offered", "auth_mechanism", "messages_accepted", "result")
+_SAID = (
+    "banner_text",
+    "starttls_offered",
+    "tls",
+    "auth_mechanism",
+    "transactions",
+    "messages_accepted",
+    "result",
+)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ probability exp(-n KL(k/n, p)) at most (Chernoff; p^n where all are); p is estim
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import numpy as np
 
 from op25b_pcap.policy.networks import Networks
@@ -31,15 +33,18 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
 
 def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
     reporter = scene.word("icmp_from")
-    prohibited = scene.has("outcome", "prohibited")
-    routers = Networks({"routers": scene.policy.of("routers")})
-    own = routers.of(reporter).within("routers")
+    prohibited, unreachable = scene.has("outcome", "prohibited"), scene.has("outcome", "unreachable")
+    version, type_ = scene.number("ip_version"), scene.number("icmp_type")
+    expired = unreachable & (type_ == np.where(version == 4, 11, 3))
+    told = prohibited | (unreachable & ~expired)
+    own = Networks({"routers": scene.policy.of("routers")}).of(reporter).within("routers")
     addressee = scene.word("dst_ip").equals(reporter)
     return {
         "icmp_prohibited": prohibited,
-        "icmp_from_own_router": prohibited & own,
-        "icmp_from_addressee": prohibited & addressee & ~own,
-        "icmp_unreachable": scene.has("outcome", "unreachable"),
+        "icmp_from_own_router": told & own,
+        "icmp_from_addressee": told & addressee & ~own,
+        "icmp_unreachable": unreachable & ~expired,
+        "icmp_time_exceeded": expired,
     }
 
 
@@ -48,15 +53,17 @@ def _rst(scene: Scene) -> dict[str, Flags | Coded]:
     answers = scene.number("dst_ttl")
     low, high = dst.extreme(np.fmin, answers), dst.extreme(np.fmax, answers)
     trip = dst.extreme(np.fmin, scene.number("handshake_rtt_ms"))
-    ttl = scene.number("rst_ttl")
+    ttl, after = scene.number("rst_ttl"), scene.number("answer_ms")
     outside = (ttl < low) | (ttl > high)
-    too_fast = scene.number("answer_ms") < TOO_FAST * trip
     compared = refused & ~np.isnan(low) & ~np.isnan(ttl)
+    too_fast = after < TOO_FAST * trip
+    # Whoever takes as long as the addressee is as far away: its own router, say, not the provider's.
+    from_far = after >= TOO_FAST * trip
     return {
-        "rst_ttl_differs": compared & outside,
+        "rst_ttl_differs": compared & outside & ~from_far,
         "rst_too_fast": refused & too_fast,
         "rst_fits_addressee": compared & ~outside & ~too_fast,
-        "rst_alike_for_many": _alike(scene, refused & scene.blocked, ttl),
+        "rst_alike_for_many": _alike(scene, refused & scene.blocked & ~from_far, ttl),
     }
 
 
@@ -64,15 +71,15 @@ def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Coded:
     """Many addressees as far away as each other.
 
     By chance no likelier than p^(n-1), where p is the share of the commonest distance among
-    addressees that answered.
+    addressees that answered, and n counts their networks: neighbours are as far away by nature.
     """
     dst = scene.word("dst_ip")
     nearest = np.full(len(dst.values), np.nan)
     np.fmin.at(nearest, dst.codes, scene.number("dst_ttl"))
     known = coded_numbers(nearest[~np.isnan(nearest)])
     commonest = np.bincount(known.codes).max(initial=0)
-    share = (commonest + 1) / (len(known.codes) + 2)
-    counts = coded_numbers(ttl).distinct(dst, refused)
+    share = (commonest + 1) / (len(known.codes) + 2) if len(known.codes) else 1.0
+    counts = coded_numbers(ttl).distinct(dst.mapped(network), refused)
     bound = share ** np.maximum(counts - 1, 0)
     return _figures("rst_alike_for_many", refused & (bound < CHANCE), counts, counts, bound)
 
@@ -85,13 +92,15 @@ def _silence(scene: Scene) -> dict[str, Flags | Coded]:
     open_to = scene.smtp & ~scene.blocked
     asked = np.unique(dst.codes[open_to & (silent | answered)])
     heard = np.unique(dst.codes[open_to & answered])
-    share = (len(asked) - len(heard) + 1) / (len(asked) + 2)
+    # Where nobody was heard, nothing is known of how many are silent by themselves.
+    share = (len(asked) - len(heard) + 1) / (len(asked) + 2) if len(heard) else 1.0
+    server = dst.paired(coded_numbers(scene.number("dst_port")))
     lasted = scene.number("watched_s") + _seconds(scene)
     once = scene.number("syn_packets") <= 1
     return {
         "silence": silent,
         "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S),
-        "addressee_answers_others": silent & dst.anywhere(answered),
+        "addressee_answers_others": silent & server.anywhere(answered),
         "source_answered_elsewhere": silent & payer.anywhere(answered),
         "source_silent_on_25": _unanswered(scene, payer, share, "source_silent_on_25"),
         "pool_silent_on_25": _unanswered(scene, family, share, "pool_silent_on_25"),
@@ -112,8 +121,15 @@ def _unanswered(scene: Scene, group: Coded, share: float, name: str) -> Coded:
     return _figures(name, silent & (bound < CHANCE), counts, tried, bound)
 
 
+def network(address: str) -> str:
+    """What stands for neighbours: a /24, or a /48."""
+    return str(ip_network(f"{address}/{48 if ':' in address else 24}", strict=False))
+
+
 def tail_bound(some: Numbers, all_: Numbers, share: float) -> Numbers:
     """At most how likely it is that `some` or more of `all_` hold, each with chance `share`."""
+    if share >= 1:
+        return np.ones_like(some)
     part = np.divide(some, all_, out=np.zeros_like(some), where=all_ > 0)
     rest = 1 - part
     with np.errstate(divide="ignore", invalid="ignore"):

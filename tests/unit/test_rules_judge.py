@@ -110,14 +110,42 @@ def test_what_the_addressee_itself_prohibits_had_reached_it():
     assert "icmp_from_addressee" in found[2]
 
 
+@pytest.mark.parametrize(("type_", "src", "dst"), [(3, HOME, MX), (1, "2001:db8:100::5", "2001:db8:f::7")])
+def test_how_nftables_rejects_by_default_is_proof_too_if_the_router_is_the_providers(type_, src, dst):
+    port_unreachable = {"icmp_type": type_, "icmp_code": 3 if type_ == 3 else 4}
+    by = policy(routers=[ROUTER, "2001:db8::1"])
+    router = ROUTER if type_ == 3 else "2001:db8::1"
+    own = flow(src, dst, outcome="unreachable", icmp_from=router, **port_unreachable)
+    assert verdict(own, by=by)[:2] == ("blocked", "proven")
+    submitted = flow(src, dst, 587, "unreachable", icmp_from=router, **port_unreachable)
+    assert verdict(submitted, by=by)[:2] == ("disrupted", "proven")
+    addressee = flow(src, dst, outcome="unreachable", icmp_from=dst, **port_unreachable)
+    assert verdict(addressee, by=by)[:2] == ("leak", "likely")
+    stranger = flow(src, dst, outcome="unreachable", icmp_from="198.51.100.1", **port_unreachable)
+    assert verdict(stranger, by=by)[:2] == ("blocked", "unknown")
+
+
+def test_too_many_hops_are_no_block():
+    expired = flow(HOME, MX, outcome="unreachable", icmp_from=ROUTER, icmp_type=11, icmp_code=0)
+    assert verdict(expired)[:2] == ("inconclusive", "unknown")
+
+
+def test_a_strangers_prohibition_does_not_prove_the_side_for_others():
+    told = flow(HOME, FRIEND, outcome="prohibited", icmp_from="198.51.100.1", **ICMP)
+    assert finding(told, flow(HOME, MX, outcome="no_answer"), by=policy("unknown")) == "inconclusive"
+
+
 def refused(dst: str = MX, ttl: int = 61, after_ms: float = 9.0, src: str = HOME, port: int = 25) -> dict:
     return flow(src, dst, port, "refused", rst_ttl=ttl, answer_ms=after_ms, conn_state="REJ")
 
 
 def test_a_rst_from_another_distance_was_written_on_the_way():
-    found = verdict(flow(HOME, MX, 587), refused(ttl=61))
-    assert found[:2] == ("blocked", "likely")
-    assert "rst_ttl_differs" in found[2]
+    found = verdict(flow(HOME, MX, 587, handshake_rtt_ms=None), refused(ttl=61))
+    assert found == ("blocked", "likely", ["rst_ttl_differs"])
+
+
+def test_a_rst_that_took_as_long_as_the_addressee_is_not_the_providers():
+    assert verdict(flow(HOME, MX, 587), refused(ttl=53, after_ms=9.0))[:2] == ("blocked", "unknown")
 
 
 def test_a_rst_that_is_too_fast_was_written_on_the_way():
@@ -136,18 +164,25 @@ def test_a_rst_that_can_be_compared_with_nothing():
     assert verdict(refused())[:2] == ("blocked", "unknown")
 
 
+DISTANCES = [flow(HOME, f"198.51.100.{n}", 587, dst_ttl=40 + n) for n in range(10, 18)]
+
+
 def test_many_addressees_equally_far_away():
-    few = [refused(f"198.51.100.{n}", ttl=64) for n in (1, 2, 3)]
-    many = [refused(f"198.51.100.{n}", ttl=64) for n in range(1, 8)]
-    assert verdict(*few)[1] == "unknown"
-    found = verdict(*many)
+    # Eight distances are known, no two alike: a share of (1 + 1) / (8 + 2) at most.
+    many = [refused(f"198.18.{n}.1", ttl=64) for n in range(4)]
+    assert verdict(*DISTANCES, *many[:1])[1] == "unknown"
+    found = verdict(*DISTANCES, *many)
     assert found[:2] == ("blocked", "likely")
-    assert "rst_alike_for_many:7/7,p<=0.02" in found[2]  # (1/2) ** 6
+    assert "rst_alike_for_many:4/4,p<=0.008" in found[2]
 
 
-def test_addressees_at_different_distances_say_nothing():
-    many = [refused(f"198.51.100.{n}", ttl=50 + n) for n in range(1, 8)]
-    assert verdict(*many)[1] == "unknown"
+def test_addressees_in_one_network_or_at_different_distances_say_nothing():
+    neighbours = [refused(f"198.18.1.{n}", ttl=64) for n in range(1, 8)]
+    assert verdict(*DISTANCES, *neighbours)[1] == "unknown"
+    scattered = [refused(f"198.18.{n}.1", ttl=50 + n) for n in range(1, 8)]
+    assert verdict(*DISTANCES, *scattered)[1] == "unknown"
+    unknown = [refused(f"198.18.{n}.1", ttl=64) for n in range(1, 8)]
+    assert verdict(*unknown)[1] == "unknown"
 
 
 def silent(dst: str = MX, src: str = HOME, **more: object) -> dict:
@@ -203,6 +238,17 @@ def test_the_bound_holds_against_exact_arithmetic():
                 assert bound >= exact * (1 - 1e-9)
                 if some == tried:
                     assert bound == pytest.approx(share**tried)
+
+
+def test_without_anybody_heard_silence_has_no_bound():
+    dead = [silent(f"198.51.100.{n}") for n in range(1, 9)]
+    assert verdict(*dead)[:2] == ("blocked", "unknown")
+
+
+def test_an_exchanger_need_not_answer_on_the_submission_port():
+    found = verdict(flow(OTHER, MX), flow(HOME, MX, 587, "no_answer"))
+    assert found[:2] == ("inconclusive", "unknown")
+    assert "submission_stopped" not in found[2]
 
 
 def test_silence_here_and_an_answer_there_is_no_wholesale_silence():
@@ -282,6 +328,15 @@ def test_a_foreign_name_that_is_nearer_than_the_address_itself():
     assert finding(true, posed, sessions=[session(posed, banner_text="mx.example.com x")]) == "leak"
 
 
+def test_who_answers_nearer_and_sooner_than_the_address_itself_poses():
+    true, posed = flow(HOME, MX, 587, dst_ttl=52), flow(HOME, MX, dst_ttl=64, handshake_rtt_ms=0.6)
+    named = posed | {"dst_names": ["mx.example.com"]}
+    said = [session(named, banner_text="mx.example.com ESMTP")]
+    assert verdict(true, named, sessions=said)[:2] == ("intercepted", "likely")
+    late = named | {"handshake_rtt_ms": 9.0}
+    assert verdict(true, late, sessions=said)[:2] == ("leak", "likely")
+
+
 def test_a_large_providers_name_at_its_own_addresses_is_no_interception():
     rows = [flow(HOME, f"198.51.100.{n}", dst_names=[f"mx{n}.big.example.com"]) for n in (1, 2, 3)]
     said = [session(row, banner_text="mx.big.example.com ESMTP") for row in rows]
@@ -317,6 +372,11 @@ def test_allowed_and_answered_is_proven_where_both_sides_were_seen():
     assert verdict(flow(HOME, SMARTHOST, dst_packets=0))[:2] == ("allowed", "likely")
 
 
+def test_a_handshake_alone_is_not_working_mail():
+    silent_server = flow(HOME, SMARTHOST, src_bytes=0, dst_bytes=0, conn_state="RSTR")
+    assert verdict(silent_server)[:2] == ("inconclusive", "unknown")
+
+
 # Nothing silently turns into compliance
 
 
@@ -327,6 +387,21 @@ def test_nothing_assumed_proves_anything():
         found = verdict(attempt, by=assumed)
         assert found[1] == "likely"
         assert "policy_assumed" in found[2]
+
+
+def test_a_subscriber_whom_only_a_private_address_tells_proves_nothing():
+    found = verdict(flow("10.1.2.3", MX), by=policy("outside"))
+    assert found[:2] == ("leak", "likely")
+    assert "source_role_assumed" in found[2]
+    inner = flow("192.168.1.2", MX, outer_src_ip="2001:db8:110::1")
+    assert "source_role_assumed" not in verdict(inner, by=policy())[2]
+
+
+def test_what_contradicts_the_policys_side_is_not_proven():
+    told = flow(HOME, MX, outcome="prohibited", icmp_from=ROUTER, **ICMP)
+    assert verdict(told, by=policy("outside"))[:2] == ("leak", "likely")
+    tunnelled = flow("192.168.1.2", MX, outcome="no_answer", outer_src_ip="2001:db8:110::1")
+    assert verdict(tunnelled, by=policy("outside"))[:2] == ("leak", "likely")
 
 
 def test_unknown_roles_are_inconclusive():
@@ -351,8 +426,11 @@ def test_pop_before_smtp():
     fetched, sent = flow(HOME, FRIEND, 110), flow(HOME, FRIEND)
     shared = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
     login = {name: fetched[name] for name in shared} | {"auth_succeeded": True, "anomalies": []}
-    assert "pop_before_smtp" in verdict(fetched, sent, retrieved=[login])[2]
-    assert "pop_before_smtp" not in verdict(fetched, sent)[2]
+    said = [session(sent, transactions=1)]
+    assert "pop_before_smtp" in verdict(fetched, sent, retrieved=[login], sessions=said)[2]
+    assert "pop_before_smtp" not in verdict(fetched, sent, sessions=said)[2]
+    hidden = [session(sent, transactions=0, tls="starttls")]
+    assert "pop_before_smtp" not in verdict(fetched, sent, retrieved=[login], sessions=hidden)[2]
 
 
 def test_a_leak_by_ipv6_alone():
