@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GATE_MET, USAGE, DAMAGED, INTERNAL = 1, 2, 3, 4
 INTERRUPTED = 130
 """128 + SIGINT, as shells say it."""
+PIPE_CLOSED = 141
+"""128 + SIGPIPE: whoever read our output has gone."""
 
 app = typer.Typer(
     name="op25b-pcap",
@@ -258,7 +260,7 @@ def carve(
         from op25b_pcap.capture.writing import write
         from op25b_pcap.pipeline import carve as carved
 
-        count = write(carved(reports, flow_ids), out)
+        count = write(carved(reports, flow_ids, out), out)
         _say(f"{count} packets: {out}")
 
 
@@ -312,7 +314,7 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         sys.stderr.close()  # the reader of stdout has gone: nobody is left to tell
-        raise typer.Exit(INTERNAL) from None
+        raise typer.Exit(PIPE_CLOSED) from None
     except Exception as fault:
         if ctx.find_root().obj:
             raise

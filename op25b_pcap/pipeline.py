@@ -184,11 +184,12 @@ def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any]]:
     return tables, redescribe(run, policy, tables, clock.laps_s)
 
 
-def carve(folder: Path, flow_ids: Collection[str]) -> Iterator[Record]:
+def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record]:
     """The records of some flows of a report folder, in order of time, out of the captures themselves.
 
     Their packets, and the errors that quote them; of a datagram in fragments only the one that
-    completed it. Raises UsageFault for a flow, or a capture, that is not there.
+    completed it. Raises UsageFault for a flow, or a capture, that is not there, and if `out`,
+    where they are to be written, is one of the captures.
     """
     from op25b_pcap.decode.dissect import decode
 
@@ -196,11 +197,14 @@ def carve(folder: Path, flow_ids: Collection[str]) -> Iterator[Record]:
     chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
     if missing := set(flow_ids) - {row["flow_id"] for row in chosen}:
         raise UsageFault(f"no flow {sorted(missing)[0]!r} in {folder}")
+    captures = sources(read_run(folder))
+    if out.exists() and any(out.samefile(capture) for capture in captures):
+        raise UsageFault(f"{out} is a capture that the packets come from: it would be overwritten")
     wanted = Wanted(chosen)
     current: list[Record] = []
 
     def passing() -> Iterator[Record]:
-        for record in Observation(sources(read_run(folder))):
+        for record in Observation(captures):
             current[:] = [record]
             yield record
 

@@ -83,19 +83,36 @@ def write_run(run: Mapping[str, Any], folder: Path) -> None:
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """The Parquet tables of a finished output folder, Arrow-backed. Raises UsageFault."""
+    read_run(folder)
+    return {name: _read_table(folder / f"{name}.parquet", name) for name in TABLES}
+
+
+def _read_table(path: Path, name: str) -> pd.DataFrame:
     try:
-        return {name: to_frame(pq.read_table(folder / f"{name}.parquet")) for name in TABLES}
+        table = pq.read_table(path)
     except (OSError, pa.ArrowException) as fault:
-        raise UsageFault(f"{folder} holds no finished reports: {_reason(fault)}") from None
+        raise UsageFault(f"{path.parent} holds no finished reports: {_reason(fault)}") from None
+    for field in TABLES[name].schema():
+        if field.name not in table.column_names or table.schema.field(field.name).type != field.type:
+            raise UsageFault(
+                f"{path}: no table of this version: column {field.name} is missing or of another type"
+            )
+    return to_frame(table)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """The run.json of a finished output folder. Raises UsageFault."""
+    """The run.json of a finished output folder: it is written last. Raises UsageFault."""
     try:
-        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        raise UsageFault(f"{folder} holds no finished reports: {_reason(fault)}") from None
-    return run
+        raise UsageFault(f"{folder} holds no finished reports: {RUN}: {_reason(fault)}") from None
+    inputs = run.get("inputs") if isinstance(run, dict) else None
+    if not isinstance(inputs, list) or not all(
+        isinstance(one, dict) and {"path", "size"} <= one.keys() for one in inputs
+    ):
+        raise UsageFault(f"{folder / RUN}: names no inputs")
+    found: dict[str, Any] = run
+    return found
 
 
 def _reason(fault: Exception) -> str:

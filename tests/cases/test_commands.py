@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -175,3 +176,44 @@ def test_the_gate(tmp_path):
     assert (tmp_path / "out" / "run.json").exists()
     assert run(*arguments, "intercepted").exit_code == 0
     assert run(*arguments, "intercepted", "--fail-on", "leak").exit_code == 1
+
+
+def test_a_capture_is_not_overwritten_by_what_is_carved_out_of_it(tmp_path):
+    capture = tmp_path / "a.pcap"
+    capture.write_bytes((SAMPLES / "08-blocked-by-icmp" / "capture.pcap").read_bytes())
+    before = capture.read_bytes()
+    assert run("analyze", capture, "--out", tmp_path / "out").exit_code == 0
+    told = run("carve", tmp_path / "out", flow_id(tmp_path / "out", "true"), "-o", capture)
+    assert (told.exit_code, capture.read_bytes() == before) == (2, True)
+    assert "would be overwritten" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", None),
+        ("run.json", b"[]"),
+        ("run.json", b'{"inputs": [{}]}'),
+        ("run.json", b"{"),
+        ("flows.parquet", None),
+        ("flows.parquet", b"PAR1"),
+        ("flows.parquet", "summary.parquet"),
+    ],
+)
+def test_a_folder_that_is_not_finished_or_not_ours(reports, tmp_path, name, content):
+    folder = tmp_path / "reports"
+    shutil.copytree(reports, folder)
+    if content is None:
+        (folder / name).unlink()
+    else:
+        octets = content if isinstance(content, bytes) else (reports / content).read_bytes()
+        (folder / name).write_bytes(octets)
+    for arguments in (
+        ("judge", folder, "--policy", POLICY),
+        ("compare", reports, folder),
+        ("explain", folder, "203.0.113.3"),
+        ("carve", folder, "0000000000000000", "-o", tmp_path / "out.pcap"),
+    ):
+        told = run(*arguments)
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert str(folder) in told.stderr
