@@ -229,10 +229,16 @@ def compare(
     with _sentences(ctx):
         from op25b_pcap.reports.compare import compare as compared
         from op25b_pcap.reports.terminal import print_comparison, print_objects
-        from op25b_pcap.reports.writing import read_tables
+        from op25b_pcap.reports.writing import read_run, read_tables
 
         found = compared(read_tables(before), read_tables(after))
         (print_objects if as_json else print_comparison)(vars(found), _stdout())
+        one, other = (read_run(folder) for folder in (before, after))
+        if {entry["sha256"] for entry in one["inputs"]} != {entry["sha256"] for entry in other["inputs"]}:
+            _say("the two folders are of different captures: only what both hold can be compared by attempt")
+        rows = [run.get("policy", {}).get("acl_rows") for run in (one, other)]
+        if None not in rows:
+            _say(f"as a router's access list: {rows[0]} rows before, {rows[1]} after")
 
 
 @app.command(epilog="Example:  op25b-pcap explain reports 203.0.113.3")
@@ -295,6 +301,10 @@ def policy_check(
         policy = load(file)
         rows = acl_rows(policy)
         typer.echo(f"{file}: policy {policy.name!r} is sound; as an access list it takes {rows} rows")
+        if not policy.of("dynamic"):
+            _say("it names no dynamic networks: nothing that it sees would be blocked")
+        if policy.observation_point == "unknown":
+            _say("it does not say on which side of the filter captures are taken (observation_point)")
 
 
 @contextmanager
@@ -360,7 +370,7 @@ def _tell(analysis: Any, out: Path) -> None:
     _say(f"{tally.read} packets read, {tally.decoded} of them kept, {flows} attempts on mail ports")
     if analysis.policy.assumed:
         _say("no policy given: roles are assumed from what the captures show (--policy P.toml)")
-    for line in advise(analysis.tables["flows"]):
+    for line in advise(analysis.tables["flows"], assumed=analysis.policy.assumed):
         _say(line)
     _say(f"tables: {out}/ (one attempt or subscriber in words: op25b-pcap explain {out} …)")
 

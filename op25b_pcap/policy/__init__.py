@@ -33,6 +33,8 @@ _KEYS = {"policy": ("name", "observation_point"), **_LISTS, "actions": TRAFFIC_C
 _APART = ({"dynamic", "static"}, {"dynamic", "dynamic_pools"}, {"static", "dynamic_pools"})
 """Lists that contradict each other where they hold the very same prefix."""
 _MOST_SHOWN = 80
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""RFC 4291 section 2.5.5.2: how hosts write IPv4 to themselves."""
 
 
 class PolicyFault(UsageFault):
@@ -216,10 +218,16 @@ class _Reading:
 
 def prefix(text: str) -> Prefix:
     """An address or prefix. Raises ValueError with a sentence that says what is wrong."""
+    if "%" in text:
+        raise ValueError(f"{_shown(text)} has a zone, which means nothing in another host's capture")
     try:
-        return ipaddress.ip_network(text)
+        found = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        if found.version == 6 and found.subnet_of(_MAPPED):
+            raise ValueError(f"{_shown(text)} is no address on the wire; write the IPv4 prefix itself")
+        return found
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:

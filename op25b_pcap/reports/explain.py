@@ -45,6 +45,15 @@ _OUTCOMES = {
     "half_open": "It was answered, but never completed by the opener.",
     "midstream": "How it began was not seen.",
 }
+_WIRE = {
+    "connected": "somebody answered",
+    "no_answer": "silence",
+    "refused": "TCP reset",
+    "prohibited": "ICMP: prohibited",
+    "unreachable": "ICMP: unreachable",
+    "half_open": "never completed",
+    "midstream": "begin not seen",
+}
 _CASES = {
     1: "Case 1: a mail client that sends through its provider's server.",
     2: "Case 2: a home server that relays through its provider's server.",
@@ -96,16 +105,27 @@ def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mappin
     return lines
 
 
-def advise(flows: pd.DataFrame) -> list[str]:
-    """What was stopped, by the four cases, and what to do instead; a line for each."""
-    stopped = flows[flows["policy_action"] == "block"]
+def advise(flows: pd.DataFrame, *, assumed: bool) -> list[str]:
+    """What was stopped, by the four cases, by what, and what to do instead; a line for each.
+
+    `assumed`: nobody wrote a policy, so that nothing that got through is anybody's fault.
+    """
+    blocked = flows[flows["policy_action"] == "block"]
     lines = []
-    for traffic_class, group in stopped.groupby("traffic_class", sort=True):
-        counted = group["finding"].value_counts()
-        found = ", ".join(f"{counted[word]} {word}" for word in counted.index)
+    for traffic_class, group in blocked.groupby("traffic_class", sort=True):
         case = group["op25b_case"].dropna()
         what = _CASES[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
-        lines.append(f"{what} {found}. {_ADVICE.get(str(traffic_class), '')}".rstrip())
+        passed = group["finding"] == "leak"
+        counted = group[~passed].groupby(["finding", "outcome"], sort=True).size().reset_index(name="flows")
+        told = [
+            f"{row['flows']} {row['finding']} ({_WIRE[row['outcome']]})" for row in counted.to_dict("records")
+        ]
+        if passed.any():
+            told.append(
+                f"{int(passed.sum())} " + ("got through: port 25 is open here" if assumed else "leaked")
+            )
+        advice = _ADVICE.get(str(traffic_class), "") if len(counted) else ""
+        lines.append(f"{what} {'; '.join(told)}. {advice}".rstrip())
     return lines
 
 

@@ -14,6 +14,8 @@ from op25b_pcap.capture.observation import Capture
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.policy import Policy, acl_rows
 
+MOST_DRAWN = 1000
+"""Prefixes of an assumed list that are written; more than a person reads."""
 _WITH_ANOMALIES = ("flows", "smtp_sessions", "retrieval_sessions")
 
 
@@ -78,11 +80,20 @@ def _judged(
             "assumed": policy.assumed,
             "observation_point": policy.observation_point,
             "acl_rows": None if policy.assumed else acl_rows(policy),
+            "drawn": _drawn(policy) if policy.assumed else None,
         },
         "tables": {name: len(frame) for name, frame in tables.items()},
+        "findings": {
+            str(word): int(count) for word, count in tables["flows"]["finding"].value_counts().items()
+        },
         "anomalies": {name: _anomalies(tables[name]) for name in _WITH_ANOMALIES},
         "timings_s": dict(timings_s),
     }
+
+
+def _drawn(policy: Policy) -> dict[str, list[str]]:
+    """What an assumed policy took for what, so that it can be checked; the first of very many."""
+    return {kind: [str(one) for one in prefixes[:MOST_DRAWN]] for kind, prefixes in policy.prefixes.items()}
 
 
 def _input(capture: Capture) -> dict[str, Any]:

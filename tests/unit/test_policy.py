@@ -59,6 +59,8 @@ FAULTS = [
         4,
         "networks.dynamic: '203.0.113.5/24' has bits set beyond its length; write '203.0.113.0/24'",
     ),
+    ('[networks]\ndynamic = ["fe80::1%eth0"]', 2, "networks.dynamic: 'fe80::1%eth0' has a zone"),
+    ('[networks]\ndynamic = ["::ffff:192.0.2.0/120"]', 2, "networks.dynamic: '::ffff:192.0.2.0/120' is no"),
     ('[networks]\ndynamic = "203.0.113.0/24"', 2, "networks.dynamic: must be a list"),
     ("[networks]\ndynamic = [25]", 2, "networks.dynamic: 25 is no address or prefix in quotes"),
     ("[networks]\ndynamik = []", 2, "networks.dynamik: no such key; allowed: dynamic, static"),
