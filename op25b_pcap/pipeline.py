@@ -36,7 +36,7 @@ from op25b_pcap.reports.summary import summary, timeline
 from op25b_pcap.reports.writing import read_run, read_tables, write_run, write_tables
 from op25b_pcap.roles.assumed import assumed_policy
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.roles.exchangers import with_names
+from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.catalogue import rules
 from op25b_pcap.rules.evidence import meanings
@@ -224,11 +224,11 @@ def read(packets: Iterable[Packet], observation: Observation) -> Facts:
     gathered = _Gathered(observation)
     for flow in flows_of(_learning_dns(packets, answers)):
         if flow.row["dst_port"] == DOMAIN:
-            answers.add_stream(flow.chunks)
+            answers.add_stream(flow.chunks, flow.row["src_ip"])
         else:
             gathered.add(flow.row, read_sessions(flow.row, flow.chunks))
     facts = gathered.facts()
-    facts.flows = with_names(facts.flows, answers.frame())
+    facts.flows = with_lookups(with_names(facts.flows, answers.frame()), answers.lookups())
     return facts
 
 

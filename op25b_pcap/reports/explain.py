@@ -88,12 +88,13 @@ _RESULTS = {
 
 
 def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
-    """The lines about one flow (its id) or one subscriber (its key).
+    """The lines about one flow (its id), or about all from and to one subscriber (its key) or host.
 
     `rules` and `facts` hold meanings by id and by name. Raises UsageFault if neither is there.
     """
     flows = tables["flows"]
-    chosen = flows[(flows["flow_id"] == wanted) | (flows["subscriber_key"] == wanted)]
+    ends = (flows["subscriber_key"] == wanted) | (flows["src_ip"] == wanted) | (flows["dst_ip"] == wanted)
+    chosen = flows[(flows["flow_id"] == wanted) | ends]
     if chosen.empty:
         raise UsageFault(f"no flow and no subscriber {wanted!r} in these reports")
     rows = chosen.to_dict("records")

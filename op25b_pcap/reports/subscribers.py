@@ -24,6 +24,8 @@ REFUSED_AT_LEAST = 3
 """Half of the recipients unknown: a bought or guessed list. Below three, chance."""
 MANY_HOURS = 3
 """Clock hours in which it called strangers' exchangers: a person stops, or asks, when mail fails."""
+LOOKUPS_PER_MESSAGE = 3
+"""Exchangers asked for, for each message that got through: a server asks once for what it sends."""
 BOT_REASONS = 2
 """No single fact makes a bot."""
 
@@ -63,12 +65,13 @@ def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFram
         rejected=("recipients_rejected", "sum"),
         helo_names=("direct_helo", "nunique"),
         hours=("direct_hour", "nunique"),
+        lookups=("src_mx_lookups", "max"),
         retrieves=("retrieves", "any"),
         mta=("is_mta", "any"),
         mua=("is_mua", "any"),
         bot=("is_bot", "any"),
     )
-    for name in ("messages_accepted", "accepted", "rejected"):
+    for name in ("messages_accepted", "accepted", "rejected", "lookups"):
         counted[name] = counted[name].fillna(0)
     counted["recipients"] = counted["accepted"] + counted["rejected"]
     counted["peak_attempts_per_minute"] = _peak_per_minute(flows)
@@ -100,6 +103,8 @@ def _profiles(counted: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         "fast": counted["peak_attempts_per_minute"] >= FAST_ATTEMPTS_PER_MINUTE,
         "recipients_refused": (counted["rejected"] >= REFUSED_AT_LEAST)
         & (counted["rejected"] >= REFUSED_SHARE * attempted),
+        "many_lookups": (counted["lookups"] >= MANY_EXCHANGERS)
+        & (counted["lookups"] >= LOOKUPS_PER_MESSAGE * counted["messages_accepted"]),
         "recurs": (counted["hours"] >= MANY_HOURS) & (counted["distinct_mx"] >= MANY_EXCHANGERS),
         "bot_dialogue": counted["bot"],
     }

@@ -8,7 +8,8 @@ come does not matter. Parsing is dnspython's; what it cannot parse says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 import dns.exception
 import dns.flags
@@ -20,6 +21,7 @@ import pandas as pd
 
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
+from op25b_pcap.wire.addresses import text
 
 MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
@@ -36,17 +38,23 @@ class Answers:
         """(address, host name) and the time of the earliest answer that says so."""
         self._exchangers: dict[tuple[str, str], int] = {}
         """(host name, domain) likewise."""
+        self._asked: dict[tuple[str, str], int] = {}
+        """(client, domain) whose exchangers it was told."""
 
     def add(self, message: DnsMessage) -> None:
         """Learn from one response over UDP."""
-        self._learn(message.payload, message.seen.time_ns)
+        self._learn(message.payload, message.seen.time_ns, text(message.dst))
 
-    def add_stream(self, chunks: Iterable[Chunk]) -> None:
+    def add_stream(self, chunks: Iterable[Chunk], client: str) -> None:
         """Learn from a connection to port 53: messages behind their lengths (RFC 1035 4.2.2)."""
         for time_ns, payload in _framed(chunks):
-            self._learn(payload, time_ns)
+            self._learn(payload, time_ns, client)
 
-    def _learn(self, payload: bytes, time_ns: int) -> None:
+    def lookups(self) -> Mapping[str, int]:
+        """How many domains' exchangers each client was told."""
+        return Counter(client for client, _ in self._asked)
+
+    def _learn(self, payload: bytes, time_ns: int, client: str) -> None:
         try:
             message = dns.message.from_wire(payload, ignore_trailing=True, continue_on_error=True)
         except (dns.exception.DNSException, ValueError, IndexError, OverflowError):
@@ -65,6 +73,7 @@ class Answers:
         for record in (*answer, *additional):
             if record.rdtype == dns.rdatatype.MX:
                 for name in _with_aliases(record.name, aliases):
+                    self._note(self._asked, client, _text(name), time_ns)
                     for exchanger in record:
                         self._note(self._exchangers, _text(exchanger.exchange), _text(name), time_ns)
             elif record.rdtype in _ADDRESS_TYPES:

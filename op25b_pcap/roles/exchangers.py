@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import pyarrow as pa
 
+from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.flows import FLOWS
 from op25b_pcap.tables.table import arrow_type
 
@@ -27,6 +30,15 @@ def with_names(flows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     return flows.assign(
         **{column: _lists(known, said, len(flows), column) for column, said in _COLUMNS.items()}
     )
+
+
+def with_lookups(flows: pd.DataFrame, lookups: Mapping[str, int]) -> pd.DataFrame:
+    """`flows` with `src_mx_lookups`, of the opener or of who pays for its tunnel."""
+    ends = coded(flows["src_ip"]).beside(coded(flows["subscriber_key"]))
+    asked = ends.mapped(lambda pair: lookups.get(pair[0], lookups.get(pair[1])))
+    counts = pa.array(asked.values, pa.uint32()).take(pa.array(asked.codes))
+    column = pd.Series(counts, index=flows.index, dtype=pd.ArrowDtype(pa.uint32()))
+    return flows.assign(src_mx_lookups=column)
 
 
 def _lists(known: pd.DataFrame, said: str, rows: int, column: str) -> pd.Series:

@@ -148,6 +148,12 @@ FACT_COLUMNS = (
     ),
     Column("dst_mx_of", "list<string>", "domains whose MX the capture's DNS answers had named dst_ip before"),
     Column("dst_names", "list<string>", "host names that the capture's DNS answers had given dst_ip before"),
+    Column(
+        "src_mx_lookups",
+        "uint32",
+        "domains whose exchangers DNS had told the subscriber, in the whole capture; null if none",
+        nullable=True,
+    ),
 )
 
 FLOWS = Table(

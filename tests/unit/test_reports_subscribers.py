@@ -56,6 +56,12 @@ def test_many_exchangers_and_haste_or_persistence_do(flows, reason):
     assert (row["profile"], list(row["reasons"])) == ("bot_like", ["many_exchangers", reason])
 
 
+def test_more_lookups_than_mails():
+    flows = exchangers(6)
+    (row,) = counted([row | {"src_mx_lookups": 9} for row in flows])
+    assert (row["profile"], list(row["reasons"])) == ("bot_like", ["many_exchangers", "many_lookups"])
+
+
 def test_invented_names_and_recipients_that_are_refused():
     rows = [flow(HOME, f"198.51.100.{n}") for n in (1, 2)]
     said = [session(row, helo=f"host{row['src_port']}.example.org", recipients_rejected=3) for row in rows]

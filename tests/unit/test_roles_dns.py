@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.roles.exchangers import with_names
+from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
@@ -130,12 +130,22 @@ def test_over_tcp_wherever_it_is_cut(cuts):
     answers = Answers()
     answers.add_stream(
         [Chunk(Side.CLIENT, START, 0, b"\0\5query")]
-        + [Chunk(Side.SERVER, START, 0, stream[a:b]) for a, b in pairwise(edges)]
+        + [Chunk(Side.SERVER, START, 0, stream[a:b]) for a, b in pairwise(edges)],
+        "203.0.113.5",
     )
     assert named(answers, MX) == [KNOWN]
 
 
 def test_over_tcp_nothing_is_read_after_a_gap():
     answers = Answers()
-    answers.add_stream([Chunk(Side.SERVER, START, 5, framed(MX_ANSWER))])
+    answers.add_stream([Chunk(Side.SERVER, START, 5, framed(MX_ANSWER))], "203.0.113.5")
     assert answers.frame().empty
+
+
+def test_who_asks_for_whose_exchangers():
+    other = wire("example.org.", "example.org. MX 10 mx.example.com.")
+    answers = answered(MX_ANSWER, A_ANSWER, MX_ANSWER, other)
+    assert answers.lookups() == {"203.0.113.5": 2}
+    rows = [flow("203.0.113.5", MX), flow("203.0.113.6", MX)]
+    found = with_lookups(FLOWS.frame(rows), answers.lookups())["src_mx_lookups"]
+    assert (found[0], found.isna().tolist()) == (2, [False, True])
