@@ -204,7 +204,7 @@ def judge_(
 ) -> None:
     """What would this policy say? Roles and findings anew, of attempts that were analysed before."""
     with _sentences(ctx):
-        from op25b_pcap.pipeline import rejudge
+        from op25b_pcap.afterwards import rejudge
         from op25b_pcap.policy import load
         from op25b_pcap.reports.writing import staging, write_run, write_tables
 
@@ -249,7 +249,7 @@ def explain(
 ) -> None:
     """One attempt in words: packets, dialogue, roles and their evidence, rule, finding."""
     with _sentences(ctx):
-        from op25b_pcap.pipeline import explain as explained
+        from op25b_pcap.afterwards import explain as explained
 
         typer.echo("\n".join(explained(reports, flow_id)))
 
@@ -263,8 +263,8 @@ def carve(
 ) -> None:
     """Write the packets of some attempts, out of the captures that they were found in."""
     with _sentences(ctx):
+        from op25b_pcap.afterwards import carve as carved
         from op25b_pcap.capture.writing import write
-        from op25b_pcap.pipeline import carve as carved
 
         count = write(carved(reports, flow_ids, out), out)
         _say(f"{count} packets: {out}")

@@ -1,0 +1,68 @@
+"""What follows an analysis, from its report folder: another policy, one attempt in words, its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.record import Record
+from op25b_pcap.decode import Tally
+from op25b_pcap.facts import Facts
+from op25b_pcap.faults import UsageFault
+from op25b_pcap.flows.wanted import Wanted
+from op25b_pcap.pipeline import Clock, Tables, counts, opinion
+from op25b_pcap.policy import Policy
+from op25b_pcap.reports.explain import explain as in_words
+from op25b_pcap.reports.run import redescribe, sources
+from op25b_pcap.reports.writing import read_run, read_tables
+from op25b_pcap.rules.catalogue import rules
+from op25b_pcap.rules.evidence import meanings
+from op25b_pcap.tables import FLOWS
+from op25b_pcap.tables.packets import DnsMessage
+
+
+def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any]]:
+    """Tables that were written before under another policy, and their run.json; no captures needed."""
+    clock = Clock()
+    tables, run = read_tables(folder), read_run(folder)
+    facts = Facts(*(tables[name] for name in Facts.__slots__))
+    judged, _ = opinion(facts, policy)
+    tables = {**tables, "flows": judged, **counts(judged, facts.smtp_sessions)}
+    clock.lap("judge")
+    return tables, redescribe(run, policy, tables, clock.laps_s)
+
+
+def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record]:
+    """The records of some flows of a report folder, in order of time, out of the captures themselves.
+
+    Their packets, and the errors that quote them; of a datagram in fragments only the one that
+    completed it. Raises UsageFault for a flow, or a capture, that is not there, and if `out`,
+    where they are to be written, is one of the captures.
+    """
+    from op25b_pcap.decode.dissect import decode
+
+    flows = read_tables(folder)["flows"]
+    chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
+    if missing := set(flow_ids) - {row["flow_id"] for row in chosen}:
+        raise UsageFault(f"no flow {sorted(missing)[0]!r} in {folder}")
+    captures = sources(read_run(folder))
+    if out.exists() and any(out.samefile(capture) for capture in captures):
+        raise UsageFault(f"{out} is a capture that the packets come from: it would be overwritten")
+    wanted = Wanted(chosen)
+    current: list[Record] = []
+
+    def passing() -> Iterator[Record]:
+        for record in Observation(captures):
+            current[:] = [record]
+            yield record
+
+    for packet in decode(passing(), Tally()):
+        if not isinstance(packet, DnsMessage) and packet in wanted:
+            yield current[0]
+
+
+def explain(folder: Path, wanted: str) -> list[str]:
+    """One attempt, or all of a subscriber, in words; `wanted` is a flow_id or a subscriber_key."""
+    return in_words(read_tables(folder), wanted, {rule.id: rule.meaning for rule in rules()}, meanings())
