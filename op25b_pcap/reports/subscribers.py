@@ -43,7 +43,6 @@ def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFram
         exchanger=joined["dst_ip"].where(joined["traffic_class"] == "direct_to_mx"),
         direct_helo=joined["helo"].where(direct),
         direct_hour=joined["start_time"].dt.floor("h").where(direct),
-        sends=joined["service"].isin(["smtp", "submission", "submissions", "smtp-alt"]),
         retrieves=joined["traffic_class"].isin(["retrieval", "submission"])
         & (joined["outcome"] == "connected"),
         is_mta=(joined["client_kind"] == "mta").fillna(False),

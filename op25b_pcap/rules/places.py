@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from op25b_pcap.policy.networks import Networks
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.wire.hops import INITIAL_TTLS
 
@@ -20,7 +19,6 @@ def is_inside(scene: Scene) -> bool | None:
     if point != "unknown":
         return point == "inside"
     on_line = ~scene.word("subscriber_key").equals(scene.word("src_ip"))
-    routers = Networks({"routers": scene.policy.of("routers")})
-    told = scene.has("outcome", "prohibited") & routers.of(scene.word("icmp_from")).within("routers")
+    told = scene.has("outcome", "prohibited") & scene.icmp_is_own
     at_source = np.isin(scene.number("src_ttl"), INITIAL_TTLS) & scene.has("initiator_evidence", "syn")
     return True if bool((scene.blocked & (told | on_line | at_source)).any()) else None

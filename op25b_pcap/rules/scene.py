@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from op25b_pcap.policy import Policy
+from op25b_pcap.policy.networks import Networks
 from op25b_pcap.tables.columns import Coded, Flags, Numbers, beside, coded, flattened, numbers
 from op25b_pcap.wire.services import SMTP_SERVICES
 
@@ -62,6 +63,12 @@ class Scene:
     def connected(self) -> Flags:
         """Flows whose handshake was completed."""
         return self.has("outcome", "connected")
+
+    @property
+    def icmp_is_own(self) -> Flags:
+        """Flows whose ICMP error came from a router of the policy."""
+        routers = Networks({"routers": self.policy.of("routers")})
+        return routers.of(self.word("icmp_from")).within("routers")
 
     @property
     def smtp(self) -> Flags:

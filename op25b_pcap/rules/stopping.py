@@ -13,7 +13,6 @@ from ipaddress import ip_network
 
 import numpy as np
 
-from op25b_pcap.policy.networks import Networks
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.tables.columns import Coded, Flags, Numbers, coded_numbers, nanoseconds
 
@@ -32,13 +31,12 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
 
 
 def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
-    reporter = scene.word("icmp_from")
     prohibited, unreachable = scene.has("outcome", "prohibited"), scene.has("outcome", "unreachable")
     version, type_ = scene.number("ip_version"), scene.number("icmp_type")
     expired = unreachable & (type_ == np.where(version == 4, 11, 3))
     told = prohibited | (unreachable & ~expired)
-    own = Networks({"routers": scene.policy.of("routers")}).of(reporter).within("routers")
-    addressee = scene.word("dst_ip").equals(reporter)
+    own = scene.icmp_is_own
+    addressee = scene.word("dst_ip").equals(scene.word("icmp_from"))
     return {
         "icmp_prohibited": prohibited,
         "icmp_from_own_router": told & own,
