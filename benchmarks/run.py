@@ -1,204 +1,290 @@
 """The figures: whole commands on generated captures, ours beside those of other tools.
 
-    python benchmarks/run.py                    # sizes that take some minutes
-    python benchmarks/run.py mix=4000 mail=1000 flood=180 bulk=1000
+    python benchmarks/run.py                                         # sizes that take some minutes
+    python benchmarks/run.py mix=4000 mail=1000 flood=180 bulk=1000 --rounds 5
+    python benchmarks/run.py memory mix=4000,8000,16000 mail=4000,8000,16000 --limit-mb 1024
+    python benchmarks/run.py workers mix=4000
 
-Of every kind a capture is generated (megabytes as given), read once so that it lies in memory, and
-given to each tool in turn, several rounds; a figure is the median of the rounds, a ratio the median
-of the ratios within a round. A time counts only after the tables have been held against the key. The
-captures lie in a temporary folder and are gone afterwards. Prints a table and writes RESULTS.md.
+`kind=size` is in megabytes. A capture is generated and read once, so that it lies in memory; then
+ours and the other tool run in turn, and a figure is the median of the rounds, a ratio the median of
+the ratios within a round. No time counts before the tables have been held against the key. The
+captures lie in a temporary folder (`--folder`) and are gone afterwards. Tables are printed, and kept
+in RESULTS.md, a section a mode.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import shutil
 import statistics
-import subprocess
+import struct
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).parent))
-from generate import generate
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.generate import RATE_MB, generate
+from benchmarks.tools import TOOLS, Spent, installed, knows_workers, limited, ours, spent
 
-SIZES = {"mix": 1000, "mail": 100, "flood": 16, "bulk": 400}
-ROUNDS = 3
-FILTER = "tcp port 25 or 465 or 587 or 2525 or 110 or 143 or 993 or 995"
-FIELDS = (
-    "frame.number",
-    "ip.src",
-    "tcp.srcport",
-    "smtp.req.command",
-    "smtp.req.parameter",
-    "smtp.response.code",
-)
+SIZES = {
+    "compare": {"mix": [1000], "mail": [200], "flood": [45], "bulk": [400]},
+    "memory": {"mix": [1000, 2000], "mail": [500, 1000]},
+    "workers": {"mix": [1000]},
+}
+TITLES = {"compare": "Compared", "memory": "Memory", "workers": "Workers"}
+SUMS = {
+    "messages": "messages_accepted",
+    "message_octets": "message_bytes",
+    "recipients": "recipients_accepted",
+    "rejected": "recipients_rejected",
+}
+"""What the key counts, and the column whose sum it is."""
+LONG_S = 120
+"""A tool that takes longer is run once."""
+SMALL_OCTETS = 100_000
 RESULTS = Path(__file__).with_name("RESULTS.md")
-OURS = "op25b-pcap"
-
-
-class Spent(NamedTuple):
-    wall_s: float
-    cpu_s: float
-    peak_mb: float
-
-
-def commands(capture: Path, out: Path, kind: str) -> dict[str, list[str]]:
-    """The tools that are installed, by name; ours first."""
-    ours = [sys.executable, "-m", "op25b_pcap", "analyze", str(capture), "--out", str(out)]
-    known = {
-        OURS: ours,
-        "tcpdump, filter": ["tcpdump", "-r", str(capture), "-w", os.devnull, FILTER],
-    }
-    if kind == "flood":
-        known["argus"] = ["argus", "-r", str(capture), "-w", os.devnull]
-        known["nfpcapd"] = ["nfpcapd", "-r", str(capture), "-l", str(out.parent)]
-    return {name: command for name, command in known.items() if shutil.which(command[0])}
-
-
-def once(kind: str, capture: Path, out: Path) -> dict[str, list[str]]:
-    """What takes too long for several rounds."""
-    if kind != "mail":
-        return {}
-    fields = [option for field in FIELDS for option in ("-e", field)]
-    tshark = ["tshark", "-n", "-r", str(capture), "-Y", "smtp", "-T", "fields", *fields]
-    scapy = [
-        sys.executable,
-        "-m",
-        "op25b_pcap",
-        "analyze",
-        str(capture),
-        "--out",
-        str(out),
-        "--engine",
-        "scapy",
-    ]
-    return {
-        name: c for name, c in (("tshark, fields", tshark), ("our Scapy engine", scapy)) if shutil.which(c[0])
-    }
-
-
-# A process is told the peak of the one that it was forked from: so a small one does it.
-LAUNCHER = """
-import os, sys, time
-began = time.perf_counter()
-quiet = os.open(os.devnull, os.O_WRONLY)
-files = [(os.POSIX_SPAWN_DUP2, quiet, 1)]
-pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=files)
-_, status, usage = os.wait4(pid, 0)
-print(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-sys.exit(os.waitstatus_to_exitcode(status) != 0)
-"""
-
-
-def spent(command: list[str]) -> Spent:
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", LAUNCHER, *command], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{command[0]} failed: {done.stderr}")
-    return Spent(*map(float, done.stdout.split()))
 
 
 def check(out: Path, key: dict) -> dict:
     """Hold the tables against the key; gives run.json."""
     run = json.loads((out / "run.json").read_text())
-    flows = pq.read_table(out / "flows.parquet", columns=["dst_port", "outcome"]).to_pylist()
-    attempts = Counter(f"{row['dst_port']} {row['outcome']}" for row in flows)
-    messages = sum(pq.read_table(out / "smtp_sessions.parquet")["messages_accepted"].to_pylist())
-    found = {"packets": run["packets"]["read"], "attempts": dict(attempts), "messages": messages}
-    wrong = {name: (value, key[name]) for name, value in found.items() if value != key[name]}
+    flows = pq.read_table(out / "flows.parquet", columns=["dst_port", "outcome", "ip_version"])
+    sessions = pq.read_table(
+        out / "smtp_sessions.parquet",
+        columns=["result", *SUMS.values()],
+    )
+    found = {
+        "packets": run["packets"]["read"],
+        "attempts": counted(flows, "dst_port", "outcome"),
+        "versions": counted(flows, "ip_version"),
+        "results": counted(sessions, "result"),
+        **{name: pc.sum(sessions[column]).as_py() for name, column in SUMS.items()},
+    }
+    wrong = {name: {"found": value, "key": key[name]} for name, value in found.items() if value != key[name]}
     if wrong:
-        sys.exit(f"wrong answers, no times: {wrong}")
+        sys.exit(f"wrong answers, no times: {json.dumps(wrong)}")
     return run
 
 
-def measure(kind: str, megabytes: int, folder: Path) -> tuple[list[str], list[str]]:
-    """Rows of both tables: against others, and where the time goes."""
-    capture, out = folder / f"{kind}.pcap", folder / "out"
-    key = generate(kind, megabytes, capture)
-    size_mb = capture.stat().st_size / 1e6
-    tools = commands(capture, out, kind)
-    spent(tools[OURS])  # kernels compiled, capture in memory
-    check(out, key)
-    rounds = [{name: spent(command) for name, command in tools.items()} for _ in range(ROUNDS)]
-    run = check(out, key)
-    single = {name: spent(command) for name, command in once(kind, capture, out).items()}
-    capture.unlink()
+def counted(table, *columns: str) -> dict[str, int]:
+    rows = table.select(columns).group_by(list(columns)).aggregate([([], "count_all")]).to_pylist()
+    return dict(Counter({" ".join(str(row[c]) for c in columns): row["count_all"] for row in rows}))
+
+
+class Bench:
+    """One call: its folder, its rounds, the captures it makes."""
+
+    def __init__(self, folder: Path, rounds: int, seed: int) -> None:
+        self.folder, self.rounds, self.seed = folder, rounds, seed
+        self.out = folder / "out"
+
+    def capture(self, kind: str, megabytes: float) -> tuple[Path, dict]:
+        path = self.folder / f"{kind}.pcap"
+        return path, generate(kind, megabytes, path, self.seed)
+
+    def pairs(self, first: list[str], second: list[str], *, once: bool = False) -> list[tuple[Spent, Spent]]:
+        """Both in turn, beginning with either."""
+        found: list[tuple[Spent, Spent]] = []
+        for number in range(1 if once else self.rounds):
+            one, other = (first, second) if number % 2 else (second, first)
+            spents = spent(one), spent(other)
+            found.append(spents if number % 2 else spents[::-1])
+            if found[0][1].wall_s > LONG_S:
+                break
+        return found
+
+    def compare(self, kind: str, megabytes: float) -> tuple[list[str], str]:
+        """Rows of both tables: against others, and where the time goes."""
+        capture, key = self.capture(kind, megabytes)
+        size_mb = capture.stat().st_size / 1e6
+        command = ours(capture, self.out)
+        spent(command)  # kernels compiled, capture in memory
+        check(self.out, key)
+        elsewhere = self.folder / "elsewhere"
+        rows, own = [], []
+        for tool in TOOLS:
+            if kind in tool.kinds and size_mb <= tool.most_mb and installed(tool):
+                elsewhere.mkdir()
+                pairs = self.pairs(command, tool.command(capture, elsewhere), once=tool.once)
+                shutil.rmtree(elsewhere)
+                own += [a for a, _ in pairs]
+                theirs = [b for _, b in pairs]
+                rows.append(row(f"{kind} | {size_mb:.0f} | {tool.name}", theirs, ratios(pairs)))
+        own = own or [spent(command)]
+        run = check(self.out, key)
+        capture.unlink()
+        rows.insert(0, row(f"{kind} | {size_mb:.0f} | op25b-pcap", own, "1.00 | 1.00"))
+        return rows, split(kind, run, own[-1].wall_s)
+
+    def memory(self, kind: str, megabytes: float, limit_mb: int | None) -> str:
+        capture, key = self.capture(kind, megabytes)
+        size_mb = capture.stat().st_size / 1e6
+        command, means = limited(ours(capture, self.out), limit_mb)
+        once = spent(command)
+        check(self.out, key)
+        capture.unlink()
+        flows = sum(key["attempts"].values())
+        figures = f"{once.wall_s:.1f} | {once.cpu_s:.1f} | {once.peak_mb:.0f}"
+        return f"| {kind} | {size_mb:.0f} | {flows:,} | {means} | {figures} |"
+
+    def workers(self, kind: str, megabytes: float, count: int) -> list[str]:
+        capture, key = self.capture(kind, megabytes)
+        size_mb = capture.stat().st_size / 1e6
+        one, many = (ours(capture, self.out, "--workers", str(n)) for n in (1, count))
+        spent(one)
+        check(self.out, key)
+        pairs = self.pairs(many, one)
+        spent(many)
+        check(self.out, key)
+        capture.unlink()
+        return [
+            row(f"{kind} | {size_mb:.0f} | 1", [b for _, b in pairs], "1.00 | 1.00"),
+            row(f"{kind} | {size_mb:.0f} | {count}", [a for a, _ in pairs], ratios(pairs)),
+        ]
+
+    def small(self) -> str:
+        """A capture of 100 kB, against the imports that it cannot do without."""
+        capture, _ = self.capture("mail", 1)
+        octets, end = capture.read_bytes(), 24
+        while end + 16 + (size := struct.unpack_from("<I", octets, end + 8)[0]) <= SMALL_OCTETS:
+            end += 16 + size
+        capture.write_bytes(octets[:end])
+        command = ours(capture, self.out)
+        spent(command)
+        pairs = self.pairs(command, [sys.executable, "-c", "import pandas, pyarrow"])
+        whole, imports = (statistics.median(one.wall_s for one in side) for side in zip(*pairs, strict=True))
+        return f"A capture of 100 kB, second run: {whole:.2f} s; `import pandas, pyarrow`: {imports:.2f} s."
+
+
+def row(begin: str, spents: list[Spent], end: str) -> str:
+    wall, cpu, peak = (statistics.median(column) for column in zip(*spents, strict=True))
+    return f"| {begin} | {len(spents)} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {end} |"
+
+
+def ratios(pairs: list[tuple[Spent, Spent]]) -> str:
+    """The first's wall and CPU seconds by the second's."""
+    wall = statistics.median(a.wall_s / b.wall_s for a, b in pairs)
+    cpu = statistics.median(a.cpu_s / max(b.cpu_s, 0.001) for a, b in pairs)
+    return " | ".join(f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}" for ratio in (wall, cpu))
+
+
+def split(kind: str, run: dict, wall_s: float) -> str:
+    """Where the wall seconds of the last run go; what is before and after its own clock is start-up."""
+    laps, packets = run["timings_s"], run["packets"]
+    parts = [("start-up", wall_s - sum(laps.values())), *laps.items()]
+    told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts)
+    return f"| {kind} | {packets['read']:,} | {packets['decoded']:,} | {packets['by_scapy']} | {told} |"
+
+
+def compared(bench: Bench, asked: dict[str, list[float]]) -> list[str]:
+    small = bench.small()
+    versus, times = [], []
+    for kind, sizes in asked.items():
+        for megabytes in sizes:
+            rows, parts = bench.compare(kind, megabytes)
+            print("\n".join([*rows, parts]), flush=True)
+            versus += rows
+            times.append(parts)
+    missing = [tool.name for tool in TOOLS if not installed(tool)]
+    return [
+        small,
+        f"Not installed here: {', '.join(missing)}." if missing else "All tools were installed.",
+        "",
+        "| capture | MB | tool | runs | wall s | CPU s | peak MB | our wall / its | our CPU / its |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *versus,
+        "",
+        "Where our wall seconds go, by run.json:",
+        "",
+        "| capture | packets | decoded | by Scapy | seconds |",
+        "|---|---|---|---|---|",
+        *times,
+    ]
+
+
+def remembered(bench: Bench, asked: dict[str, list[float]], limit_mb: int | None) -> list[str]:
     rows = []
-    for name in (*tools, *single):
-        times = [of[name] for of in rounds] if name in tools else [single[name]]
-        ours = [of[OURS] for of in rounds[: len(times)]]
-        wall, cpu, peak = (statistics.median(column) for column in zip(*times, strict=True))
-        ratio = statistics.median(a.cpu_s / b.cpu_s for a, b in zip(ours, times, strict=True))
-        rows.append(
-            f"| {kind} | {size_mb:.0f} | {name} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {ratio:.2f} |"
-        )
-    laps = run["timings_s"]
-    wall = statistics.median(of[OURS].wall_s for of in rounds)
-    parts = " | ".join(f"{laps.get(part, 0):.2f}" for part in ("read", "judge", "count", "write"))
-    packets, decoded = run["packets"]["read"], run["packets"]["decoded"]
-    start_s, by_scapy = wall - sum(laps.values()), run["packets"]["by_scapy"]
-    split = f"| {kind} | {packets:,} | {decoded:,} | {start_s:.2f} | {parts} | {by_scapy} |"
-    return rows, [split]
+    for kind, sizes in asked.items():
+        for megabytes in sizes:
+            rows.append(bench.memory(kind, megabytes, limit_mb))
+            print(rows[-1], flush=True)
+    head = "| capture | MB | attempts | limit | wall s | CPU s | peak MB |"
+    return [head, "|---|---|---|---|---|---|---|", *rows]
 
 
-def start_up(folder: Path) -> list[str]:
-    """A capture of 100 kB, against the imports that it cannot do without."""
-    capture = folder / "small.pcap"
-    generate("mail", 1, capture)
-    cut = capture.read_bytes()[:100_000]
-    capture.write_bytes(cut)
-    imports = [spent([sys.executable, "-c", "import pandas, pyarrow"]).wall_s for _ in range(ROUNDS)]
-    ours = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        command = [sys.executable, "-m", "op25b_pcap", "analyze", str(capture), "--out", str(folder / "out")]
-        subprocess.run(command, capture_output=True, check=False)  # its last packet is cut: exit code 3
-        ours.append(time.perf_counter() - began)
-    whole_s, imports_s = statistics.median(ours), statistics.median(imports)
-    return [f"A capture of 100 kB: {whole_s:.2f} s; `import pandas, pyarrow`: {imports_s:.2f} s."]
+def shared(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]:
+    if not knows_workers():
+        sys.exit("`op25b-pcap analyze` has no --workers here")
+    rows = []
+    for kind, sizes in asked.items():
+        for megabytes in sizes:
+            rows += bench.workers(kind, megabytes, count)
+            print("\n".join(rows[-2:]), flush=True)
+    return [
+        "The peak is that of the largest process.",
+        "",
+        "| capture | MB | workers | runs | wall s | CPU s | peak MB | wall / one's | CPU / one's |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def keep(mode: str, lines: list[str]) -> None:
+    """Put the section of this mode in the place of its last one."""
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}"
+    command = " ".join(["python benchmarks/run.py", *sys.argv[1:]])
+    head = [f"## {TITLES[mode]}", "", f"Made by `{command}` on {machine}.", ""]
+    old = RESULTS.read_text().split("\n## ")[1:] if RESULTS.exists() else []
+    sections = {text.split("\n", 1)[0]: f"## {text.strip()}" for text in old}
+    sections[TITLES[mode]] = "\n".join(head + lines)
+    begin = (
+        "# Figures\n\nHow they are made: README.md beside this file. Where other work runs beside it, CPU\n"
+        "seconds tell more than wall seconds. All our answers were held against the generator's key."
+    )
+    ordered = [sections[title] for title in TITLES.values() if title in sections]
+    RESULTS.write_text("\n\n".join([begin, *ordered]) + "\n")
+
+
+def sizes_of(argument: str) -> tuple[str, list[float]]:
+    kind, _, sizes = argument.partition("=")
+    if kind not in RATE_MB or not sizes:
+        raise argparse.ArgumentTypeError(f"{argument}: not kind=megabytes, kinds are {', '.join(RATE_MB)}")
+    return kind, [float(size) for size in sizes.split(",")]
 
 
 def main() -> None:
-    asked = dict(argument.split("=") for argument in sys.argv[1:]) or SIZES
-    versus, split = [], []
-    with tempfile.TemporaryDirectory(prefix="op25b-benchmark-") as name:
-        folder = Path(name)
-        small = start_up(folder)
-        for kind, megabytes in asked.items():
-            rows, parts = measure(kind, int(megabytes), folder)
-            versus += rows
-            split += parts
-            print("\n".join(rows + parts), flush=True)
-    command = " ".join(["python benchmarks/run.py", *sys.argv[1:]])
-    text = [
-        "# Figures",
-        "",
-        f"Made by `{command}` ({ROUNDS} rounds) on {os.cpu_count()} cores, Python",
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}. Where other work runs",
-        "beside it, CPU seconds tell more than wall seconds. All answers were held against the key.",
-        "",
-        *small,
-        "",
-        "| capture | MB | tool | wall s | CPU s | peak MB | our CPU / its CPU |",
-        "|---|---|---|---|---|---|---|",
-        *versus,
-        "",
-        "Where our wall seconds go (`read` is scan, flows and dialogues together):",
-        "",
-        "| capture | packets | of these mail | start-up | read | judge | count | write | by Scapy |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *split,
-    ]
-    RESULTS.write_text("\n".join(text) + "\n")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s [compare|memory|workers] [KIND=MB[,MB...] ...] [options]",
+    )
+    words = sys.argv[1:]
+    mode = words.pop(0) if words and words[0] in TITLES else "compare"
+    parser.add_argument("captures", nargs="*", type=sizes_of, metavar="KIND=MB[,MB...]")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where captures lie meanwhile")
+    parser.add_argument("--limit-mb", type=int, help="memory: no more than this")
+    parser.add_argument("--count", type=int, default=2, help="workers: against one")
+    asked = parser.parse_args(words)
+    captures = dict(asked.captures) or SIZES[mode]
+    with tempfile.TemporaryDirectory(prefix="op25b-benchmark-", dir=asked.folder) as name:
+        bench = Bench(Path(name), asked.rounds, asked.seed)
+        if mode == "compare":
+            lines = compared(bench, captures)
+        elif mode == "memory":
+            lines = remembered(bench, captures, asked.limit_mb)
+        else:
+            lines = shared(bench, captures, asked.count)
+    keep(mode, lines)
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":
