@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from op25b_pcap.flowlogs.anomalies import ANOMALIES as LOGS
 from op25b_pcap.flows.anomalies import ANOMALIES as PACKETS
 from op25b_pcap.mail.retrieval import ANOMALIES as RETRIEVAL
 from op25b_pcap.mail.smtp.anomalies import ANOMALIES as SMTP
@@ -96,6 +97,7 @@ def anomalies_page() -> str:
     ]
     for title, names in (
         ("In `flows`: the packets", PACKETS),
+        ("In `flows`: what flow logs do not tell", LOGS),
         ("In `smtp_sessions`", TLS | SMTP),
         ("In `retrieval_sessions`", TLS | RETRIEVAL),
     ):

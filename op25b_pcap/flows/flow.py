@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from op25b_pcap.flows.attempts import Attempt
-from op25b_pcap.flows.community_id import community_id
 from op25b_pcap.flows.conn_state import Endpoints, conn_state
 from op25b_pcap.flows.outcome import handshake, icmp_verdict, outcome
 from op25b_pcap.flows.reassembly import Stream
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, Seen, TcpSegment
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
+from op25b_pcap.wire.community_id import community_id
 from op25b_pcap.wire.sequence import MODULO
 from op25b_pcap.wire.services import SERVICES
 

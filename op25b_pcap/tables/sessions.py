@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from op25b_pcap.tables.flows import WIRE_COLUMNS
 from op25b_pcap.tables.table import Column, Table
 
@@ -38,13 +40,15 @@ SMTP_SESSIONS = Table(
         Column("auth_succeeded", "bool", "the server answered AUTH with 235", nullable=True),
         Column("transactions", "uint32", "mail transactions begun (MAIL FROM)"),
         Column("messages_accepted", "uint32", "messages the server took (250 at the end of data)"),
-        Column("recipients_accepted", "uint32", "RCPT TO answered with 2xx"),
-        Column("recipients_rejected", "uint32", "RCPT TO answered with 4xx or 5xx"),
-        Column("message_bytes", "uint64", "octets of message data sent, before dot-unstuffing"),
+        Column("recipients_accepted", "uint32", "RCPT TO answered with 2xx", nullable=True),
+        Column("recipients_rejected", "uint32", "RCPT TO answered with 4xx or 5xx", nullable=True),
+        Column(
+            "message_bytes", "uint64", "octets of message data sent, before dot-unstuffing", nullable=True
+        ),
         Column("last_reply_code", "uint16", "code of the last complete reply", nullable=True),
         Column("last_enhanced_code", "string", "its enhanced status code (RFC 3463)", nullable=True),
         Column("last_reply_text", "string", "its text, addresses masked as `--envelope` says", nullable=True),
-        Column("quit", "bool", "the client said QUIT"),
+        Column("quit", "bool", "the client said QUIT", nullable=True),
         Column("client_kind", "string", "what the client's manner shows it to be", words=CLIENT_KINDS),
         Column("result", "string", "how the session ended for the mail", words=RESULTS),
         Column("anomalies", "list<string>", "named oddities of the dialogue"),
@@ -78,7 +82,7 @@ SMTP_TRANSACTIONS = Table(
             nullable=True,
             words=("7BIT", "8BITMIME", "BINARYMIME"),
         ),
-        Column("smtputf8", "bool", "SMTPUTF8 parameter (RFC 6531)"),
+        Column("smtputf8", "bool", "SMTPUTF8 parameter (RFC 6531)", nullable=True),
         Column("data_command", "string", "how the message was sent", nullable=True, words=("DATA", "BDAT")),
         Column(
             "message_bytes", "uint64", "octets of message data sent, before dot-unstuffing", nullable=True
@@ -108,3 +112,11 @@ RETRIEVAL_SESSIONS = Table(
         Column("anomalies", "list<string>", "named oddities of the dialogue"),
     ),
 )
+
+
+class Sessions(NamedTuple):
+    """The rows of one flow; of the first two one at most is there."""
+
+    smtp: dict[str, Any] | None
+    retrieval: dict[str, Any] | None
+    transactions: list[dict[str, Any]]

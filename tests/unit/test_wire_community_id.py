@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from op25b_pcap.flows.community_id import community_id
+from op25b_pcap.wire.community_id import community_id
 
 
 @pytest.mark.parametrize(
