@@ -11,7 +11,7 @@ import re
 from op25b_pcap.mail.lines import Line
 from op25b_pcap.mail.retrieval import Retrieval, Then
 from op25b_pcap.mail.sasl import mechanism as sasl_mechanism
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import CLIENT, SERVER, SIDES, Side
 
 MAX_OUTSTANDING = 64
 """Commands of interest (see `REPLIES`) that may wait for a reply; a client has one or two."""
@@ -60,8 +60,8 @@ class Imap(Retrieval):
     def __init__(self, *, from_start: bool = True, tls_port: bool = False) -> None:
         super().__init__(from_start=from_start, tls_port=tls_port)
         self._outstanding: dict[bytes, tuple[str, str | None]] = {}  # tag: command, mechanism
-        self._literal = dict.fromkeys(Side, 0)  # octets of a literal that are still to come
-        self._continues = dict.fromkeys(Side, False)  # the next line is the rest of one
+        self._literal = dict.fromkeys(SIDES, 0)  # octets of a literal that are still to come
+        self._continues = dict.fromkeys(SIDES, False)  # the next line is the rest of one
         self._tag = b""  # of the client's last command
         self._offered = False  # it ended with a literal that waits for the server's consent
 
@@ -82,7 +82,7 @@ class Imap(Retrieval):
         if self._literal[side]:
             dropped = lines.drop(self._literal[side])
             self._literal[side] -= dropped
-            self._offered = self._offered and not (dropped and side is Side.CLIENT)
+            self._offered = self._offered and not (dropped and side is CLIENT)
             if self._literal[side]:
                 return None
         return lines.next_line()
@@ -95,22 +95,22 @@ class Imap(Retrieval):
 
     def _lose(self, side: Side) -> None:
         self._literal[side], self._continues[side] = 0, False
-        if side is Side.CLIENT:
+        if side is CLIENT:
             self._offered, self._tag = False, b""
 
     def _client_line(self, text: bytes) -> None:
-        if self._continues[Side.CLIENT]:
-            self._look_for_literal(Side.CLIENT, text)
+        if self._continues[CLIENT]:
+            self._look_for_literal(CLIENT, text)
             return
         said = _COMMAND.fullmatch(text)
         if said is None:
             return  # DONE, which ends IDLE; the answer to a SASL challenge; or nothing of IMAP
         tag, verb = said[1], said[2].upper().decode()
-        if not KNOWN.fullmatch(verb) and (self._lost or not self._read[Side.SERVER]):
+        if not KNOWN.fullmatch(verb) and (self._lost or not self._read[SERVER]):
             return  # it may be anything
         self.commands += 1
         self._tag = tag
-        self._look_for_literal(Side.CLIENT, text)
+        self._look_for_literal(CLIENT, text)
         if verb in REPLIES:
             self._ask(tag, verb, said[3] or b"")
 
@@ -118,7 +118,7 @@ class Imap(Retrieval):
         mechanism = None
         if verb in ("LOGIN", "AUTHENTICATE"):
             mechanism = "LOGIN" if verb == "LOGIN" else sasl_mechanism(arguments)
-            if Side.CLIENT not in self._lost:  # else it may be part of a mail, until it is answered
+            if CLIENT not in self._lost:  # else it may be part of a mail, until it is answered
                 self._attempt(mechanism)
         elif verb in ("STARTTLS", "COMPRESS"):
             self._ask_for_change(tls=verb == "STARTTLS")
@@ -127,20 +127,20 @@ class Imap(Retrieval):
         self._outstanding[tag] = verb, mechanism
 
     def _server_line(self, text: bytes) -> None:
-        if self._continues[Side.SERVER] or text.startswith(b"* "):
-            self._look_for_literal(Side.SERVER, text)
+        if self._continues[SERVER] or text.startswith(b"* "):
+            self._look_for_literal(SERVER, text)
             return
         tagged = _TAGGED.match(text)
         if tagged is not None:
             self._reply(tagged[1], positive=tagged[2].upper() == b"OK")
-        elif not text.startswith(b"+") and Side.SERVER not in self._lost:
+        elif not text.startswith(b"+") and SERVER not in self._lost:
             self.anomalies.add("unexpected_line")
 
     def _reply(self, tag: bytes, *, positive: bool) -> None:
-        if not self._read[Side.CLIENT]:
+        if not self._read[CLIENT]:
             self._answered_unasked = True
         if self._offered and tag == self._tag:
-            self._literal[Side.CLIENT], self._continues[Side.CLIENT], self._offered = 0, False, False
+            self._literal[CLIENT], self._continues[CLIENT], self._offered = 0, False, False
         verb, mechanism = self._outstanding.pop(tag, ("", None))
         if verb in ("LOGIN", "AUTHENTICATE") and self.auth_succeeded is None:
             self.auth_mechanism = mechanism
@@ -149,9 +149,9 @@ class Imap(Retrieval):
     def _look_for_literal(self, side: Side, text: bytes) -> None:
         """RFC 9051 section 4.3; `{5+}` does not wait for the other side (RFC 7888)."""
         literal = _LITERAL.search(text[-64:]) if text.endswith(b"}") else None
-        if literal is not None and side is Side.SERVER and not self._continues[side] and _STATUS.match(text):
+        if literal is not None and side is SERVER and not self._continues[side] and _STATUS.match(text):
             literal = None  # the words of a status are free
         self._continues[side] = literal is not None
         self._literal[side] = int(literal[1]) if literal else 0
-        if side is Side.CLIENT:
+        if side is CLIENT:
             self._offered = literal is not None and not literal[2]

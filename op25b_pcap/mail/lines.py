@@ -20,7 +20,8 @@ what RFC 7162 section 4 asks of an IMAP server. SMTP's longest is 12,288 (RFC 49
 LAST_OCTETS = 64
 """Octets kept of an over-long line's end: an IMAP literal is announced there."""
 
-
+CRLF, LF = b"\r\n", b"\n"
+_CR = CRLF[0]
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Control characters, and those that turn the direction of text (Unicode annex 9)."""
 
@@ -53,43 +54,67 @@ class Text(NamedTuple):
 class Lines:
     """What one side has sent and nobody has read yet."""
 
+    __slots__ = ("_at", "_before", "_cut", "_head", "_searched", "after_gap", "unread")
+
     def __init__(self) -> None:
-        self._waiting = bytearray()
+        self.unread: bytes | bytearray = b""
+        """Holds the octets that are there and not read; empty where there are none."""
+        self.after_gap = False
+        """Octets are missing before the next line."""
         self._at = 0  # all before it has been read
         self._searched = 0  # no LF from `_at` to here
         self._head = b""
         self._cut = 0
-        self._after_gap = False
-        self._before = b"\r\n"  # the last two octets read; a stream begins as a line does
+        self._before = CRLF  # the last two octets read; a stream begins as a line does
 
     @property
     def pending(self) -> int:
-        """Octets that are there and not read."""
-        return len(self._waiting) - self._at
+        """How many octets are there and not read."""
+        return len(self.unread) - self._at
 
     def feed(self, data: bytes) -> None:
         """The side sent these octets."""
-        if self._at:
-            del self._waiting[: self._at]
-            self._searched = max(self._searched - self._at, 0)
-            self._at = 0
-        self._waiting += data
+        if not self.unread:
+            self.unread = data  # often whole lines, which need no buffer
+            return
+        if isinstance(self.unread, bytes):
+            self.unread = bytearray().join((self.unread[self._at :], data))
+        else:
+            del self.unread[: self._at]
+            self.unread += data
+        self._searched = max(self._searched - self._at, 0)
+        self._at = 0
+
+    def only_line(self, data: bytes) -> bytes | None:
+        """`feed` and `next_line` at once, for octets that are one whole line, as most are.
+
+        Returns the text of a line that ends with CRLF, is not cut and does not stand behind a
+        gap. None: the octets are something else or others wait before them; they are not fed.
+        """
+        last = len(data) - 1
+        if data.find(LF) != last or not 0 < last <= MAX_LINE or data[last - 1] != _CR:
+            return None
+        if self.unread or self.after_gap:
+            return None
+        self._before = CRLF
+        return data[:-2]
 
     def gap(self) -> None:
         """Octets are missing here; what waits before them is forgotten, read or not."""
-        self._read_to(len(self._waiting))
-        self._before, self._after_gap = b"", True
+        self._read_to(len(self.unread))
+        self._before, self.after_gap = b"", True
 
     def next_line(self) -> Line | None:
         """The next whole line, or None where its ending has not come yet."""
-        end = self._waiting.find(b"\n", max(self._searched, self._at))
+        at = self._at
+        end = self.unread.find(LF, at if at > self._searched else self._searched)
         if end < 0:
             self._shorten()
-            self._searched = len(self._waiting)
+            self._searched = len(self.unread)
             return None
-        text, ending = bytes(self._waiting[self._at : end]), b"\n"
-        if text.endswith(b"\r"):
-            text, ending = text[:-1], b"\r\n"
+        text, ending = bytes(self.unread[at:end]), LF
+        if text and text[-1] == _CR:
+            text, ending = text[:-1], CRLF
         cut = self._cut
         if self._head:
             cut += len(text) - LAST_OCTETS
@@ -97,14 +122,15 @@ class Lines:
         elif len(text) > MAX_LINE + LAST_OCTETS:
             cut = len(text) - MAX_LINE - LAST_OCTETS
             text = text[:MAX_LINE] + text[-LAST_OCTETS:]
-        line = Line(text, ending, cut, self._after_gap)
-        self._at, self._before, self._after_gap = end + 1, ending, False
+        line = Line(text, ending, cut, self.after_gap)
+        self._before, self.after_gap = ending, False
         self._head, self._cut = b"", 0
+        self._move_to(end + 1)
         return line
 
     def peek(self, count: int) -> bytes:
         """Up to `count` raw octets of those that are there, which stay unread."""
-        return bytes(self._waiting[self._at : self._at + count])
+        return bytes(self.unread[self._at : self._at + count])
 
     def take(self, count: int) -> bytes:
         """Up to `count` raw octets of those that are there."""
@@ -125,10 +151,10 @@ class Lines:
         until one is a dot, at the speed of a search.
         """
         begin = self._at
-        opens = self._before.endswith(b"\n") and self._waiting.startswith(b".", begin)
+        opens = self._before.endswith(b"\n") and self.unread.startswith(b".", begin)
         dot = begin if opens else self._dot_after(begin)
         while dot is not None:
-            after = bytes(self._waiting[dot + 1 : dot + 3])
+            after = bytes(self.unread[dot + 1 : dot + 3])
             if after in (b"", b"\r"):  # more must come before this line can be told
                 self._read_to(dot)
                 return Text(dot - begin, b"")
@@ -137,21 +163,28 @@ class Lines:
                 ending = b"\n" if after[:1] == b"\n" else b"\r\n"
                 before = b"\r\n" if self._before == b"\r\n" else b"\n"
                 self._read_to(dot + 1 + len(ending))
-                self._after_gap = False
+                self.after_gap = False
                 return Text(dot - begin, before + b"." + ending)
             dot = self._dot_after(dot)
-        self._read_to(len(self._waiting))
-        return Text(self._at - begin, b"")
+        end = len(self.unread)
+        self._read_to(end)
+        return Text(end - begin, b"")
 
     def _dot_after(self, at: int) -> int | None:
         """Where the next line after `at` begins with a dot."""
-        found = self._waiting.find(b"\n.", at)
+        found = self.unread.find(b"\n.", at)
         return found + 1 if found >= 0 else None
 
     def _read_to(self, at: int) -> None:
-        self._before = (self._before + self._waiting[max(self._at, at - 2) : at])[-2:]
-        self._at = at
+        self._before = (self._before + self.unread[max(self._at, at - 2) : at])[-2:]
         self._head, self._cut = b"", 0
+        self._move_to(at)
+
+    def _move_to(self, at: int) -> None:
+        if at < len(self.unread):
+            self._at = at
+        else:
+            self.unread, self._at, self._searched = b"", 0, 0
 
     def _shorten(self) -> None:
         """Let go of the middle of a line that is too long, before its ending has come."""
@@ -159,7 +192,7 @@ class Lines:
         if not head:
             if self.pending <= MAX_LINE + LAST_OCTETS + 1:
                 return
-            head = bytes(self._waiting[self._at : self._at + MAX_LINE])
+            head = bytes(self.unread[self._at : self._at + MAX_LINE])
             self._at += MAX_LINE
         surplus = self.pending - LAST_OCTETS - 1  # the last may be the CR of the ending
         cut = self._cut + surplus
@@ -173,5 +206,9 @@ def printable(octets: bytes, limit: int) -> str:
     What is neither is written as in a Python string, `\xNN`. Of more than `limit` octets only
     the first are told.
     """
+    if octets.isascii() and len(octets) <= limit:
+        text = octets.decode()
+        if text.isprintable():
+            return text
     text = octets[:limit].decode("utf-8", "backslashreplace")
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -12,7 +12,7 @@ from collections import deque
 from op25b_pcap.mail.lines import Line
 from op25b_pcap.mail.retrieval import Retrieval, Then
 from op25b_pcap.mail.sasl import mechanism
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import SERVER, Side
 
 MAX_OUTSTANDING = 10_000
 """Commands that may wait for a reply: mail clients pipeline a RETR or DELE for each mail."""
@@ -81,7 +81,7 @@ class Pop3(Retrieval):
 
     def _next_line(self, side: Side) -> Line | None:
         lines = self._lines[side]
-        if self._in_text and side is Side.SERVER:
+        if self._in_text and side is SERVER:
             if not lines.drop_text().end:
                 return None
             self._in_text = False
@@ -104,7 +104,7 @@ class Pop3(Retrieval):
         if command not in REPLIES:
             if self._outstanding and self._outstanding[-1] == "AUTH mechanism":
                 return  # answers a challenge that was not seen
-            if not text or self._lost or not self._read[Side.SERVER]:
+            if not text or self._lost or not self._read[SERVER]:
                 return  # it may be anything
         self.commands += 1
         self._await_reply(command)
@@ -128,7 +128,7 @@ class Pop3(Retrieval):
             self._outstanding.append(command)
         else:
             self.anomalies.add("many_unanswered")
-            self._turn_opaque(Side.SERVER)
+            self._turn_opaque(SERVER)
 
     def _server_line(self, text: bytes) -> None:
         positive = _is_positive(text)
@@ -136,7 +136,7 @@ class Pop3(Retrieval):
             self._reply(positive=positive)
         elif text[:1] == b"+" and self._outstanding and self._outstanding[0] == "AUTH mechanism":
             self._challenged = True
-        elif Side.SERVER not in self._lost:
+        elif SERVER not in self._lost:
             self.anomalies.add("unexpected_line")
 
     def _reply(self, *, positive: bool) -> None:

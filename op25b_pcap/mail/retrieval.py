@@ -15,7 +15,7 @@ from typing import Any
 
 from op25b_pcap.mail.lines import MAX_LINE, Line, Lines, printable
 from op25b_pcap.mail.tls import TELLING_OCTETS, Handshake, looks_like_tls
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import CLIENT, SERVER, SIDES, Side
 
 MAX_GREETING = 1_000
 """Octets told of a greeting. RFC 1939 allows 512; IMAP servers that list capabilities take 300."""
@@ -72,6 +72,9 @@ class _Mode(Enum):
     OPAQUE = auto()
 
 
+_CLEAR, _IN_TLS, _OPAQUE = _Mode
+
+
 class Retrieval(ABC):
     """A session; what its lines mean, a subclass knows."""
 
@@ -88,15 +91,17 @@ class Retrieval(ABC):
         self.auth_succeeded: bool | None = None
         self.commands = 0
         self.anomalies: set[str] = set() if from_start else {"midstream"}
+        self.is_done = False
+        """Whatever may still come tells nothing: both sides are in TLS, and their hellos were read."""
         self._tls_port = tls_port
         self._handshake = Handshake()
-        self._mode = dict.fromkeys(Side, _Mode.CLEAR)
-        self._lines = {side: Lines() for side in Side}
-        self._read = dict.fromkeys(Side, 0)  # lines of each
+        self._mode = dict.fromkeys(SIDES, _CLEAR)
+        self._lines = {CLIENT: Lines(), SERVER: Lines()}
+        self._read = dict.fromkeys(SIDES, 0)  # lines of each
         # Sides of which something is missing: their lines may belong to what was not seen.
-        self._lost = set[Side]() if from_start else set(Side)
+        self._lost = set[Side]() if from_start else set(SIDES)
         # Sides whose next octets may be TLS: at the start, after a gap, once it was asked for.
-        self._may_be_tls = set(Side)
+        self._may_be_tls = set(SIDES)
         self._tls_asked = False
         self._tls_agreed = False
         # The client asked for TLS or DEFLATE: what it sends next is to be read by the answer.
@@ -128,37 +133,39 @@ class Retrieval(ABC):
 
     def receive(self, side: Side, data: bytes) -> None:
         """The side sent these octets."""
-        if self._mode[side] is _Mode.CLEAR:
+        mode = self._mode[side]
+        if mode is _CLEAR:
             self._lines[side].feed(data)
             self._advance(side)
-        elif self._mode[side] is _Mode.TLS:
+        elif mode is _IN_TLS:
             self._handshake.receive(side, data)
+            self.is_done = self._handshake.is_done
 
     def gap(self, side: Side, octets: int) -> None:
         """So many octets of that side are missing here."""
-        if self._mode[side] is _Mode.TLS:
+        if self._mode[side] is _IN_TLS:
             self._handshake.gap(side)
-        elif self._mode[side] is _Mode.CLEAR:
+        elif self._mode[side] is _CLEAR:
             self.anomalies.add("gap")
             if not self._skip(side, octets):
                 self._lines[side].gap()
                 self._lost.add(side)
                 self._may_be_tls.add(side)
                 self._lose(side)
-                if side is Side.SERVER:
+                if side is SERVER:
                     self._stop_waiting()  # the answer may be among what is missing
 
     def close(self) -> None:
         """Nothing more comes: what waited for an answer is read, what is unfinished forgotten."""
         self._stop_waiting()
-        client_spoke, server_spoke = map(self._has_spoken, Side)
+        client_spoke, server_spoke = map(self._has_spoken, SIDES)
         if not client_spoke and (self._answered_unasked or self.tls_version):
             self.anomalies.add("client_unseen")
         elif self._answered_unasked and not self._lost:
             self.anomalies.add("surplus_reply")
-        elif self._read[Side.CLIENT] > 1 and not server_spoke:
+        elif self._read[CLIENT] > 1 and not server_spoke:
             self.anomalies.add("server_unseen")
-        self._lines = {side: Lines() for side in Side}
+        self._lines = {CLIENT: Lines(), SERVER: Lines()}
         self._handshake.close()
 
     @abstractmethod
@@ -188,7 +195,7 @@ class Retrieval(ABC):
     def _advance(self, side: Side) -> None:
         """Read what has come of a side in clear."""
         lines = self._lines[side]
-        while self._mode[side] is _Mode.CLEAR:
+        while lines.unread and self._mode[side] is _CLEAR:
             if side in self._may_be_tls:
                 is_tls = looks_like_tls(lines.peek(TELLING_OCTETS))
                 if is_tls is None:
@@ -199,7 +206,7 @@ class Retrieval(ABC):
                 else:
                     self._is_no_tls(side)
                 continue
-            if side is Side.CLIENT and self._client_waits and lines.pending <= MAX_LINE:
+            if side is CLIENT and self._client_waits and lines.pending <= MAX_LINE:
                 return
             line = self._next_line(side)
             if line is None:
@@ -212,7 +219,7 @@ class Retrieval(ABC):
             self.anomalies.add("long_line")
         if line.ending == b"\n":
             self.anomalies.add("bare_lf")
-        greets = side is Side.SERVER and self._read[side] == 1 and side not in self._lost
+        greets = side is SERVER and self._read[side] == 1 and side not in self._lost
         if greets and self._tls_port:
             self.anomalies.add("clear_text")
         if greets and self._greet(line.text):
@@ -221,13 +228,13 @@ class Retrieval(ABC):
             self._is_foreign(line.text)
         elif _BINARY.search(line.text):
             self._is_binary(side)
-        elif side is Side.SERVER:
+        elif side is SERVER:
             self._server_line(line.text)
         else:
             self._client_line(line.text)
 
     def _has_spoken(self, side: Side) -> bool:
-        return bool(self._read[side]) or self._mode[side] is not _Mode.CLEAR
+        return bool(self._read[side]) or self._mode[side] is not _CLEAR
 
     def _is_binary(self, side: Side) -> None:
         """No text: SASL's security layer, or TLS of which the beginning is missing."""
@@ -240,10 +247,10 @@ class Retrieval(ABC):
     def _is_foreign(self, text: bytes) -> None:
         """The server speaks something else: what the client said was not of this protocol."""
         self.anomalies.add(f"not_{self.protocol}")
-        if not self._read[Side.CLIENT]:
+        if not self._read[CLIENT]:
             self.greeting = printable(text, MAX_GREETING)
         self.commands, self.auth_mechanism, self.auth_succeeded = 0, None, None
-        self._turn_opaque(*Side)
+        self._turn_opaque(*SIDES)
 
     def _attempt(self, mechanism: str | None) -> None:
         """The client begins to authenticate; the last attempt is told, or the one that succeeded."""
@@ -257,10 +264,12 @@ class Retrieval(ABC):
         self._client_waits = True
         if tls:
             self._tls_asked = True
-            self._may_be_tls |= set(Side)
+            self._may_be_tls.update(SIDES)
 
     def _follow(self, then: Then) -> None:
         """Do what follows from a reply."""
+        if then is Then.NOTHING:
+            return
         if Then.ACCEPTED in then:
             self.auth_succeeded = True
         if Then.REFUSED in then and self.auth_succeeded is None:
@@ -271,20 +280,20 @@ class Retrieval(ABC):
             self._go_on_in_tls()
         if Then.COMPRESSED in then:
             self.anomalies.add("compressed")
-            self._turn_opaque(*Side)
+            self._turn_opaque(*SIDES)
         if Then.UNCHANGED in then:
             self._tls_asked = False
-            self._may_be_tls -= set(Side)
+            self._may_be_tls.clear()
             self._stop_waiting()
 
     def _stop_waiting(self) -> None:
         if self._client_waits:
             self._client_waits = False
-            self._advance(Side.CLIENT)
+            self._advance(CLIENT)
 
     def _begin_tls(self, side: Side) -> None:
         """The side's octets show that TLS has begun."""
-        answers = self._mode[_other(side)] is _Mode.TLS
+        answers = self._mode[_other(side)] is _IN_TLS
         if self._tls_asked or (self.tls == "none" and answers):
             self.tls = "starttls"  # whether or not the agreement was seen
         elif self.tls == "none":
@@ -295,15 +304,15 @@ class Retrieval(ABC):
                 self.tls = "starttls"
             else:
                 self.anomalies.add("unasked_tls")
-        self._may_be_tls |= set(Side)
-        self._mode[side] = _Mode.TLS
+        self._may_be_tls.update(SIDES)
+        self._mode[side] = _IN_TLS
         lines = self._lines[side]
         self._handshake.receive(side, lines.take(lines.pending))
 
     def _is_no_tls(self, side: Side) -> None:
         """The side's octets could have been TLS, but they are not."""
-        if self._mode[_other(side)] is _Mode.CLEAR:
-            if self._tls_agreed and side is Side.CLIENT:
+        if self._mode[_other(side)] is _CLEAR:
+            if self._tls_agreed and side is CLIENT:
                 self.anomalies.add("starttls_without_tls")
                 self.tls = "none"
                 self._tls_agreed = self._tls_asked = False
@@ -319,18 +328,18 @@ class Retrieval(ABC):
         self.tls = "starttls"
         self._tls_agreed = True
         self._client_waits = False
-        self._may_be_tls |= set(Side)
-        if looks_like_tls(self._lines[Side.CLIENT].peek(TELLING_OCTETS)) is False:
+        self._may_be_tls.update(SIDES)
+        if looks_like_tls(self._lines[CLIENT].peek(TELLING_OCTETS)) is False:
             # Said in clear, for a server that takes it for said in TLS.
             self.anomalies.add("commands_after_starttls")
-            self._lines[Side.CLIENT] = Lines()
-        self._advance(Side.CLIENT)
+            self._lines[CLIENT] = Lines()
+        self._advance(CLIENT)
 
     def _turn_opaque(self, *sides: Side) -> None:
         for side in sides:
-            self._mode[side] = _Mode.OPAQUE
+            self._mode[side] = _OPAQUE
             self._lines[side] = Lines()
 
 
 def _other(side: Side) -> Side:
-    return Side.SERVER if side is Side.CLIENT else Side.CLIENT
+    return SERVER if side is CLIENT else CLIENT

@@ -16,10 +16,13 @@ from op25b_pcap.mail.imap import Imap
 from op25b_pcap.mail.pop3 import Pop3
 from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.mail.smtp.manner import client_kind, result
-from op25b_pcap.tables.streams import Chunk, Side
+from op25b_pcap.tables.streams import CLIENT, SERVER, Chunk
 from op25b_pcap.wire.services import IMAP_SERVICES, RETRIEVAL_SERVICES
 
-_SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
+SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
+"""Columns that a session has from its flow as they are."""
+READ = (*SHARED, "conn_state", "initiator_evidence", "src_packets", "dst_packets")
+"""Columns of a flow that are read here."""
 _TLS_SERVICES = ("submissions", "pop3s", "imaps")
 _SUBMISSION = ("submission", "submissions", "smtp-alt")
 _OVER = frozenset({"SF", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR"})
@@ -58,14 +61,14 @@ def _silence(flow_row: Mapping[str, Any]) -> Sessions:
     told = tuple((name, flow_row[name]) for name in ("service", "conn_state", "initiator_evidence"))
     counted = tuple((name, bool(flow_row[name])) for name in ("src_packets", "dst_packets"))
     smtp, retrieval, _ = _blank(told + counted)
-    shared = {name: flow_row[name] for name in _SHARED}
+    shared = {name: flow_row[name] for name in SHARED}
     return Sessions(smtp and {**smtp, **shared}, retrieval and {**retrieval, **shared}, [])
 
 
 @lru_cache(maxsize=1024)
 def _blank(known: tuple[tuple[str, Any], ...]) -> Sessions:
     """The rows of a silent flow of which only this is known."""
-    return _session({**dict.fromkeys(_SHARED), **dict(known)}, ())
+    return _session({**dict.fromkeys(SHARED), **dict(known)}, ())
 
 
 def _smtp(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
@@ -75,27 +78,28 @@ def _smtp(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
     _play(dialogue, chunks)
     dialogue.close(is_over=flow_row["conn_state"] in _OVER)
     session, last = dialogue.session, dialogue.last_reply
+    last_code = last.code if last else None
     spoken = dialogue.has_spoken or last is not None
     unheard = dialogue.has_spoken and last is None and not flow_row["dst_packets"]
     anomalies = dialogue.anomalies
-    named = {
-        "server_unseen": unheard,
-        "client_unseen": spoken and not flow_row["src_packets"],
-        "clear_text": spoken and on_tls_port,
-        "other_port": service in RETRIEVAL_SERVICES,
-    }
-    anomalies |= {name for name, holds in named.items() if holds}
+    if unheard:
+        anomalies.add("server_unseen")
+    if spoken and not flow_row["src_packets"]:
+        anomalies.add("client_unseen")
+    if spoken and on_tls_port:
+        anomalies.add("clear_text")
+    if service in RETRIEVAL_SERVICES:
+        anomalies.add("other_port")
     submits = service in _SUBMISSION
-    row = {
-        **{name: flow_row[name] for name in _SHARED},
-        **session.columns(last),
-        "tls": dialogue.tls,
-        "tls_version": dialogue.handshake.version,
-        "tls_sni": dialogue.handshake.sni,
-        "client_kind": client_kind(session, anomalies, submits=submits, hidden=dialogue.is_hidden),
-        "result": result(session, last and last.code, tls=dialogue.tls, spoken=spoken, unheard=unheard),
-        "anomalies": sorted(anomalies),
-    }
+    row = session.columns(last)
+    for name in SHARED:
+        row[name] = flow_row[name]
+    row["tls"] = dialogue.tls
+    row["tls_version"] = dialogue.handshake.version
+    row["tls_sni"] = dialogue.handshake.sni
+    row["client_kind"] = client_kind(session, anomalies, submits=submits, hidden=dialogue.is_hidden)
+    row["result"] = result(session, last_code, tls=dialogue.tls, spoken=spoken, unheard=unheard)
+    row["anomalies"] = sorted(anomalies)
     transactions = [
         {"flow_id": flow_row["flow_id"], **transaction.columns(index)}
         for index, transaction in enumerate(session.transactions, 1)
@@ -109,15 +113,17 @@ def _retrieval(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> dict[str
     dialogue = protocol(from_start=_from_start(flow_row), tls_port=service in _TLS_SERVICES)
     _play(dialogue, chunks)
     dialogue.close()
-    return {**{name: flow_row[name] for name in _SHARED}, **dialogue.columns()}
+    return {**{name: flow_row[name] for name in SHARED}, **dialogue.columns()}
 
 
 def _play(dialogue: Dialogue | Pop3 | Imap, chunks: Sequence[Chunk]) -> None:
-    for chunk in chunks:
-        if chunk.skipped:
-            dialogue.gap(chunk.side, chunk.skipped)
-        if chunk.data:
-            dialogue.receive(chunk.side, chunk.data)
+    for side, _, skipped, data in chunks:
+        if skipped:
+            dialogue.gap(side, skipped)
+        if data:
+            dialogue.receive(side, data)
+            if dialogue.is_done:
+                break
 
 
 def _from_start(flow_row: Mapping[str, Any]) -> bool:
@@ -127,10 +133,12 @@ def _from_start(flow_row: Mapping[str, Any]) -> bool:
 
 def _speaks_smtp(chunks: Sequence[Chunk]) -> bool:
     """Whether a session on a port for fetching mail is SMTP: 220, and EHLO or nothing yet."""
-    head = dict.fromkeys(Side, b"")
-    for chunk in chunks:
-        if chunk.skipped or all(len(octets) >= _LOOK_AT for octets in head.values()):
+    head = {CLIENT: b"", SERVER: b""}
+    for side, _, skipped, data in chunks:
+        if skipped or all(len(octets) >= _LOOK_AT for octets in head.values()):
             break
-        head[chunk.side] = (head[chunk.side] + chunk.data)[:_LOOK_AT]
-    greets = _SMTP_GREETING.match(head[Side.SERVER]) is not None
-    return greets and _SMTP_CLIENT.match(head[Side.CLIENT]) is not None
+        head[side] = (head[side] + data)[:_LOOK_AT]
+        if not b"220".startswith(head[SERVER][:3]):
+            return False
+    greets = _SMTP_GREETING.match(head[SERVER]) is not None
+    return greets and _SMTP_CLIENT.match(head[CLIENT]) is not None

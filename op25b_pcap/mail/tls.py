@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from op25b_pcap.mail.lines import printable
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import CLIENT, SERVER, SIDES, Side
 
 TELLING_OCTETS = 11
 """As many octets as `looks_like_tls` may need to see."""
@@ -44,10 +44,10 @@ _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA, _HEARTBEAT = _RECORD
 _FATAL = 2
 _HEADER = 5
 # Handshake messages and extensions (RFC 8446 section 4; server_name: RFC 6066 section 3).
-_HELLO = {Side.CLIENT: 1, Side.SERVER: 2}
+_HELLO = {CLIENT: 1, SERVER: 2}
 _SERVER_NAME, _HOST_NAME, _SUPPORTED_VERSIONS = 0, 0, 43
 # SSLv2 messages, whose records open with their length and a set high bit (RFC 6101 appendix E).
-_SSL2_HELLO = {Side.CLIENT: 1, Side.SERVER: 4}
+_SSL2_HELLO = {CLIENT: 1, SERVER: 4}
 
 _DOMAIN_NAME = re.compile(rb"[!-~]{1,255}")  # as long as RFC 1035 allows; some clients send an address
 
@@ -69,8 +69,8 @@ def looks_like_tls(data: bytes) -> bool | None:
 
 
 def _looks_like_ssl2(data: bytes) -> bool | None:
-    message, major = data[2:4] + bytes([_SSL2_HELLO[Side.CLIENT], 3])[len(data[2:4]) :]
-    if message != _SSL2_HELLO[Side.CLIENT] or major not in (0, 3):
+    message, major = data[2:4] + bytes([_SSL2_HELLO[CLIENT], 3])[len(data[2:4]) :]
+    if message != _SSL2_HELLO[CLIENT] or major not in (0, 3):
         return False
     if len(data) < TELLING_OCTETS:
         return None
@@ -93,37 +93,43 @@ class Handshake:
         self.sni: str | None = None
         """The server's name in the ClientHello, lower case."""
         self.anomalies: set[str] = set()
-        self._records = {side: _Records(side) for side in Side}
+        self._records: dict[Side, _Records] = {}
 
     @property
     def is_done(self) -> bool:
         """There is nothing more to learn from either side."""
-        return all(records.is_over for records in self._records.values())
+        return len(self._records) == len(SIDES) and all(each.is_over for each in self._records.values())
 
     def receive(self, side: Side, data: bytes) -> None:
         """The side sent these octets."""
-        records = self._records[side]
+        records = self._records_of(side)
         if records.is_over:
             return
         hello = records.receive(data)
-        if hello is not None and side is Side.CLIENT:
+        if hello is not None and side is CLIENT:
             self._read_client_hello(_Fields(hello))
         elif hello is not None:
             self._read_server_hello(_Fields(hello))
-        elif records.is_ssl2 and side is Side.SERVER:
+        elif records.is_ssl2 and side is SERVER:
             self.version = VERSIONS[0x0002]
         self.anomalies |= records.anomalies
 
     def gap(self, side: Side) -> None:
         """Octets of that side are missing here: if it was still in clear, its rest stays unread."""
-        records = self._records[side]
+        records = self._records_of(side)
         if not records.is_over:
             self.anomalies.add("gap")
             records.is_over = True
 
     def close(self) -> None:
         """Nothing more comes: what is unfinished is forgotten."""
-        self._records = {side: _Records(side) for side in Side}
+        self._records.clear()
+
+    def _records_of(self, side: Side) -> _Records:
+        records = self._records.get(side)
+        if records is None:
+            records = self._records[side] = _Records(side)
+        return records
 
     def _read_client_hello(self, hello: _Fields) -> None:
         """RFC 8446 section 4.1.2; RFC 6066 section 3 for the name."""
@@ -191,7 +197,7 @@ class _Records:
         first, self._kind = self._kind is None, header[0]
         if first and header[0] & 0x80 and header[2] == _SSL2_HELLO[self._side]:
             self.is_ssl2 = True
-            self.is_over = self._side is Side.SERVER
+            self.is_over = self._side is SERVER
             self._hello = None  # a client goes on with records of TLS, if the server chose it
             self._left = max((_number(header[:2]) & 0x7FFF) - (_HEADER - 2), 0)
             return

@@ -18,6 +18,9 @@ class Side(Enum):
     __hash__ = object.__hash__  # Enum's own is a call of Python at every look into a dictionary
 
 
+CLIENT, SERVER = SIDES = tuple(Side)
+
+
 class Chunk(NamedTuple):
     """A contiguous run of one side's octets."""
 

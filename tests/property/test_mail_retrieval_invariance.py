@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.mail.imap import Imap
-from op25b_pcap.mail.lines import Lines
+from op25b_pcap.mail.lines import CRLF, Line, Lines
 from op25b_pcap.mail.pop3 import Pop3
 from op25b_pcap.mail.tls import Handshake, looks_like_tls
 from op25b_pcap.tables.streams import Side
@@ -139,6 +139,29 @@ def test_any_cut_gives_the_same_lines(octets, sizes):
             assert not line.text.endswith(b"\r") or line.ending == b"\r\n"
             found += line.text + line.ending
     assert found + lines.take(lines.pending) == octets
+
+
+@settings(max_examples=500)
+@given(text_like, text_like, text_like)
+@example(b"", b"a\r\n", b".\r\n")
+@example(b"a", b"\r\n", b"")
+def test_a_line_alone_is_read_as_any_other(before, octets, behind):
+    at_once, in_steps = Lines(), Lines()
+    for lines in (at_once, in_steps):
+        lines.feed(before)
+        while lines.next_line() is not None:
+            pass
+    text = at_once.only_line(octets)
+    in_steps.feed(octets)
+    if text is None:
+        at_once.feed(octets)
+    else:
+        assert in_steps.next_line() == Line(text, CRLF, 0, False)
+    for lines in (at_once, in_steps):
+        lines.feed(behind)
+    assert at_once.pending == in_steps.pending
+    assert at_once.drop_text() == in_steps.drop_text()
+    assert at_once.next_line() == in_steps.next_line()
 
 
 @settings(max_examples=500)

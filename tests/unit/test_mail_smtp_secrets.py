@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from op25b_pcap.mail.smtp import reply_lines
 from tests.hellos import CLIENT, CLIENT_REST, SERVER, SERVER_REST, ssl2_client_hello
 from tests.retrievals import kept
 from tests.smtp_talk import BYE, ENVELOPE, MAIL, C, S, Step, cut, heard, read, steps, told
@@ -100,6 +101,14 @@ def test_no_secret_is_kept(case: str, sizes: list[int]):
     assert row["helo"] == "home.example.org"
     assert SECRET[:-2] not in repr(row)
     assert not [text for text in kept(dialogue) if SECRET[:-2].encode() in text]
+
+
+@pytest.mark.parametrize("reply", [f"334 {SECRET[:8]}", f"500 {SECRET[:8]}?", f"454 {SECRET[:8]}"])
+def test_only_positive_replies_are_remembered(reply: str):
+    """Others may repeat what a client said, or be part of what authenticates."""
+    remembered = reply_lines._usual_replies.cache_info().misses
+    heard(steps(f"S: {reply}"))
+    assert reply_lines._usual_replies.cache_info().misses == remembered
 
 
 def test_within_a_session_a_response_is_gone_when_the_next_line_is_read():

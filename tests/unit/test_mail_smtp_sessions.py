@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from op25b_pcap.flows import flows
+from op25b_pcap.mail.imap import Imap
+from op25b_pcap.mail.pop3 import Pop3
 from op25b_pcap.mail.sessions import Sessions, read
+from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.tables import RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
-from tests.hellos import CLIENT, SERVER
+from tests.hellos import CLIENT, CLIENT_REST, SERVER, SERVER_REST
 from tests.segments import Talk
 from tests.smtp_talk import BYE, HELLO, MAIL, C, S, Step, steps
 
@@ -44,6 +47,31 @@ def sessions(talk: Talk) -> Sessions:
     for row in filter(None, (found.smtp, found.retrieval)):
         assert {name: row[name] for name in SHARED} == {name: flow.row[name] for name in SHARED}
     return found
+
+
+@pytest.mark.parametrize("port", [465, 993, 995])
+def test_behind_both_hellos_nothing_tells_anything(port: int):
+    hidden: list[Step] = [(C, CLIENT), (S, SERVER), (C, CLIENT_REST), (S, SERVER_REST)]
+    more: list[Step] = [
+        (C, b"QUIT\r\n"),
+        (S, 7),
+        (S, b"220 mx\r\n"),
+        (C, CLIENT),
+        (C, 9),
+        (C, b"\x15\3\1\0\2\2\x46"),
+    ]
+    assert sessions(over([*hidden, *more], port)) == sessions(over(hidden, port))
+
+
+def test_a_session_is_done_when_both_hellos_were_read():
+    hidden: list[Step] = [(C, CLIENT), (S, SERVER), (C, CLIENT_REST), (S, SERVER_REST)]
+    for protocol in (Dialogue, Pop3, Imap):
+        session = protocol(tls_port=True)
+        done = []
+        for side, octets in hidden:
+            session.receive(side, octets)
+            done.append(session.is_done)
+        assert done == [False, False, True, True]
 
 
 @pytest.mark.parametrize("port", SERVICES)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 
-from op25b_pcap.mail.lines import Line, Lines
+from op25b_pcap.mail.lines import CRLF, LF, Lines
 from op25b_pcap.mail.smtp.grammar import (
     END_OF_DATA,
     LAST_CHUNK,
@@ -26,7 +26,7 @@ from op25b_pcap.mail.smtp.message import Message
 from op25b_pcap.mail.smtp.preamble import MAX_PREAMBLE, preamble
 from op25b_pcap.mail.smtp.state import Answer
 from op25b_pcap.mail.tls import TELLING_OCTETS, looks_like_tls
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import CLIENT
 
 MAX_WAITING = 32_768
 """Octets that wait for the reply to DATA, AUTH or STARTTLS. A client itself waits with them (RFC
@@ -35,8 +35,9 @@ _LOOK_AT = 512
 """Octets that tell a command from a message: the longest command line of RFC 5321."""
 _PIECE = 8_192
 """Octets of a message or chunk that are read at once."""
-_HANDSHAKE_RECORD = b"\x16"
+_HANDSHAKE_RECORD = 0x16
 _HTTP_REQUEST = re.compile(rb"[A-Z]{3,10} [^ ]++ HTTP/\d")  # RFC 9112 section 3
+_HELLO = re.compile(rb"(?:EHLO|HELO) ")
 _ENDS_CHUNKS = frozenset({"MAIL", "RSET", "EHLO", "HELO"})
 
 
@@ -52,7 +53,8 @@ class Reading(Enum):
     """Not known before the reply to `awaited`."""
     MESSAGE = auto()
     CHUNK = auto()
-    RESPONSE = auto()
+    RESPONDING = auto()
+    """A line of an AUTH exchange."""
     SECURING = auto()
     """STARTTLS was accepted: TLS, as it should be."""
     HIDDEN = auto()
@@ -65,13 +67,17 @@ class Reading(Enum):
     """What is left of a message that began unseen, up to its end."""
 
 
+START, COMMANDS, WAITING, MESSAGE, CHUNK, RESPONDING, SECURING, HIDDEN, TORN, LOST, REMAINDER = Reading
+"""By themselves: to look one up in the class costs as much as a call."""
+
+
 class ClientReader:
     """Finds the commands in what a client sends."""
 
     def __init__(self, *, from_start: bool) -> None:
         self.anomalies: set[str] = set()
         self.lines = Lines()
-        self.reading = Reading.START if from_start else Reading.LOST
+        self.reading = START if from_start else LOST
         self.awaited: Command | None = None
         self.message = Message()
         """The message that is being sent, or the last one."""
@@ -80,7 +86,6 @@ class ClientReader:
         self.is_doubtful = False
         """The message that is being sent may have been answered unseen."""
         self._message_began = from_start  # no chunk of it can have been missed
-        self._ended: Command | None = None
         self._chunks: Message | None = None
         self._chunk: Command | None = None
         self._chunk_left = 0
@@ -88,21 +93,29 @@ class ClientReader:
         self._bare_lf = False
         self._is_insecure = False  # STARTTLS was accepted, and what came next was no TLS
 
-    def feed(self, data: bytes) -> None:
-        """The client sent these octets."""
-        if self.reading is Reading.MESSAGE and not self.lines.pending:
+    def feed(self, data: bytes) -> Command | None:
+        """The client sent these octets. Returns the command that they are or end; the rest waits."""
+        found = None
+        if self.reading is START and _HELLO.match(data) and not self.lines.unread:
+            self.reading = COMMANDS  # the usual case; whatever else comes first, `_read_start` tells
+        if self.reading is COMMANDS and data[0] != _HANDSHAKE_RECORD:
+            text = self.lines.only_line(data)
+            if text is not None:
+                return self._command(text)
+        elif self.reading is MESSAGE and not self.lines.unread:
             used = self.message.data(data)
             if used is None:
-                return
-            self._ended = self.end_message()
+                return None
+            found = self.end_message()
             data = data[used:]
         self.lines.feed(data)
+        return found
 
     def next_command(self) -> Command | None:
         """The next command, or None where more must come or a reply is waited for."""
-        found, self._ended = self._ended, None
+        found = None
         waiting = self.lines.pending
-        while found is None and waiting and self.reading is not Reading.HIDDEN:
+        while found is None and waiting and self.reading is not HIDDEN:
             before = self.reading
             found = _READERS[before](self)
             left = self.lines.pending
@@ -122,24 +135,24 @@ class ClientReader:
         if said is None and self.lines.pending:
             said = self._guess(verb)
             self.anomalies.add("decided_by_client")
-        self.reading = Reading.COMMANDS
+        self.reading = COMMANDS
         if verb == "DATA" and said is Answer.MORE:
             self.begin_message(is_sure=is_sure)
         elif verb in ("AUTH", RESPONSE.verb) and said is Answer.MORE:
-            self.reading = Reading.RESPONSE
+            self.reading = RESPONDING
         elif verb == "STARTTLS" and said is Answer.YES:
-            self.reading = Reading.SECURING
+            self.reading = SECURING
         return said
 
     def begin_message(self, *, is_sure: bool) -> None:
         """From here on it is a message, up to its end."""
         self.message = Message(bare_lf=self._bare_lf)
         self._is_inferred, self.is_doubtful = not is_sure, False
-        self.reading = Reading.MESSAGE
+        self.reading = MESSAGE
 
     def end_message(self, *, is_lost: bool = False) -> Command:
         """The server has answered: this was the end of the message, or it is among what is lost."""
-        self.reading = Reading.LOST if is_lost else Reading.COMMANDS
+        self.reading = LOST if is_lost else COMMANDS
         if is_lost:
             self.message.lose()
         self.message.finish()
@@ -148,34 +161,35 @@ class ClientReader:
     @property
     def in_message(self) -> bool:
         """Whether a message is being sent."""
-        return self.reading in (Reading.MESSAGE, Reading.TORN)
+        return self.reading is MESSAGE or self.reading is TORN
 
     @property
     def is_lost(self) -> bool:
         """What the client's octets are is not known since a gap."""
-        return self.reading in (Reading.LOST, Reading.REMAINDER)
+        return self.reading is LOST or self.reading is REMAINDER
 
-    def can_decide(self) -> bool:
-        """Whether enough has come to decide without the reply that is waited for."""
-        head = self.lines.peek(_LOOK_AT)
-        return self.reading is Reading.WAITING and (b"\n" in head or len(head) == _LOOK_AT)
+    def gives_up(self, *, is_lost: bool) -> bool:
+        """Whether the reply that is waited for can only be missing.
 
-    def is_overdue(self) -> bool:
-        """Whether the reply that is waited for can only be missing."""
-        return self.reading is Reading.WAITING and self.lines.pending > MAX_WAITING
+        `is_lost`: it may be, so that a line is enough to decide without it.
+        """
+        if self.reading is not WAITING:
+            return False
+        head = self.lines.peek(_LOOK_AT) if is_lost else b""
+        return LF in head or len(head) == _LOOK_AT or self.lines.pending > MAX_WAITING
 
     def dispute_chunk(self, refused: Command) -> None:
         """BDAT was refused; if octets of its chunk are still to come, maybe none will."""
-        self._chunk_is_disputed = self.reading is Reading.CHUNK and refused is self._chunk
+        self._chunk_is_disputed = self.reading is CHUNK and refused is self._chunk
 
     def server_spoke(self) -> None:
         """A reply came: a message whose beginning was not seen is over."""
-        if self.reading is Reading.REMAINDER:
-            self.reading = Reading.LOST
+        if self.reading is REMAINDER:
+            self.reading = LOST
 
     def lose(self) -> None:
         """What the client sends next is not known."""
-        self.reading = Reading.LOST
+        self.reading = LOST
 
     def doubt(self) -> None:
         """Replies are missing: the message that is being sent may have been answered."""
@@ -192,26 +206,26 @@ class ClientReader:
             # What the server says next is the answer to it, so no other can begin unnoticed.
             self.message.data(self.lines.take(self.lines.pending))  # at most the beginning of a line
             self.message.gap(octets)
-            self.reading = Reading.TORN
+            self.reading = TORN
             return False
-        if self.reading is Reading.CHUNK and octets <= self._chunk_left:
+        if self.reading is CHUNK and octets <= self._chunk_left:
             self.message.gap(octets)
             self._chunk_left -= octets
             return False
-        if self.in_message or self.reading is Reading.CHUNK or self._chunks is not None:
+        if self.in_message or self.reading is CHUNK or self._chunks is not None:
             self.message.lose()
         self.lines.gap()
         self._message_began = False
-        self.reading, self.awaited, self._chunks = Reading.LOST, None, None
+        self.reading, self.awaited, self._chunks = LOST, None, None
         return True
 
     def _read_start(self) -> Command | None:
         head = self.lines.peek(MAX_PREAMBLE)
         is_tls = looks_like_tls(head[:TELLING_OCTETS])
-        before = preamble(Side.CLIENT, head)
+        before = preamble(CLIENT, head)
         if not head or is_tls is None or (before is None and not is_tls):
             return None
-        self.reading = Reading.HIDDEN if is_tls else Reading.COMMANDS
+        self.reading = HIDDEN if is_tls else COMMANDS
         name, length = before or ("", 0)
         if length:
             self.has_preamble = True
@@ -221,25 +235,28 @@ class ClientReader:
         return None
 
     def _read_command(self) -> Command | None:
-        if self.lines.peek(1) == _HANDSHAKE_RECORD:
+        if self.lines.peek(1)[0] == _HANDSHAKE_RECORD:
             is_tls = looks_like_tls(self.lines.peek(TELLING_OCTETS))
             if is_tls or is_tls is None:
-                self.reading = Reading.HIDDEN if is_tls else self.reading
+                self.reading = HIDDEN if is_tls else self.reading
                 return None
         line = self.lines.next_line()
-        return None if line is None else self._command(line)
-
-    def _command(self, line: Line) -> Command:
-        found = command(line.text)
-        self._bare_lf = line.ending == b"\n"
-        if self._bare_lf:
-            self.anomalies.add("bare_lf")
+        if line is None:
+            return None
         if line.cut:
             self.anomalies.add("long_line")
-        self.anomalies.update(found.oddities)
+        return self._command(line.text, line.ending)
+
+    def _command(self, line: bytes, ending: bytes = CRLF) -> Command:
+        found = command(line)
+        self._bare_lf = ending == LF
+        if self._bare_lf:
+            self.anomalies.add("bare_lf")
+        if found.oddities:
+            self.anomalies.update(found.oddities)
         verb = found.verb
         if verb in _WAITED_FOR:
-            self.reading, self.awaited = Reading.WAITING, found
+            self.reading, self.awaited = WAITING, found
             if verb == "AUTH":
                 self._forget()
         elif verb in ("BDAT", LAST_CHUNK):
@@ -248,7 +265,7 @@ class ClientReader:
             self._chunks, self._message_began = None, True
         elif not verb:
             self.anomalies.add("unknown_command")
-            if _HTTP_REQUEST.match(line.text):
+            if _HTTP_REQUEST.match(line):
                 self.anomalies.add("http_request")
         return found
 
@@ -261,7 +278,7 @@ class ClientReader:
         if found.verb == LAST_CHUNK:
             self._chunks = None
         self._chunk_left, self._chunk_is_disputed = found.octets, False
-        self.reading = Reading.CHUNK
+        self.reading = CHUNK
         if not found.octets:
             self._end_chunk()
         self._chunk = found._replace(message=self.message)
@@ -276,7 +293,7 @@ class ClientReader:
             self._chunk_is_disputed = False
             if is_line and is_unmistakable(line.rstrip(b"\r")):
                 self.anomalies.add("chunk_unfinished")
-                self.reading = Reading.COMMANDS
+                self.reading = COMMANDS
                 return None
         piece = self.lines.take(min(self._chunk_left, _PIECE))
         self.message.chunk(piece)
@@ -286,7 +303,7 @@ class ClientReader:
         return None
 
     def _end_chunk(self) -> None:
-        self.reading = Reading.COMMANDS
+        self.reading = COMMANDS
         if self._chunks is None:  # it was the last
             self.message.finish()
 
@@ -300,16 +317,16 @@ class ClientReader:
         if self.lines.next_line() is None:
             return None
         self._forget()
-        self.reading, self.awaited = Reading.WAITING, RESPONSE
+        self.reading, self.awaited = WAITING, RESPONSE
         return RESPONSE
 
     def _read_securing(self) -> Command | None:
         is_tls = looks_like_tls(self.lines.peek(TELLING_OCTETS))
         if is_tls:
-            self.reading = Reading.HIDDEN
+            self.reading = HIDDEN
         elif is_tls is False:
             self._is_insecure = True
-            self.reading = Reading.COMMANDS
+            self.reading = COMMANDS
         return None
 
     def _read_torn(self) -> Command | None:
@@ -317,11 +334,11 @@ class ClientReader:
         line, is_line, _ = head.partition(b"\n")
         if not is_line and len(head) < _LOOK_AT:
             return None
-        self.reading = Reading.MESSAGE
+        self.reading = MESSAGE
         if not is_line or not follows_message(line.rstrip(b"\r")):
             return None
         end = self.end_message(is_lost=True)
-        self.reading = Reading.COMMANDS
+        self.reading = COMMANDS
         return end
 
     def _read_lost(self) -> Command | None:
@@ -329,14 +346,14 @@ class ClientReader:
         line, is_line, _ = head.partition(b"\n")
         is_tls = looks_like_tls(head[:TELLING_OCTETS])
         if is_tls:
-            self.reading = Reading.HIDDEN
+            self.reading = HIDDEN
         elif is_tls is False and (is_line or len(head) == _LOOK_AT):
             if is_line and is_unmistakable(line.rstrip(b"\r")):
-                self.reading = Reading.COMMANDS
+                self.reading = COMMANDS
             else:
                 self.begin_message(is_sure=False)
                 self.message.lose()
-                self.reading = Reading.REMAINDER
+                self.reading = REMAINDER
         return None
 
     def _guess(self, verb: str) -> Answer:
@@ -350,13 +367,14 @@ class ClientReader:
 
     def close(self, *, is_sure: bool) -> None:
         """Nothing more comes: nothing of what came stays. `is_sure`: nothing is missing."""
-        if self.reading is Reading.CHUNK:
+        if self.reading is CHUNK:
             self.message.chunk(self.lines.take(self._chunk_left))
-        if self.in_message or self.reading is Reading.CHUNK or self._chunks is not None:
+        if self.in_message or self.reading is CHUNK or self._chunks is not None:
             self.message.abandon(is_sure=is_sure)
-        self.lines = Lines()
+        if self.lines.unread:
+            self.lines = Lines()
         if self._is_insecure:
-            is_tls = self.reading is Reading.HIDDEN
+            is_tls = self.reading is HIDDEN
             self.anomalies.add("commands_after_starttls" if is_tls else "starttls_without_tls")
 
     def _forget(self) -> None:
@@ -366,14 +384,14 @@ class ClientReader:
 
 _WAITED_FOR = frozenset({"DATA", "AUTH", RESPONSE.verb, "STARTTLS"})
 _READERS: dict[Reading, Callable[[ClientReader], Command | None]] = {
-    Reading.START: ClientReader._read_start,
-    Reading.COMMANDS: ClientReader._read_command,
-    Reading.WAITING: lambda reader: None,
-    Reading.MESSAGE: ClientReader._read_message,
-    Reading.CHUNK: ClientReader._read_chunk,
-    Reading.RESPONSE: ClientReader._read_response,
-    Reading.SECURING: ClientReader._read_securing,
-    Reading.TORN: ClientReader._read_torn,
-    Reading.LOST: ClientReader._read_lost,
-    Reading.REMAINDER: ClientReader._read_message,
+    START: ClientReader._read_start,
+    COMMANDS: ClientReader._read_command,
+    WAITING: lambda reader: None,
+    MESSAGE: ClientReader._read_message,
+    CHUNK: ClientReader._read_chunk,
+    RESPONDING: ClientReader._read_response,
+    SECURING: ClientReader._read_securing,
+    TORN: ClientReader._read_torn,
+    LOST: ClientReader._read_lost,
+    REMAINDER: ClientReader._read_message,
 }

@@ -8,18 +8,21 @@ table of `state`. Nothing raises; what is odd is named (`anomalies`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from op25b_pcap.mail.smtp.client import ClientReader, Reading
-from op25b_pcap.mail.smtp.grammar import GREETING, RESPONSE, UNSEEN, Command
+from op25b_pcap.mail.smtp.client import HIDDEN, MESSAGE, ClientReader
+from op25b_pcap.mail.smtp.grammar import GREETING, LAST_CHUNK, RESPONSE, UNSEEN, Command
 from op25b_pcap.mail.smtp.preamble import MAX_PREAMBLE, preamble
 from op25b_pcap.mail.smtp.record import Session
 from op25b_pcap.mail.smtp.replies import GAP, Exchange, Replies
 from op25b_pcap.mail.smtp.reply_lines import Reply, ReplyReader
-from op25b_pcap.mail.smtp.state import Answer, State, after, answer
+from op25b_pcap.mail.smtp.state import GOODBYE, MORE, NO, YES, State, after, answer
 from op25b_pcap.mail.tls import TELLING_OCTETS, Handshake, looks_like_tls
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import CLIENT, SERVER, Side
 
 _TLS_RECORDS = (b"\x14", b"\x15", b"\x16", b"\x17")
+_CHUNKS = ("BDAT", LAST_CHUNK)
+_START_MAIL_INPUT = 354  # RFC 5321 section 4.2.3
 
 
 class Dialogue:
@@ -34,6 +37,8 @@ class Dialogue:
         self._last_answered: Command | None = None
         self.has_spoken = False
         """The client said something in clear."""
+        self.is_done = False
+        """Whatever may still come tells nothing: both sides are in TLS, and their hellos were read."""
         self._tls_port = tls_port
         self._client = ClientReader(from_start=from_start)
         self._server = ReplyReader()
@@ -47,36 +52,48 @@ class Dialogue:
     @property
     def anomalies(self) -> set[str]:
         """All that is odd so far."""
-        parts = (self.session, self._client, self._server, self._replies, self.handshake)
-        return self._anomalies.union(*(part.anomalies for part in parts))
+        return self._anomalies.union(
+            self.session.anomalies,
+            self._client.anomalies,
+            self._server.anomalies,
+            self._replies.anomalies,
+            self.handshake.anomalies,
+        )
 
     @property
     def is_hidden(self) -> bool:
         """TLS hides what the client says."""
-        return self._client.reading is Reading.HIDDEN
+        return self._client.reading is HIDDEN
 
     def receive(self, side: Side, data: bytes) -> None:
         """The side sent these octets."""
-        if side is Side.SERVER:
+        if side is SERVER:
             if self._server_is_hidden:
-                self.handshake.receive(side, data)
-            else:
-                self._server.feed(data)
-                self._read_server()
-        elif self.is_hidden:
-            self.handshake.receive(side, data)
+                self._receive_hidden(side, data)
+            elif data:
+                self._read_server(data)
+        elif self._client.reading is HIDDEN:
+            self._receive_hidden(side, data)
         elif data:
             self._server.client_spoke()
-            self._settle(self._replies.client_goes_on())
-            if self._client.in_message and self._client.message.is_torn and self._replies.held:
-                # The server has answered it, so its end is among what is missing.
-                self._ask(self._client.end_message(is_lost=True))
-            self._client.feed(data)
-            self._read_client()
+            if self._replies.held:
+                self._settle(self._replies.client_goes_on())
+                if self._client.in_message and self._client.message.is_torn and self._replies.held:
+                    # The server has answered it, so its end is among what is missing.
+                    self._ask(self._client.end_message(is_lost=True))
+            command = self._client.feed(data)
+            if command is not None:
+                self._ask(command)
+            if self._client.lines.unread:
+                self._read_client()
+
+    def _receive_hidden(self, side: Side, data: bytes) -> None:
+        self.handshake.receive(side, data)
+        self.is_done = self._server_is_hidden and self.is_hidden and self.handshake.is_done
 
     def gap(self, side: Side, octets: int) -> None:
         """So many octets of that side are missing here."""
-        if side is Side.SERVER:
+        if side is SERVER:
             self._server_gap()
         elif self.is_hidden:
             self.handshake.gap(side)
@@ -89,15 +106,11 @@ class Dialogue:
             # Only the end of data is answered after 354: it is among what was not captured, or
             # the server did not wait for it.
             self._ask(self._client.end_message(is_lost=self._replies.held[0].code < 400))
-        while True:
-            waiting = self._client.lines.pending
-            self._settle(self._replies.end())
-            self._read_client()
-            if waiting == self._client.lines.pending and not self._replies.has_commands:
-                break
+        if self._client.lines.unread or self._replies.outstanding or self._replies.held:
+            self._read_the_rest()
         if self.last_reply is not None and self._may_repeat(self.last_reply):
-            self.last_reply = self.last_reply._replace(lines=[])
-        is_sure = not self.anomalies & {"gap", "surplus_reply"}
+            self.last_reply = replace(self.last_reply, lines=[])
+        is_sure = self.anomalies.isdisjoint(("gap", "surplus_reply"))
         self._client.close(is_sure=is_sure)
         self._server.close()
         self.session.end(is_over=is_over and is_sure)
@@ -105,70 +118,91 @@ class Dialogue:
             self.tls = "none"
             self._anomalies.add("unasked_tls")
 
+    def _read_the_rest(self) -> None:
+        """What has waited for replies that will not come."""
+        lines, waiting = self._client.lines, -1
+        while lines.pending != waiting or self._replies.has_commands:
+            waiting = lines.pending
+            self._settle(self._replies.end())
+            self._read_client()
+
     def _read_client(self) -> None:
         """Take what the client asks for; where a reply is missing, let its octets decide."""
-        if self._client.reading is Reading.HIDDEN:
+        client = self._client
+        if client.reading is HIDDEN:
             return
         while True:
-            while (command := self._client.next_command()) is not None:
+            while (command := client.next_command()) is not None:
                 self._ask(command)
-            is_missing = self._replies.is_lost and self._client.can_decide()
-            if not is_missing and not self._client.is_overdue():
+            if not client.gives_up(is_lost=self._replies.is_lost):
                 break
             self._settle(self._replies.give_up())
-        if self.is_hidden:
-            self._begin_tls(Side.CLIENT)
+        if client.reading is HIDDEN:
+            self._begin_tls(CLIENT)
 
     def _ask(self, command: Command) -> None:
         if not self.has_spoken:
             self.has_spoken = True
-            first = self._replies.is_greeting_due and not self._server.lines.pending
+            first = self._replies.is_greeting_due and not self._server.lines.unread
             self._spoke_first = first and not self._client.has_preamble
         self._settle(self._replies.command(command))
         if self._client.is_lost:
             self._replies.miss_commands()
 
-    def _read_server(self) -> None:
+    def _read_server(self, data: bytes) -> None:
+        replies = self._server.only_replies(data)
+        if replies is not None:
+            self._server_may_begin = False
+            self._answer_all(replies)
+            return
+        self._server.feed(data)
         lines = self._server.lines
         if self._server_may_begin:
-            before = preamble(Side.SERVER, lines.peek(MAX_PREAMBLE))
+            before = preamble(SERVER, lines.peek(MAX_PREAMBLE))
             if before is None:
                 return
             lines.drop(before[1])
             self._server_may_begin = False
-        while lines.pending:
+        while lines.unread:
             if lines.peek(1) in _TLS_RECORDS:
                 is_tls = looks_like_tls(lines.peek(TELLING_OCTETS))
                 if is_tls is None:
                     return
                 if is_tls:
-                    self._begin_tls(Side.SERVER)
+                    self._begin_tls(SERVER)
                     return
             replies = self._server.next_line()
             if replies is None:
                 return
-            for reply in replies:
-                self._answer(reply)
-                if self._client.lines.pending:
-                    self._read_client()
+            self._answer_all(replies)
+
+    def _answer_all(self, replies: Iterable[Reply]) -> None:
+        for reply in replies:
+            self._answer(reply)
+            if self._client.lines.unread:
+                self._read_client()
 
     def _answer(self, reply: Reply) -> None:
         self.last_reply, self._last_answered = reply, None
-        if self._client.reading is Reading.MESSAGE and self._client.message.ends_loosely():
+        client = self._client
+        if client.reading is MESSAGE and client.message.ends_loosely():
             self._anomalies.add("bare_lf_end_of_data")
-            self._ask(self._client.end_message())
-        if self._client.is_lost:
+            self._ask(client.end_message())
+        if client.is_lost:
             self._replies.miss_commands()
-        self._client.server_spoke()
-        if reply.code == 354 and self._client.in_message:
-            if self._client.confirm():
+            client.server_spoke()
+        if reply.code != _START_MAIL_INPUT:
+            self._settle(self._replies.reply(reply))
+            return
+        if client.in_message:
+            if client.confirm():
                 self._replies.find_step()
                 return
-            if self._client.is_doubtful:  # another message: the end of this one is missing
-                self._ask(self._client.end_message(is_lost=True))
-        has_waited = self._client.lines.pending > 0
+            if client.is_doubtful:  # another message: the end of this one is missing
+                self._ask(client.end_message(is_lost=True))
+        has_waited = bool(client.lines.unread)
         self._settle(self._replies.reply(reply))
-        if has_waited and reply.code == 354 and self._client.in_message:
+        if has_waited and client.in_message:
             self._anomalies.add("early_data")
 
     def _settle(self, exchanges: Iterable[Exchange]) -> None:
@@ -183,33 +217,34 @@ class Dialogue:
 
     def _exchange(self, command: Command, reply: Reply | None) -> None:
         """A command and what was said to it: tell of it, and go on in the table."""
+        client, verb = self._client, command.verb
         said = told = answer(reply.code) if reply is not None else None
         if reply is not None and reply is self.last_reply:
             self._last_answered = command
-        if command is self._client.awaited:
-            said = self._client.resume(told)
-        elif command.verb == "DATA" and told is Answer.MORE and self._client.is_lost:
-            self._client.begin_message(is_sure=True)
-            self._client.message.lose()
+        if command is client.awaited:
+            said = client.resume(told)
+        elif verb == "DATA" and told is MORE and client.is_lost:
+            client.begin_message(is_sure=True)
+            client.message.lose()
             self._replies.find_step()
         if command is GREETING:
             if self._spoke_first and reply is not None:
                 self._anomalies.add("early_talker")
-        elif command.verb == "MAIL" and self._is_refused():
+        elif verb == "MAIL" and self._is_refused():
             self._anomalies.add("ignores_refusal")
-        elif command.verb.startswith("BDAT") and told in (Answer.NO, Answer.GOODBYE):
-            self._client.dispute_chunk(command)
+        elif verb in _CHUNKS and told in (NO, GOODBYE):
+            client.dispute_chunk(command)
         self.session.apply(command, reply, told)
-        if self._client.reading is Reading.MESSAGE and command.verb == "DATA":
-            self.session.begin_message(self._client.message, "DATA")
+        if verb == "DATA" and client.reading is MESSAGE:
+            self.session.begin_message(client.message, verb)
         # Without a reply: what the client did next shows that it was content.
-        self._state, in_order = after(self._state, command.verb, said or Answer.YES)
+        self._state, in_order = after(self._state, verb, said or YES)
         if not in_order and told is not None:
             self._anomalies.add("out_of_order")
 
     def _is_refused(self) -> bool:
         banner = self.session.banner
-        return banner is not None and answer(banner.code) is not Answer.YES
+        return banner is not None and answer(banner.code) is not YES
 
     def _stray(self, reply: Reply) -> None:
         """A reply whose command no packet holds. Some say by themselves what it was."""
@@ -243,7 +278,7 @@ class Dialogue:
 
     def _server_gap(self) -> None:
         if self._server_is_hidden:
-            self.handshake.gap(Side.SERVER)
+            self.handshake.gap(SERVER)
             return
         self._anomalies.add("gap")
         self._server.gap()
@@ -262,10 +297,10 @@ class Dialogue:
 
     def _begin_tls(self, side: Side) -> None:
         """From here on this side's octets are TLS."""
-        lines = self._client.lines if side is Side.CLIENT else self._server.lines
+        lines = self._client.lines if side is CLIENT else self._server.lines
         self.handshake.receive(side, lines.take(lines.pending))
-        self._server_is_hidden |= side is Side.SERVER
-        in_clear = side is Side.SERVER and self.has_spoken and not self.is_hidden
+        self._server_is_hidden |= side is SERVER
+        in_clear = side is SERVER and self.has_spoken and not self.is_hidden
         if in_clear and not self.session.starttls_accepted:
             self._anomalies.add("unasked_tls")
             return
@@ -275,7 +310,7 @@ class Dialogue:
         if is_midstream and not self.has_spoken and self.session.banner is not None:
             # The one reply before TLS, 220, was no greeting: it answered STARTTLS.
             self.session.banner, self.session.starttls_accepted = None, True
-        server_said = side is Side.SERVER and not self.is_hidden and self.last_reply is not None
+        server_said = side is SERVER and not self.is_hidden and self.last_reply is not None
         asked = self.has_spoken or server_said or self.session.starttls_accepted
         unseen = is_midstream and not self._tls_port
         self.tls = "starttls" if asked or unseen else "implicit"

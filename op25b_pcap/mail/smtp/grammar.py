@@ -71,16 +71,18 @@ UNSEEN = Command("unseen")
 # blanks before the verb and tabs for spaces, which Sendmail and Postfix take.
 _COMMAND = re.compile(rb"[ \t]*+([A-Za-z0-9]{4,8}+)(?![^ \t:])[ \t]*+(.*)", re.DOTALL)
 
-# Path = "<" [ A-d-l ":" ] Mailbox ">" (RFC 5321 section 4.1.2); Quoted-string may hold any of
-# `<`, `>`, space and quoted pairs. Lenient: blanks after the colon and within the brackets, a
-# quote that is never closed, and no brackets at all, as old clients and spam tools send it.
-_PATH = rb"""[ \t]*+(?:
-    <((?:"(?:[^"\\]|\\.)*+"|[^">])*+)>
+# mail = "MAIL FROM:" Reverse-path [SP Mail-parameters], rcpt = "RCPT TO:" …, Path = "<" [ A-d-l ":" ]
+# Mailbox ">" (RFC 5321 section 4.1.2); Quoted-string may hold any of `<`, `>`, space and quoted
+# pairs. Lenient: blanks around the colon and within the brackets, a quote that is never closed,
+# and no brackets at all, as old clients and spam tools send it.
+_ENVELOPE = re.compile(
+    rb"""[ \t]*+(MAIL[ \t]++FROM|RCPT[ \t]++TO)[ \t]*+:[ \t]*+(?:
+    <([^">]*+(?:"(?:[^"\\]|\\.)*+"[^">]*+)*+)>
   | <([^>]*+)>
   | <?([^ \t<>]++)
-)(.*)"""
-_FROM = re.compile(rb"FROM[ \t]*+:" + _PATH, re.IGNORECASE | re.DOTALL | re.VERBOSE)
-_TO = re.compile(rb"TO[ \t]*+:" + _PATH, re.IGNORECASE | re.DOTALL | re.VERBOSE)
+)(.*)""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
 
 # A-d-l = At-domain *( "," At-domain ), obsolete and to be ignored (RFC 5321 appendix C).
 _SOURCE_ROUTE = re.compile(rb"@[^:@,]*+(?:,@[^:@,]*+)*+:(?=.*@)", re.DOTALL)
@@ -91,7 +93,9 @@ _CHUNK = re.compile(rb"(\d++)(?:[ \t]++(LAST))?+[ \t]*+", re.IGNORECASE)
 # Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF (RFC 5321
 # section 4.2). Reply-code = %x32-35 %x30-35 %x30-39. Lenient: any second digit (472 is in use),
 # and text right behind the code.
-_REPLY = re.compile(rb"([2-5]\d\d)(?!\d)(-?)[ ]?+(.*)", re.DOTALL)
+_REPLY_LINE = rb"([2-5]\d\d)(?!\d)(-?)[ ]?+"
+_REPLY = re.compile(_REPLY_LINE + rb"(.*)", re.DOTALL)
+_REPLY_LINES = re.compile(rb"^" + _REPLY_LINE + rb"([^\n]*)\r\n", re.MULTILINE)
 
 # status-code = class "." subject "." detail (RFC 3463 section 2), before the text (RFC 2034).
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=\s|$)\s*")
@@ -112,34 +116,50 @@ def visible(octets: bytes) -> str:
     return printable(octets, MAX_TEXT)
 
 
-def _cut(octets: bytes) -> tuple[str, ...]:
-    return ("text_cut",) if len(octets) > MAX_TEXT else ()
-
-
 def command(line: bytes) -> Command:
     """What a line of a client asks for."""
-    match = _COMMAND.match(line)
-    if match is None:
-        return Command("")
-    verb = match[1].upper().decode()
-    if verb not in VERBS:
-        return Command("", oddities=("command_masked",) if set(verb) == {"X"} else ())
+    verb, argument = _VERBS.get(line), b""  # most verbs stand alone
+    if verb is None:
+        envelope = _ENVELOPE.match(line)
+        if envelope is not None:
+            return _envelope(*envelope.groups())
+        match = _COMMAND.match(line)
+        if match is None:
+            return Command("")
+        word, argument = match.groups()
+        verb = _VERBS.get(word) or _VERBS.get(word.upper())
+        if verb is None:
+            return Command("", oddities=("command_masked",) if set(word.upper()) == set(b"X") else ())
     read = _ARGUMENTS.get(verb)
-    return read(verb, match[2]) if read is not None else Command(verb)
+    return read(verb, argument) if read is not None else Command(verb)
 
 
-def _hello(verb: str, argument: bytes) -> Command:
-    name = argument.strip(b" \t\r")
-    return Command(verb, visible(name) or None, oddities=_cut(name))
+def _envelope(
+    words: bytes, path: bytes | None, unclosed_quote: bytes | None, bare: bytes | None, parameters: bytes
+) -> Command:
+    """MAIL or RCPT with a path, in one of the three forms of `_ENVELOPE`."""
+    oddities: tuple[str, ...] = ()
+    if path is None:
+        path, oddities = unclosed_quote or bare or b"", ("malformed_path",)
+    if path[:1] == b"@" and (route := _SOURCE_ROUTE.match(path)):
+        path, oddities = path[route.end() :], (*oddities, "source_route")
+    path = path.strip(b" \t\r")
+    if len(path) > MAX_TEXT:
+        oddities = (*oddities, "text_cut")
+    if words[0] in b"Rr":
+        return Command("RCPT", visible(path), NO_OPTIONS, 0, None, oddities)
+    options = NO_OPTIONS
+    if parameters:
+        options, odd = _mail_options(parameters)
+        oddities += odd
+    return Command("MAIL", visible(path), options, 0, None, oddities)
 
 
-def _mail(verb: str, argument: bytes) -> Command:
-    match = _FROM.match(argument)
-    if match is None:
-        return Command(verb, oddities=("malformed_command",))
-    text, oddities = _address(match)
+def _mail_options(parameters: bytes) -> tuple[MailOptions, tuple[str, ...]]:
+    """What of MAIL's parameters is told, and what is odd about them."""
     size, body, smtputf8 = None, None, False
-    for parameter in match[4].split():
+    oddities: tuple[str, ...] = ()
+    for parameter in parameters.split():
         keyword, _, value = parameter.partition(b"=")
         match keyword.upper():
             case b"SIZE":
@@ -152,24 +172,16 @@ def _mail(verb: str, argument: bytes) -> Command:
                     oddities += ("malformed_body",)
             case b"SMTPUTF8":
                 smtputf8 = True
-    return Command(verb, text, MailOptions(size, body, smtputf8), oddities=oddities)
+    return MailOptions(size, body, smtputf8), oddities
 
 
-def _rcpt(verb: str, argument: bytes) -> Command:
-    match = _TO.match(argument)
-    if match is None:
-        return Command(verb, oddities=("malformed_command",))
-    text, oddities = _address(match)
-    return Command(verb, text, oddities=oddities)
+def _without_path(verb: str, argument: bytes) -> Command:
+    return Command(verb, oddities=("malformed_command",))
 
 
-def _address(match: re.Match[bytes]) -> tuple[str, tuple[str, ...]]:
-    path = next(group for group in match.groups()[:3] if group is not None)
-    oddities: tuple[str, ...] = () if match[1] is not None else ("malformed_path",)
-    if path[:1] == b"@" and (route := _SOURCE_ROUTE.match(path)):
-        path, oddities = path[route.end() :], (*oddities, "source_route")
-    path = path.strip(b" \t\r")
-    return visible(path), oddities + _cut(path)
+def _hello(verb: str, argument: bytes) -> Command:
+    name = argument.strip(b" \t\r")
+    return Command(verb, visible(name) or None, oddities=("text_cut",) if len(name) > MAX_TEXT else ())
 
 
 def _bdat(verb: str, argument: bytes) -> Command:
@@ -184,7 +196,15 @@ def _auth(verb: str, argument: bytes) -> Command:
     return Command(verb, mechanism(argument))
 
 
-_ARGUMENTS = {"EHLO": _hello, "HELO": _hello, "MAIL": _mail, "RCPT": _rcpt, "BDAT": _bdat, "AUTH": _auth}
+_ARGUMENTS = {
+    "EHLO": _hello,
+    "HELO": _hello,
+    "MAIL": _without_path,
+    "RCPT": _without_path,
+    "BDAT": _bdat,
+    "AUTH": _auth,
+}
+_VERBS = {verb.encode(): verb for verb in VERBS}
 _BODIES = {word.encode(): word for word in ("7BIT", "8BITMIME", "BINARYMIME")}
 
 
@@ -209,7 +229,28 @@ def follows_message(line: bytes) -> bool:
 def reply_line(line: bytes) -> tuple[int, bool, bytes] | None:
     """Code, whether it is the last line of the reply, and text; None: no line of a reply."""
     match = _REPLY.match(line)
-    return (int(match[1]), not match[2], match[3]) if match else None
+    if match is None:
+        return None
+    code, goes_on, text = match.groups()
+    return int(code), not goes_on, text
+
+
+def replies(octets: bytes) -> list[tuple[int, list[bytes]]] | None:
+    """Code and text lines of each reply; None: the octets are not just whole replies in good order."""
+    lines = _REPLY_LINES.findall(octets)
+    if len(lines) != octets.count(b"\n") or octets[-1:] != b"\n":
+        return None
+    found: list[tuple[int, list[bytes]]] = []
+    first, texts = b"", list[bytes]()
+    for code, goes_on, text in lines:
+        if texts and code != first:
+            return None
+        first = code
+        texts.append(text)
+        if not goes_on:
+            found.append((int(code), texts))
+            texts = []
+    return None if texts else found
 
 
 def enhanced_code(text: str) -> tuple[str | None, str]:

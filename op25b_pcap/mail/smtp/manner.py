@@ -28,17 +28,18 @@ def client_kind(session: Session, anomalies: set[str], *, submits: bool, hidden:
 
     TLS hides messages; what was said before it does not suffice.
     """
-    guesses = session.recipients_rejected > max(session.recipients_accepted, REFUSED_AT_LEAST - 1)
+    refused = session.recipients_rejected
+    guesses = refused >= REFUSED_AT_LEAST and refused > session.recipients_accepted
     left = session.is_refused and not session.quit
     hints = ("helo_changed" in anomalies, "early_data" in anomalies, guesses, left)
-    if not anomalies & _NOT_SURE and (anomalies & _BOT_SIGNS or sum(hints) > 1):
+    if (sum(hints) > 1 or anomalies & _BOT_SIGNS) and not anomalies & _NOT_SURE:
         return "bot"
     received = session.received
     if any(received):
         return "mta"
     if hidden:
         return "unknown"
-    signs = [session.auth_mechanism is not None, (session.helo or "").startswith("["), submits]
+    signs = (session.auth_mechanism is not None, (session.helo or "").startswith("["), submits)
     return "mua" if sum(signs) >= (1 if received else 2) else "unknown"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_END = b"\r\n.\r\n"
+_END = re.compile(rb"\r\n\.\r\n")
 # RFC 5321 section 4.1.1.4 forbids to take anything else for the end; servers that take bare
 # LFs are there all the same, and so are clients that send nothing else.
 _LOOSE_END = re.compile(rb"\r?\n\.\r?\n")
@@ -49,25 +49,20 @@ class Message:
         None: all of them, and the end has not come yet.
         """
         window = self._tail + data
-        before = len(self._tail)
-        if self.bare_lf:
-            loose = _LOOSE_END.search(window)
-            at, end = loose.span() if loose else (-1, -1)
-            kept = window.find(b".", at) if loose else -1
-        else:
-            at = window.find(_END)
-            end, kept = at + len(_END), at + 2
-        if at < 0:
+        end = (_LOOSE_END if self.bare_lf else _END).search(window)
+        if end is None:
             self._count(len(data))
-            self._tail = window[-_TAIL:] if len(data) < _TAIL else data[-_TAIL:]
+            self._tail = window[-_TAIL:]
             if self._opening:
                 self._open(data)
             return None
-        self._count(kept - before)
+        before = len(self._tail)
+        kept = window.find(b".", end.start()) - before
+        self._count(kept)
         if self._opening:
-            self._open(data[: max(kept - before, 0)])
+            self._open(data[: max(kept, 0)])
         self.finish()
-        return end - before
+        return end.end() - before
 
     def chunk(self, data: bytes) -> None:
         """Octets of a chunk: no dots, no end."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from op25b_pcap.tables.streams import Side
+from op25b_pcap.tables.streams import CLIENT, SERVER, Side
 
 MAX_PREAMBLE = 8_192
 """Octets after which it is none: as long as web servers let a header be."""
@@ -53,13 +53,13 @@ def _socks5_address(data: bytes, at: int) -> int | None:
 
 
 _PREAMBLES: dict[Side, tuple[tuple[str, bytes, Callable[[bytes], int | None]], ...]] = {
-    Side.CLIENT: (
+    CLIENT: (
         ("http_connect", b"CONNECT ", lambda data: _whole(_CONNECT, data)),
         ("socks", b"\x04\x01", _socks4),
         ("socks", b"\x05", _socks5),
         ("proxy_header", b"PROXY ", lambda data: _whole(_PROXY, data)),
     ),
-    Side.SERVER: (
+    SERVER: (
         ("http_connect", b"HTTP/1.", lambda data: _whole(_CONNECTED, data)),
         ("socks", b"\0\x5a", lambda data: 8),
         ("socks", b"\x05", _socks5_answer),
@@ -67,11 +67,16 @@ _PREAMBLES: dict[Side, tuple[tuple[str, bytes, Callable[[bytes], int | None]], .
 }
 
 
+_FIRST_OCTETS = {side: {opening[0] for _, opening, _ in known} for side, known in _PREAMBLES.items()}
+
+
 def preamble(side: Side, data: bytes) -> tuple[str, int] | None:
     """Name and length of the preamble that a side's octets open with, or ("", 0).
 
     None: more octets must come to tell.
     """
+    if data and data[0] not in _FIRST_OCTETS[side]:
+        return "", 0
     for name, opening, length in _PREAMBLES[side]:
         head = data[: len(opening)]
         if not data or not opening.startswith(head):

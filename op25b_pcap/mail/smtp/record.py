@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from op25b_pcap.mail.smtp.grammar import (
     END_OF_DATA,
     GREETING,
     LAST_CHUNK,
+    MAX_TEXT,
     NO_OPTIONS,
     RESPONSE,
     Command,
@@ -104,6 +106,7 @@ class Session:
         self.auth_succeeded: bool | None = None
         self.starttls_accepted: bool | None = None
         self.quit = False
+        self._banner_text: str | None = None
         self._current: Transaction | None = None
         self._octets_not_kept = 0
         self._recipients_kept = 0
@@ -134,16 +137,20 @@ class Session:
     @property
     def received(self) -> list[int]:
         """How many Received: fields opened each message, where that was seen."""
-        messages = [each.message for each in self.transactions if each.message]
-        return [message.received for message in messages if message.received is not None]
+        messages = [each.message for each in self.transactions]
+        return [each.received for each in messages if each and each.received is not None]
 
     def columns(self, last_reply: Reply | None) -> dict[str, Any]:
         """The row's columns that follow from what was said."""
-        text = reply_text(last_reply) if last_reply else ""
-        lines = [enhanced_code(line)[1] for line in text.split("\n")]
+        banner, last = self.banner, last_reply
+        told = [enhanced_code(line) for line in reply_text(last).split("\n")] if last else [(None, "")]
+        message_bytes = self._octets_not_kept
+        for each in self.transactions:
+            if each.message is not None:
+                message_bytes += each.message.octets or 0
         return {
-            "banner_code": self.banner and self.banner.code,
-            "banner_text": self.banner and reply_text(self.banner),
+            "banner_code": banner.code if banner else None,
+            "banner_text": self._banner_text if banner else None,
             "helo_verb": self.helo_verb,
             "helo": self.helo,
             "extensions": self.extensions,
@@ -156,20 +163,19 @@ class Session:
             "messages_accepted": self.messages_accepted,
             "recipients_accepted": self.recipients_accepted,
             "recipients_rejected": self.recipients_rejected,
-            "message_bytes": self._octets_not_kept
-            + sum(each.message.octets or 0 for each in self.transactions if each.message),
-            "last_reply_code": last_reply and last_reply.code,
-            "last_enhanced_code": enhanced_code(text)[0],
-            "last_reply_text": "\n".join(lines) if last_reply and last_reply.lines else None,
+            "message_bytes": message_bytes,
+            "last_reply_code": last.code if last else None,
+            "last_enhanced_code": told[0][0],
+            "last_reply_text": "\n".join([text for _, text in told]) if last and last.lines else None,
             "quit": self.quit,
         }
 
     def _greeted(self, command: Command, reply: Reply | None, said: Answer | None) -> None:
         if reply is None:
             return
-        self.banner = reply
+        self.banner, self._banner_text = reply, reply_text(reply)
         self.is_refused |= said in _REFUSALS
-        if _MASKED_TEXT.fullmatch(reply_text(reply)):
+        if _MASKED_TEXT.fullmatch(self._banner_text):
             self.anomalies.add("banner_masked")
 
     def _hello(self, command: Command, reply: Reply | None, said: Answer | None) -> None:
@@ -196,15 +202,18 @@ class Session:
         """The extensions behind the first line of the reply to EHLO, if all of it was seen."""
         if not reply.is_whole:
             return
-        lines = [visible(line.strip()) for line in reply.lines[1:]]
-        words = [match[0].upper() for line in lines if (match := _KEYWORD.match(line))]
-        self.extensions = list(dict.fromkeys(words))
-        offered = [found for line in lines if (found := mechanisms(line)) is not None]
-        self.auth_offered = (
-            list(dict.fromkeys(name for names in offered for name in names)) if offered else None
-        )
-        if any(_MASKED_KEYWORD.fullmatch(word) for word in words):
-            self.anomalies.add("starttls_masked")
+        words: dict[str, None] = {}
+        offered: dict[str, None] | None = None
+        for line in reply.lines[1:]:
+            extension = _extension(line.strip()[:MAX_TEXT])  # more of it would not be told
+            if extension.word is not None:
+                words[extension.word] = None
+            if extension.mechanisms is not None:
+                offered = (offered or {}) | dict.fromkeys(extension.mechanisms)
+            if extension.is_masked:
+                self.anomalies.add("starttls_masked")
+        self.extensions = list(words)
+        self.auth_offered = None if offered is None else list(offered)
 
     def _mail(self, command: Command, reply: Reply | None, said: Answer | None) -> None:
         if command.text is None and said in _REFUSALS:
@@ -238,7 +247,7 @@ class Session:
         if transaction.rcpt_to is None:
             transaction.rcpt_to = []
         transaction.rcpt_to.append(command.text)
-        transaction.rcpt_reply_codes.append(reply and reply.code)
+        transaction.rcpt_reply_codes.append(reply.code if reply else None)
 
     def _data(self, command: Command, reply: Reply | None, said: Answer | None) -> None:
         transaction = self._current
@@ -332,9 +341,31 @@ class Session:
             self._octets_not_kept += transaction.message.octets or 0
 
 
+class _Extension(NamedTuple):
+    """What a line of the reply to EHLO offers."""
+
+    word: str | None
+    mechanisms: list[str] | None
+    """Those of AUTH; None: it is another extension."""
+    is_masked: bool
+
+
+@lru_cache(maxsize=256)
+def _extension(line: bytes) -> _Extension:
+    """Servers say the same few lines again and again."""
+    text = visible(line)
+    keyword = _KEYWORD.match(text)
+    if keyword is None:
+        return _Extension(None, None, False)
+    word = keyword[0].upper()
+    return _Extension(word, mechanisms(text), _MASKED_KEYWORD.fullmatch(word) is not None)
+
+
 def reply_text(reply: Reply) -> str:
     """The text of a reply, its lines joined, without the codes."""
-    return "\n".join(visible(line.strip()) for line in reply.lines)
+    if len(reply.lines) == 1:
+        return visible(reply.lines[0].strip())
+    return "\n".join([visible(line.strip()) for line in reply.lines])
 
 
 _AUTHENTICATED = 235  # RFC 4954 section 6

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
-from typing import NamedTuple
 
 from op25b_pcap.mail.smtp.grammar import GREETING, RESPONSE, UNSEEN, Command
 from op25b_pcap.mail.smtp.reply_lines import Reply
@@ -36,12 +35,8 @@ GAP = Command("gap")
 _MARKS = frozenset({LOST.verb, GAP.verb})
 
 
-class Exchange(NamedTuple):
-    """A command and what was said to it; None: no packet holds it, or there was nothing."""
-
-    command: Command
-    reply: Reply | None
-
+Exchange = tuple[Command, Reply | None]
+"""A command and what was said to it; None: no packet holds it, or there was nothing."""
 
 _GREETED = frozenset({GREETING.verb, "STARTTLS", "XCLIENT"})
 _AUTHENTICATING = frozenset({"AUTH", RESPONSE.verb})
@@ -113,7 +108,7 @@ class Replies:
         self._server_spoke = True
         outstanding = self.outstanding
         if outstanding and not self.held and can_answer(reply.code, outstanding[0].verb):
-            return (Exchange(outstanding.popleft(), reply),)  # the usual case
+            return ((outstanding.popleft(), reply),)  # the usual case
         self.held.append(reply)
         if not self.is_lost:
             return self._settle()
@@ -157,10 +152,10 @@ class Replies:
         self.outstanding.clear()
         self._lose_step()
         for command in commands[:begin]:
-            yield Exchange(command, None)
+            yield command, None
         yield from self._drop_held()
         for command in commands[begin:]:
-            yield Exchange(command, None)
+            yield command, None
 
     def end(self) -> Iterator[Exchange]:
         """Nothing more will be said."""
@@ -175,14 +170,14 @@ class Replies:
         self.anomalies.add("many_unanswered")
         self._lose_step()
         self.outstanding.popleft()
-        yield Exchange(self.outstanding.popleft(), None)
+        yield self.outstanding.popleft(), None
         self.outstanding.appendleft(LOST)
 
     def _surplus(self) -> Iterator[Exchange]:
         """Give up the reply that was held longest, if there are too many."""
         if len(self.held) > MAX_HELD:
             self.anomalies.add("surplus_reply")
-            yield Exchange(UNSEEN, self.held.popleft())
+            yield UNSEEN, self.held.popleft()
 
     def _settle(self) -> Iterator[Exchange]:
         """Give the held replies to the outstanding commands in order, where they can answer."""
@@ -199,8 +194,8 @@ class Replies:
             if found:
                 self.anomalies.add("command_without_reply")
             for _ in range(found):
-                yield Exchange(self.outstanding.popleft(), None)
-            yield Exchange(self.outstanding.popleft(), self.held.popleft())
+                yield self.outstanding.popleft(), None
+            yield self.outstanding.popleft(), self.held.popleft()
         yield from self._surplus()
 
     def _align(self) -> Iterator[Exchange]:
@@ -219,10 +214,9 @@ class Replies:
             matched = len(list(fitting))
         unanswered = commands[: len(commands) - matched]
         strays = [self.held.popleft() for _ in range(len(self.held) - matched)]
-        exchanges = [Exchange(command, None) for command in unanswered]
-        exchanges += [Exchange(UNSEEN, stray) for stray in strays]
-        answered = zip(commands[len(unanswered) :], self.held, strict=True)
-        exchanges += [Exchange(command, reply) for command, reply in answered]
+        exchanges: list[Exchange] = [(command, None) for command in unanswered]
+        exchanges += [(UNSEEN, stray) for stray in strays]
+        exchanges += zip(commands[len(unanswered) :], self.held, strict=True)
         self.outstanding.clear()
         self.held.clear()
         self._is_odd = False
@@ -241,4 +235,4 @@ class Replies:
 
     def _drop_held(self) -> Iterator[Exchange]:
         while self.held:
-            yield Exchange(UNSEEN, self.held.popleft())
+            yield UNSEEN, self.held.popleft()
