@@ -11,13 +11,17 @@ import hashlib
 import ipaddress
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.tables.flows import ACTIONS, TRAFFIC_CLASSES
+
+if TYPE_CHECKING:
+    from op25b_pcap.policy.networks import Networks
 
 OBSERVATION_POINTS = ("inside", "outside", "unknown")
 Prefix = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,13 +45,13 @@ class PolicyFault(UsageFault):
     """The policy file is not sound; the message says where and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """Who is who, and what is allowed."""
 
     name: str
     observation_point: str = "unknown"
-    prefixes: Mapping[str, tuple[Prefix, ...]] = field(default_factory=dict)
+    prefixes: Mapping[str, Sequence[Prefix]] = field(default_factory=dict)
     """By the list they stand in, one of KINDS."""
     actions: Mapping[str, str] = field(default_factory=dict)
     """Traffic classes whose action differs from the rules' own."""
@@ -56,9 +60,16 @@ class Policy:
     assumed: bool = False
     """Nobody wrote it: it was drawn from what the captures show."""
 
-    def of(self, kind: str) -> tuple[Prefix, ...]:
+    def of(self, kind: str) -> Sequence[Prefix]:
         """The prefixes of one list."""
         return self.prefixes.get(kind, ())
+
+    @cached_property
+    def networks(self) -> Networks:
+        """All lists, to look addresses up in."""
+        from op25b_pcap.policy.networks import Networks
+
+        return Networks(self.prefixes)
 
 
 def acl_rows(policy: Policy) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from op25b_pcap.faults import UsageFault
+from op25b_pcap.tables.columns import alike, coded
 
 Tables = Mapping[str, pd.DataFrame]
 Row = Mapping[Any, Any]
@@ -111,21 +112,27 @@ def advise(flows: pd.DataFrame, *, assumed: bool) -> list[str]:
 
     `assumed`: nobody wrote a policy, so that nothing that got through is anybody's fault.
     """
-    blocked = flows[flows["policy_action"] == "block"]
+    keys = {
+        name: coded(flows[name])
+        for name in ("policy_action", "traffic_class", "op25b_case", "finding", "outcome")
+    }
+    counted = alike(len(flows), keys.values()).counted(keys)
+    blocked = counted[counted["policy_action"] == "block"]
     lines = []
     for traffic_class, group in blocked.groupby("traffic_class", sort=True):
         case = group["op25b_case"].dropna()
         what = _CASES[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
         passed = group["finding"] == "leak"
-        counted = group[~passed].groupby(["finding", "outcome"], sort=True).size().reset_index(name="flows")
+        stopped = group[~passed].groupby(["finding", "outcome"], sort=True)["flows"].sum().reset_index()
         told = [
-            f"{row['flows']} {row['finding']} ({_WIRE[row['outcome']]})" for row in counted.to_dict("records")
+            f"{row['flows']} {row['finding']} ({_WIRE[row['outcome']]})" for row in stopped.to_dict("records")
         ]
         if passed.any():
             told.append(
-                f"{int(passed.sum())} " + ("got through: port 25 is open here" if assumed else "leaked")
+                f"{group.loc[passed, 'flows'].sum()} "
+                + ("got through: port 25 is open here" if assumed else "leaked")
             )
-        advice = _ADVICE.get(str(traffic_class), "") if len(counted) else ""
+        advice = _ADVICE.get(str(traffic_class), "") if len(stopped) else ""
         lines.append(f"{what} {'; '.join(told)}. {advice}".rstrip())
     return lines
 

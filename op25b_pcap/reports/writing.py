@@ -6,6 +6,7 @@ run.json last: a folder with a run.json is complete.
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import tempfile
@@ -22,11 +23,13 @@ import pyarrow.parquet as pq
 
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.tables import TABLES
-from op25b_pcap.tables.table import to_frame
+from op25b_pcap.tables.table import Table, to_frame
 
 RUN = "run.json"
 ROW_GROUP = 128 * 1024
 """Rows per row group: enough for zstd, small enough for readers to skip."""
+_PROBED = 4096
+"""Rows that show whether a column's values repeat."""
 
 
 class Unwritable(UsageFault):
@@ -70,10 +73,65 @@ def _replace(hidden: Path, folder: Path) -> None:
 def write_tables(frames: Mapping[str, pd.DataFrame], folder: Path, *, csv: bool) -> None:
     """Each frame by its table's name as Parquet (zstd), and as CSV beside it if asked."""
     for name, frame in frames.items():
-        table = TABLES[name].arrow(frame)
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP)
+        _write_parquet(TABLES[name], frame, folder / f"{name}.parquet")
         if csv:
-            pa_csv.write_csv(_for_csv(table), folder / f"{name}.csv")
+            _write_csv(TABLES[name], frame, folder / f"{name}.csv")
+
+
+def _write_parquet(table: Table, frame: pd.DataFrame, path: Path) -> None:
+    """Row group by row group: all at once, plain text, would be gigabytes.
+
+    Columns in Arrow's dictionary encoding are written as they are, and readers are told the
+    documented types, as if they had been plain. Raises ValueError (from Arrow) where a column
+    has the wrong type, or is null and may not be, and KeyError where one is missing.
+    """
+    documented = table.schema()
+    columns = {field.name: _as_written(frame[field.name], field) for field in documented}
+    schema = pa.schema([field.with_type(columns[field.name].type) for field in documented])
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[_leaf(field) for field in schema if _repeats(columns[field.name])],
+        store_schema=False,
+    ) as writer:
+        writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(documented.serialize())})
+        for begin in range(0, len(frame), ROW_GROUP):
+            part = [column.slice(begin, ROW_GROUP) for column in columns.values()]
+            writer.write_table(pa.Table.from_arrays(part, schema=schema))
+
+
+def _as_written(column: pd.Series, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    """The column in its documented type, but for the dictionary encoding that it may have."""
+    array = pa.array(column, from_pandas=True)
+    return array if _decoded(array.type) == field.type else array.cast(field.type)
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    """The type without dictionary encoding."""
+    if pa.types.is_list(kind):
+        return pa.list_(_decoded(kind.value_type))
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _repeats(column: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether its first values are often the same: where not, a dictionary costs time and room."""
+    first = column.slice(0, _PROBED)
+    if pa.types.is_list(first.type):
+        first = pc.list_flatten(first)
+    return len(pc.unique(first)) <= len(first) // 4
+
+
+def _leaf(field: pa.Field) -> str:
+    """The name of a column's values inside Parquet."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+
+
+def _write_csv(table: Table, frame: pd.DataFrame, path: Path) -> None:
+    with path.open("wb") as file:
+        for begin in range(0, max(len(frame), 1), ROW_GROUP):
+            part = _for_csv(table.arrow(frame.iloc[begin : begin + ROW_GROUP]))
+            pa_csv.write_csv(part, file, pa_csv.WriteOptions(include_header=begin == 0))
 
 
 def write_run(run: Mapping[str, Any], folder: Path) -> None:

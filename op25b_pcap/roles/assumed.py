@@ -10,15 +10,17 @@ as such. Everything that follows from it is marked so: no finding is proven.
 from __future__ import annotations
 
 import heapq
-import ipaddress
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from op25b_pcap.policy import Policy, Prefix, prefix
-from op25b_pcap.policy.networks import Networks
+from op25b_pcap.policy.networks import Addresses, Hosts, Networks
 from op25b_pcap.roles.behaviour import onward, relays
 from op25b_pcap.tables.columns import coded, is_filled, numbers
 from op25b_pcap.wire.hops import INITIAL_TTLS
@@ -39,6 +41,7 @@ FARTHER_HOPS = 3
 """Routers between a provider's edge and its neighbours, at the least that is not chance."""
 
 
+@lru_cache(maxsize=1)
 def private() -> Networks:
     """The list `private` alone."""
     return Networks({"private": [prefix(text) for text in PRIVATE]})
@@ -48,48 +51,50 @@ def assumed_policy(
     flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame
 ) -> Policy:
     """Draw a policy from the facts; `assumed` is set in it."""
-    at_home = private().of(coded(flows["src_ip"])).within("private") & flows["outer_src_ip"].isna().to_numpy(
-        bool
-    )
+    src = Addresses(coded(flows["src_ip"]))
+    at_home = private().of(src).within("private") & flows["outer_src_ip"].isna().to_numpy(bool)
+    dynamic: Sequence[Prefix]
     if at_home.any():
-        dynamic: tuple[Prefix, ...] = tuple(prefix(text) for text in PRIVATE)
-        point = "inside"
+        dynamic, point = tuple(prefix(text) for text in PRIVATE), "inside"
     else:
-        dynamic = tuple(ipaddress.ip_network(address) for address in sorted(_subscribers(flows)))
-        point = "unknown"
+        dynamic, point = _subscribers(flows), "unknown"
     subscribers = Networks({"dynamic": dynamic})
-    inside = subscribers.of(coded(flows["src_ip"])).within("dynamic")
+    inside = subscribers.of(src).within("dynamic")
     found = relays(flows, smtp_sessions, smtp_transactions, inside) - _exchangers(flows)
     found |= onward(flows, inside, SEVERAL)
-    hosts = coded(pa.array(sorted(found), pa.string()))
-    strangers = ~subscribers.of(hosts).within("dynamic")
-    smarthosts = tuple(ipaddress.ip_network(hosts.values[code]) for code in hosts.codes[strangers])
+    hosts = Addresses(coded(pa.array(sorted(found), pa.string())))
+    smarthosts = Hosts(hosts.column[~subscribers.of(hosts).within("dynamic")].present())
     return Policy("assumed", point, {"dynamic": dynamic, "smarthosts": smarthosts}, assumed=True)
 
 
 def _exchangers(flows: pd.DataFrame) -> set[str]:
     """Hosts that DNS named as somebody's exchanger: they may take mail for whom they like."""
-    return set(flows.loc[is_filled(flows["dst_mx_of"]), "dst_ip"])
+    return set(coded(flows["dst_ip"])[is_filled(flows["dst_mx_of"])].present().to_pylist())
 
 
-def _subscribers(flows: pd.DataFrame) -> set[str]:
-    """Openers that are not themselves mail servers to others of them.
+def _subscribers(flows: pd.DataFrame) -> Hosts:
+    """Openers that are not themselves mail servers to others of them, in order of their text.
 
     Two hosts may call each other: the one with more callers is taken for the server first, and
     its own calls (to a home server, say) then make no server of whom it calls. Exchangers that
     DNS named are servers from the start. Whoever is called from much farther away than it is
     itself is called from outside: that makes no server of it, and no subscriber of the caller.
     """
-    openers = set(flows["src_ip"])
+    src, dst = coded(flows["src_ip"]), coded(flows["dst_ip"])
+    openers = src.present()
+    to_opener = dst.where(pc.is_in(dst.known, value_set=openers))
     reached = coded(flows["outcome"]).is_in("connected") & coded(flows["service"]).is_in(*SMTP_SERVICES)
-    calls = flows.loc[reached, ["src_ip", "dst_ip"]].drop_duplicates()
-    calls = calls[calls["dst_ip"].isin(openers) & (calls["src_ip"] != calls["dst_ip"])]
-    hops = _hops(flows)
-    away, near = (hops.reindex(calls[end].to_numpy(object)).to_numpy() for end in ("src_ip", "dst_ip"))
+    calls = flows.loc[reached & to_opener, ["src_ip", "dst_ip"]].drop_duplicates().astype(object)
+    calls = calls[calls["src_ip"] != calls["dst_ip"]]
+    hops = _hops(flows[src.is_in(*calls["src_ip"], *calls["dst_ip"])])
+    away, near = (hops.reindex(calls[end]).to_numpy() for end in ("src_ip", "dst_ip"))
     from_outside = away - near >= FARTHER_HOPS
     outside = set(calls.loc[from_outside, "src_ip"]) - set(calls.loc[~from_outside, "src_ip"])
-    outside -= set(flows.loc[~flows["dst_ip"].isin(openers), "src_ip"])
-    return openers - outside - _servers(calls[~from_outside], _exchangers(flows) & openers)
+    outside -= set(src[~to_opener & src.is_in(*outside)].present().to_pylist())
+    named = set(dst[to_opener & is_filled(flows["dst_mx_of"])].present().to_pylist())
+    gone = outside | _servers(calls[~from_outside], named)
+    stayed = openers.filter(pc.invert(pc.is_in(openers, value_set=pa.array(gone, pa.string()))))
+    return Hosts(stayed.take(pc.array_sort_indices(stayed)))
 
 
 def _hops(flows: pd.DataFrame) -> pd.Series:

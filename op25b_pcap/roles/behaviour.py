@@ -1,17 +1,17 @@
 """What hosts do, as far as it tells who they are: facts about each flow's called host.
 
-In: the flows and sessions tables. Out: one row for each flow, in their order, with columns of
-booleans. No opinion yet: `tag` climbs the ladder of evidence over these facts.
+In: the flows and sessions tables. Out: columns of booleans, one for each flow in their order. No
+opinion yet: `tag` climbs the ladder of evidence over these facts.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from op25b_pcap.tables.columns import Flags, beside, coded, flattened, is_filled, is_true
+from op25b_pcap.tables.columns import Flags, coded, flattened, is_filled, is_true
 from op25b_pcap.wire.domains import registrable
 from op25b_pcap.wire.services import RETRIEVAL_SERVICES, SMTP_SERVICES
 
@@ -20,25 +20,37 @@ _EXCHANGER_NAME = re.compile(r"(?i)(mx|mta|inbound|mailin|gateway)[-\w]*\.")
 _FETCHING = (*RETRIEVAL_SERVICES, "submission", "submissions")
 
 
-def conduct(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> dict[str, Flags]:
-    """For each flow, in order: `auth_used` in this flow, `auth_at_dst` on port 25 in any flow,
-    `mailbox_at_dst` for the same subscriber, `calls_itself_exchanger` in its greeting,
-    `is_exchanger` by DNS in any flow.
-    """
-    said = beside(flows, smtp_sessions, ("auth_offered", "auth_mechanism", "banner_text"))
-    service, dst = coded(flows["service"]), coded(flows["dst_ip"])
-    smtp, reached = service.is_in("smtp"), coded(flows["outcome"]).is_in("connected")
+class Conduct(NamedTuple):
+    """For each flow, in order."""
+
+    auth_used: Flags
+    """In this flow."""
+    auth_at_dst: Flags
+    """On port 25, in any flow to the called host."""
+    mailbox_at_dst: Flags
+    """Of the same subscriber."""
+    calls_itself_exchanger: Flags
+    """In its greeting, in any flow to it."""
+
+
+def conduct(flows: pd.DataFrame, said: pd.DataFrame) -> Conduct:
+    """What the called hosts do; `said` are the flows' sessions, beside them."""
+    smtp, dst = coded(flows["service"]).is_in("smtp"), coded(flows["dst_ip"])
     used = said["auth_mechanism"].notna().to_numpy(bool)
     banner = coded(said["banner_text"])
     names_itself = banner.where([bool(_EXCHANGER_NAME.match(text or "")) for text in banner.values])
-    pair = coded(flows["subscriber_key"]).paired(dst)
-    return {
-        "auth_used": used,
-        "auth_at_dst": dst.anywhere(smtp & (used | is_filled(said["auth_offered"]))),
-        "mailbox_at_dst": pair.anywhere(service.is_in(*_FETCHING) & reached),
-        "calls_itself_exchanger": dst.anywhere(smtp & names_itself),
-        "is_exchanger": dst.anywhere(is_filled(flows["dst_mx_of"])),
-    }
+    return Conduct(
+        used,
+        dst.anywhere(smtp & (used | is_filled(said["auth_offered"]))),
+        _mailbox_at_dst(flows),
+        dst.anywhere(smtp & names_itself),
+    )
+
+
+def _mailbox_at_dst(flows: pd.DataFrame) -> Flags:
+    """Whether the same subscriber fetches or submits mail at the called host."""
+    fetched = coded(flows["service"]).is_in(*_FETCHING) & coded(flows["outcome"]).is_in("connected")
+    return coded(flows["subscriber_key"]).anywhere_with(coded(flows["dst_ip"]), fetched)
 
 
 def relays(
@@ -50,16 +62,18 @@ def relays(
     of them. Where DNS is silent: where the host's own name is of another registrant, and it
     was looked up by that name alone, or the same subscriber also fetches mail there.
     """
-    hosts = flows.assign(mailbox=conduct(flows, smtp_sessions)["mailbox_at_dst"])
-    hosts = hosts[coded(flows["service"]).is_in("smtp") & inside]
     sessions = smtp_sessions.loc[smtp_sessions["auth_mechanism"].isna(), ["flow_id", "banner_text"]]
     taken = smtp_transactions.loc[is_true(smtp_transactions["accepted"]), ["flow_id", "rcpt_to"]]
+    handed = coded(flows["service"]).is_in("smtp") & inside & flows["flow_id"].isin(taken["flow_id"])
+    hosts = flows.loc[handed, ["flow_id", "dst_ip", "dst_names", "dst_mx_of"]]
+    hosts = hosts.assign(mailbox=_mailbox_at_dst(flows)[handed])
     mails = taken.merge(hosts, on="flow_id").merge(sessions, on="flow_id").explode("rcpt_to")
     mails["domain"] = (
         mails["rcpt_to"].fillna("").astype(str).str.replace(r"(?s)^.*@", "", regex=True).str.lower()
     )
     mails = mails[mails["domain"] != ""].reset_index(drop=True)
-    exchangers = flows[["dst_ip", "dst_mx_of"]].explode("dst_mx_of").dropna().drop_duplicates()
+    exchangers = flows.loc[is_filled(flows["dst_mx_of"]), ["dst_ip", "dst_mx_of"]]
+    exchangers = exchangers.explode("dst_mx_of").dropna().drop_duplicates()
     exchanges = pd.Series(_pairs(mails, "dst_ip", "domain")).isin(_pairs(exchangers, "dst_ip", "dst_mx_of"))
     named = mails["domain"].isin(exchangers["dst_mx_of"])
     rows, names = flattened(mails["dst_names"])
@@ -84,6 +98,4 @@ def onward(flows: pd.DataFrame, inside: Flags, at_least: int) -> set[str]:
     src, dst, payer = (coded(flows[name]) for name in ("src_ip", "dst_ip", "subscriber_key"))
     given = dst.distinct(payer, smtp & inside) >= at_least
     delivers = src.distinct(dst, smtp & ~inside) >= at_least
-    return {dst.values[code] for code in np.unique(dst.codes[given])} & {
-        src.values[code] for code in np.unique(src.codes[delivers])
-    }
+    return set(dst[given].present().to_pylist()) & set(src[delivers].present().to_pylist())

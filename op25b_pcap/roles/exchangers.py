@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from op25b_pcap.tables.columns import coded
+from op25b_pcap.tables.columns import coded, nanoseconds
 from op25b_pcap.tables.flows import FLOWS
 from op25b_pcap.tables.table import arrow_type
 
@@ -19,32 +21,37 @@ def with_names(flows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
 
     `answers` has columns `address`, `name`, `domain` and `known_ns`, as `dns.Answers.frame`.
     """
+    dst = coded(flows["dst_ip"])
+    named = dst.where(pc.is_in(dst.known, value_set=pa.array(answers["address"].unique(), pa.string())))
     calls = pd.DataFrame(
         {
-            "dst_ip": flows["dst_ip"].astype(object).to_numpy(),
-            "start_ns": flows["start_time"].astype("int64").to_numpy(),
+            "row": named.nonzero()[0],
+            "dst_ip": flows.loc[named, "dst_ip"].astype(object).to_numpy(),
+            "start_ns": nanoseconds(flows["start_time"])[named],
         }
-    ).rename_axis("row")
-    known = calls.reset_index().merge(answers, left_on="dst_ip", right_on="address")
+    )
+    known = calls.merge(answers, left_on="dst_ip", right_on="address")
     known = known[known["known_ns"] <= known["start_ns"]]
     return flows.assign(
-        **{column: _lists(known, said, len(flows), column) for column, said in _COLUMNS.items()}
+        **{column: _lists(known, said, flows.index, column) for column, said in _COLUMNS.items()}
     )
 
 
 def with_lookups(flows: pd.DataFrame, lookups: Mapping[str, int]) -> pd.DataFrame:
     """`flows` with `src_mx_lookups`, of the opener or of who pays for its tunnel."""
-    ends = coded(flows["src_ip"]).beside(coded(flows["subscriber_key"]))
-    asked = ends.mapped(lambda pair: lookups.get(pair[0], lookups.get(pair[1])))
-    counts = pa.array(asked.values, pa.uint32()).take(pa.array(asked.codes))
-    column = pd.Series(counts, index=flows.index, dtype=pd.ArrowDtype(pa.uint32()))
+    asked = pa.array(lookups.keys(), pa.string())
+    counts = pa.array(lookups.values(), pa.uint32())
+    of_opener, of_payer = (
+        counts.take(pc.index_in(side.known, value_set=asked)).take(pa.array(side.codes))
+        for side in (coded(flows[name]) for name in ("src_ip", "subscriber_key"))
+    )
+    column = pd.Series(pc.coalesce(of_opener, of_payer), index=flows.index, dtype=pd.ArrowDtype(pa.uint32()))
     return flows.assign(src_mx_lookups=column)
 
 
-def _lists(known: pd.DataFrame, said: str, rows: int, column: str) -> pd.Series:
+def _lists(known: pd.DataFrame, said: str, index: pd.Index, column: str) -> pd.Series:
     """One sorted list of different texts for each row of `flows`."""
     pairs = known[["row", said]].dropna().drop_duplicates().sort_values(["row", said])
-    counts = pairs.groupby("row").size().reindex(range(rows), fill_value=0)
-    offsets = pa.array([0, *counts.cumsum()], pa.int32())
-    lists = pa.ListArray.from_arrays(offsets, pa.array(pairs[said], pa.string()))
-    return pd.Series(lists, dtype=pd.ArrowDtype(arrow_type(FLOWS[column].type)))
+    offsets = np.searchsorted(pairs["row"].to_numpy(), np.arange(len(index) + 1))
+    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(pairs[said], pa.string()))
+    return pd.Series(lists, index=index, dtype=pd.ArrowDtype(arrow_type(FLOWS[column].type)))

@@ -8,17 +8,21 @@ the assumption that a stranger on port 25 is somebody's mail exchanger.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from op25b_pcap.policy import Policy
-from op25b_pcap.policy.networks import Membership, Networks
+from op25b_pcap.policy.networks import Addresses, Membership
 from op25b_pcap.roles.assumed import private
 from op25b_pcap.roles.behaviour import conduct
 from op25b_pcap.tables.columns import (
     Coded,
     Flags,
+    Indices,
+    alike,
     beside,
     coded,
     first_that_holds,
@@ -38,57 +42,97 @@ _OWN_ROLES = (
 )
 """Lists of the policy and the role they give; who stands in several has the first."""
 _ACCESS = ("dynamic", "static")
+_SAID = ("auth_offered", "auth_mechanism", "banner_text", "client_kind", "received_headers")
 _OWN_SERVERS = ("smarthosts", "local_mx", "mailbox", "routers")
+
+
+class _Facts(NamedTuple):
+    """What roles are drawn from, for each flow."""
+
+    service: Coded
+    src: Membership
+    dst: Membership
+    outer: Membership
+    """Of the outer address on the opener's side."""
+    src_is_private: Flags
+    dst_is_private: Flags
+    dst_mx_in_dns: Flags
+    src_mx_in_dns: Flags
+    """Of the opener, by any flow to it."""
+    by_client: Flags
+    """A client hands the mail over."""
+    by_server: Flags
+    auth_used: Flags
+    auth_at_dst: Flags
+    mailbox_at_dst: Flags
+    calls_itself_exchanger: Flags
+
+    def of(self, rows: Indices) -> _Facts:
+        """The same of some flows."""
+        return self._replace(**{name: column[rows] for name, column in self._asdict().items()})
 
 
 def tag(
     flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, policy: Policy
 ) -> pd.DataFrame:
     """`flows` with its role columns; no row is added, dropped or moved."""
-    known = Networks(policy.prefixes)
-    src, dst = known.of(coded(flows["src_ip"])), known.of(coded(flows["dst_ip"]))
-    facts = conduct(flows, smtp_sessions)
-    src_role = _src_role(flows, src, known, facts)
-    dst_role, evidence = _dst_role(flows, dst, facts, policy)
-    own_src = src.within(*_OWN_SERVERS) | src_role.is_in(*_ACCESS)
-    own_dst = dst.within(*_OWN_SERVERS) | dst_role.is_in(*_ACCESS)
+    everywhere = _facts(flows, smtp_sessions, smtp_transactions, policy)
+    kinds = alike(len(flows), everywhere)
+    facts = everywhere.of(kinds.examples)
+    src_role = _src_role(facts)
+    dst_role, evidence = _dst_role(facts, policy)
+    own_src = facts.src.within(*_OWN_SERVERS) | src_role.is_in(*_ACCESS)
+    own_dst = facts.dst.within(*_OWN_SERVERS) | dst_role.is_in(*_ACCESS)
     direction = _direction(own_src, own_dst, src_role, dst_role, policy)
-    service = coded(flows["service"])
-    traffic_class = _traffic_class(service, src_role, dst_role, (own_src, own_dst), direction)
-    words = {
-        "src_role": src_role,
-        "dst_role": dst_role,
-        "dst_role_evidence": evidence,
-        "direction": direction,
-        "traffic_class": traffic_class,
+    traffic_class = _traffic_class(facts.service, src_role, dst_role, (own_src, own_dst), direction)
+    columns = {
+        "src_role": of_words(src_role),
+        "dst_role": of_words(dst_role),
+        "dst_role_evidence": of_words(evidence),
+        "direction": of_words(direction),
+        "traffic_class": of_words(traffic_class),
+        "op25b_case": _case(facts, src_role, traffic_class),
     }
-    return flows.assign(
-        **{name: of_words(column, flows.index) for name, column in words.items()},
-        op25b_case=_case(_handed_by(flows, smtp_sessions, smtp_transactions), src_role, traffic_class),
+    return flows.assign(**{name: kinds.told(column, flows.index) for name, column in columns.items()})
+
+
+def _facts(
+    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, policy: Policy
+) -> _Facts:
+    src, dst, outer = (Addresses(coded(flows[name])) for name in ("src_ip", "dst_ip", "outer_src_ip"))
+    known, at_home = policy.networks, private()
+    mx_in_dns = is_filled(flows["dst_mx_of"])
+    said = beside(flows, _with_traces(smtp_sessions, smtp_transactions), _SAID)
+    return _Facts(
+        coded(flows["service"]),
+        known.of(src),
+        known.of(dst),
+        known.of(outer),
+        at_home.of(src).within("private"),
+        at_home.of(dst).within("private"),
+        mx_in_dns,
+        src.column.is_in(*dst.column[mx_in_dns].present().to_pylist()),
+        *_handed_by(said),
+        *conduct(flows, said),
     )
 
 
-def _src_role(flows: pd.DataFrame, src: Membership, known: Networks, facts: dict[str, Flags]) -> Coded:
+def _src_role(facts: _Facts) -> Coded:
     """The opener's role. Where a tunnel hides who pays, its outer address is asked next."""
-    outer, ends = known.of(coded(flows["outer_src_ip"])), coded(flows["src_ip"])
-    exchangers = flows.loc[facts["is_exchanger"], "dst_ip"].unique()
     return first_that_holds(
-        len(flows),
-        *((src.within(kind), role) for kind, role in _OWN_ROLES),
-        *((outer.within(kind), role) for kind, role in _OWN_ROLES if role in _ACCESS),
-        (private().of(ends).within("private"), "dynamic"),
-        (src.within("mx") | ends.is_in(*exchangers), "mx"),
+        len(facts.service),
+        *((facts.src.within(kind), role) for kind, role in _OWN_ROLES),
+        *((facts.outer.within(kind), role) for kind, role in _OWN_ROLES if role in _ACCESS),
+        (facts.src_is_private, "dynamic"),
+        (facts.src.within("mx") | facts.src_mx_in_dns, "mx"),
         otherwise="unknown",
     )
 
 
-def _dst_role(
-    flows: pd.DataFrame, dst: Membership, fact: dict[str, Flags], policy: Policy
-) -> tuple[Coded, Coded]:
+def _dst_role(facts: _Facts, policy: Policy) -> tuple[Coded, Coded]:
     """The called host's role, and the rung of the ladder that it stands on."""
-    service = coded(flows["service"])
+    service, dst = facts.service, facts.dst
     smtp, retrieval = service.is_in("smtp"), service.is_in(*RETRIEVAL_SERVICES)
-    mx_in_dns = is_filled(flows["dst_mx_of"])
     pool, listed = dst.within("dynamic_pools"), "policy"
     drawn = {"smarthost": "behaviour"} if policy.assumed else {}
     own = "assumed" if policy.assumed else "policy"
@@ -96,7 +140,7 @@ def _dst_role(
         (dst.within("mailbox") & retrieval, "mailbox_server", own),
         (retrieval & policy.assumed, "mailbox_server", "port"),
         *((dst.within(kind), role, drawn.get(role, own)) for kind, role in _OWN_ROLES),
-        (private().of(coded(flows["dst_ip"])).within("private"), "dynamic", "assumed"),
+        (facts.dst_is_private, "dynamic", "assumed"),
         (pool & smtp, "third_party_relay", listed),
         (pool & retrieval, "mailbox_server", listed),
         (pool, "submission_server", listed),
@@ -104,13 +148,15 @@ def _dst_role(
         (retrieval, "mailbox_server", "port"),
         (~smtp, "submission_server", "port"),
         # Nobody logs in to hand mail to an exchanger: whoever does, submits it.
-        (mx_in_dns & ~fact["auth_used"], "mx", "dns_mx"),
-        (fact["auth_at_dst"], "third_party_relay", "dialogue"),
-        (fact["calls_itself_exchanger"], "mx", "dialogue"),
-        (fact["mailbox_at_dst"], "third_party_relay", "behaviour"),
+        (facts.dst_mx_in_dns & ~facts.auth_used, "mx", "dns_mx"),
+        (facts.auth_at_dst, "third_party_relay", "dialogue"),
+        (facts.calls_itself_exchanger, "mx", "dialogue"),
+        (facts.mailbox_at_dst, "third_party_relay", "behaviour"),
     ]
-    roles = first_that_holds(len(flows), *((holds, role) for holds, role, _ in rungs), otherwise="mx")
-    evidence = first_that_holds(len(flows), *((holds, rung) for holds, _, rung in rungs), otherwise="assumed")
+    roles = first_that_holds(len(service), *((holds, role) for holds, role, _ in rungs), otherwise="mx")
+    evidence = first_that_holds(
+        len(service), *((holds, rung) for holds, _, rung in rungs), otherwise="assumed"
+    )
     return roles, evidence
 
 
@@ -154,27 +200,28 @@ def _traffic_class(
     )
 
 
-def _handed_by(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame
-) -> tuple[Flags, Flags]:
+def _with_traces(smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame) -> pd.DataFrame:
+    """The sessions with the most Received: fields that one of their mails opened with."""
+    traces = smtp_transactions.groupby("flow_id")[["received_headers"]].max().reset_index()
+    return smtp_sessions.assign(**beside(smtp_sessions, traces, ("received_headers",)))
+
+
+def _handed_by(said: pd.DataFrame) -> tuple[Flags, Flags]:
     """Whether a client hands the mail over, and whether a server does.
 
     Where the manner of the dialogue does not tell, the mail does: no server has had it in its
     hands yet if it opens without a Received: field (RFC 5321 section 4.4).
     """
-    kind = coded(beside(flows, smtp_sessions, ("client_kind",))["client_kind"])
-    traces = smtp_transactions.groupby("flow_id")[["received_headers"]].max().reset_index()
-    untraced = numbers(beside(flows, traces, ("received_headers",))["received_headers"]) == 0
+    kind, untraced = coded(said["client_kind"]), numbers(said["received_headers"]) == 0
     return kind.is_in("mua") | (kind.is_in("unknown") & untraced), kind.is_in("mta")
 
 
-def _case(handed_by: tuple[Flags, Flags], src_role: Coded, traffic_class: Coded) -> pd.Series:
+def _case(facts: _Facts, src_role: Coded, traffic_class: Coded) -> pd.Series:
     """The four cases of a dynamic subscriber; 1 and 2 differ by who talks to the smarthost."""
-    by_client, by_server = handed_by
     conditions = [
         ~src_role.is_in("dynamic"),
-        traffic_class.is_in("smarthost") & by_client,
-        traffic_class.is_in("smarthost") & by_server,
+        traffic_class.is_in("smarthost") & facts.by_client,
+        traffic_class.is_in("smarthost") & facts.by_server,
         traffic_class.is_in("direct_to_mx"),
         traffic_class.is_in("third_party_relay", "submission"),
     ]

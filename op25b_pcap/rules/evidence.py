@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 
-import numpy as np
 import pandas as pd
 
-from op25b_pcap.tables.columns import Coded, Flags, of_ragged
+from op25b_pcap.tables.columns import Coded, Flags, of_lists
 
 
 @lru_cache(maxsize=1)
@@ -20,26 +19,11 @@ def meanings() -> Mapping[str, str]:
     return tomllib.loads(text)
 
 
-def listed(facts: Mapping[str, Flags | Coded], index: pd.Index) -> pd.Series:
-    """The column `evidence`: for each row the names of the facts that hold.
+def listed(facts: Mapping[str, Flags | Coded]) -> pd.Series:
+    """The column `evidence`: for each row the facts that hold, in the order of their meanings.
 
-    A fact is an array of booleans, or a column of texts that are null where it does not hold.
     Raises KeyError for a fact without a meaning.
     """
     if strange := facts.keys() - meanings().keys():
         raise KeyError(f"no meaning for the fact {sorted(strange)[0]}")
-    names = [name for name in meanings() if name in facts]
-    holds = np.column_stack([held(facts[name]) for name in names])
-    _, found = np.nonzero(holds)
-    texts: list[str] = list(names)
-    for column, name in enumerate(names):
-        fact = facts[name]
-        if isinstance(fact, Coded):
-            found[found == column] = fact.codes[holds[:, column]] + len(texts)
-            texts += list(fact.values)
-    return of_ragged(Coded(texts, found), holds.sum(axis=1), index)
-
-
-def held(fact: Flags | Coded) -> Flags:
-    """Whether a fact holds, for each row."""
-    return ~fact.is_in(None) if isinstance(fact, Coded) else fact
+    return of_lists({name: facts[name] for name in meanings() if name in facts})

@@ -52,7 +52,7 @@ def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -
     be as many hops away: there is one machine behind them.
     """
     ttl = scene.number("dst_ttl")
-    places = host.distinct(scene.word("dst_ip"), np.ones(len(ttl), dtype=bool))
+    places = host.distinct(scene.word("dst_ip"), ~host.is_in(None))
     equally_far = host.extreme(np.fmax, ttl) == host.extreme(np.fmin, ttl)
     unknown_to_dns = host.anywhere(foreign) & ~host.anywhere(same_registrant)
     strays: Flags = (places >= PLACES) & equally_far & unknown_to_dns
@@ -64,7 +64,7 @@ def _compared(scene: Scene, host: Coded) -> tuple[Flags, Flags, Flags]:
     known, exact, same = (np.zeros(len(scene.flows), dtype=bool) for _ in range(3))
     for column in ("dst_names", "dst_mx_of"):
         rows, names = flattened(scene.flows[column])
-        pair = Coded(host.values, host.codes[rows]).beside(names)
+        pair = host[rows].beside(names)
         registrants = [(registrable(one or ""), registrable(other)) for one, other in pair.values]
         same[rows[pair.where([one is not None and one == other for one, other in registrants])]] = True
         if column == "dst_names":

@@ -7,16 +7,58 @@ and the evidence names what was missing.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from op25b_pcap.policy import Policy
 from op25b_pcap.rules import identity, manners, stopping
 from op25b_pcap.rules.catalogue import PRECEDENCE, rules
-from op25b_pcap.rules.evidence import held, listed
+from op25b_pcap.rules.evidence import listed
 from op25b_pcap.rules.places import is_inside
 from op25b_pcap.rules.scene import Scene, scene
-from op25b_pcap.tables.columns import Choice, Coded, Flags, coded, first_that_holds, of_lists, of_words
+from op25b_pcap.tables.columns import (
+    Coded,
+    Flags,
+    Indices,
+    alike,
+    coded,
+    first_that_holds,
+    held,
+    of_lists,
+    of_words,
+)
+
+Facts = dict[str, Flags | Coded]
+Holds = dict[str, Flags]
+
+
+class _Wire(NamedTuple):
+    """What the finding depends on beside the facts, for each flow."""
+
+    blocked: Flags
+    allowed: Flags
+    connected: Flags
+    half_open: Flags
+    stopped: Flags
+    spoken: Flags
+    """Anything was said: a handshake alone may be a box's, and nothing came of it."""
+    carried_data: Flags
+    """A connection whose beginning was not seen, but that carried octets both ways."""
+    answered: Flags
+    """Both sides were seen, and the called host said something."""
+    submission: Flags
+    from_static: Flags
+
+    @property
+    def went_on(self) -> Flags:
+        """The attempt got through."""
+        return self.connected | self.carried_data
+
+    def of(self, rows: Indices) -> _Wire:
+        """The same of some flows."""
+        return _Wire(*(column[rows] for column in self))
 
 
 def judge(
@@ -25,55 +67,79 @@ def judge(
     """`flows` with its rule columns; no row is added, dropped or moved."""
     action, rule_ids = _ruled(flows, policy)
     seen = scene(flows, smtp_sessions, retrieval_sessions, action, policy)
-    facts: dict[str, Flags | Coded] = {
+    everywhere: Facts = {
         **manners.facts(seen),
         **identity.facts(seen),
         **stopping.facts(seen),
+        **_places(seen),
     }
-    facts |= _places(seen)
+    shown = _wire(seen)
+    kinds = alike(len(flows), [*shown, *everywhere.values()])
+    wire = shown.of(kinds.examples)
+    facts = {name: fact[kinds.examples] for name, fact in everywhere.items()}
     holds = {name: held(fact) for name, fact in facts.items()}
-    finding = _finding(seen, holds)
-    confidence = _confidence(seen, finding, holds)
+    finding = _finding(wire, holds)
+    confidence = _confidence(wire, finding, holds)
     disrupted = finding.is_in("disrupted")
-    facts["submission_stopped"] = disrupted & seen.has("traffic_class", "submission")
-    facts["static_customer_stopped"] = disrupted & seen.has("src_role", "static")
+    facts["submission_stopped"] = disrupted & wire.submission
+    facts["static_customer_stopped"] = disrupted & wire.from_static
     return flows.assign(
         policy_action=of_words(action, flows.index),
         rule_ids=rule_ids,
-        finding=of_words(finding, flows.index),
-        confidence=of_words(confidence, flows.index),
-        evidence=listed(facts, flows.index),
+        finding=kinds.told(of_words(finding), flows.index),
+        confidence=kinds.told(of_words(confidence), flows.index),
+        evidence=kinds.told(listed(facts), flows.index),
     )
 
 
 def _ruled(flows: pd.DataFrame, policy: Policy) -> tuple[Coded, pd.Series]:
     """The action for each flow, and the ids of the rules that it is under."""
-    rows, found = len(flows), rules()
-    columns = {name: coded(flows[name]) for rule in found for name in rule.when}
-    under = np.ones((rows, len(found)), dtype=bool)
-    for number, rule in enumerate(found):
-        for name, words in rule.when.items():
-            under[:, number] &= columns[name].is_in(*words)
-    overrides = {name: coded(flows["traffic_class"]).is_in(name) for name in policy.actions}
-    by_action: list[Choice] = [
-        (np.any(under[:, [rule.action == action for rule in found]], axis=1, keepdims=False), action)
-        for action in PRECEDENCE
-    ]
-    by_policy = [(overrides[name], action) for name, action in policy.actions.items()]
-    decided = first_that_holds(rows, *by_policy, *by_action, otherwise="none")
-    for number, rule in enumerate(found):
-        under[:, number] &= decided.is_in(rule.action)
-    for overridden in overrides.values():
-        under[overridden] = False
-    under = np.column_stack([under, *overrides.values()])
-    ids = [*(rule.id for rule in found), *(f"policy:actions.{name}" for name in overrides)]
-    return decided, of_lists(under, ids, flows.index)
+    found = rules()
+    columns = {
+        name: coded(flows[name]) for name in ("traffic_class", *(n for rule in found for n in rule.when))
+    }
+    kinds = alike(len(flows), columns.values())
+    columns = {name: column[kinds.examples] for name, column in columns.items()}
+    count = len(kinds.examples)
+    under = {
+        rule.id: np.logical_and.reduce(
+            [np.ones(count, dtype=bool), *(columns[name].is_in(*words) for name, words in rule.when.items())]
+        )
+        for rule in found
+    }
+    overrides = {name: columns["traffic_class"].is_in(name) for name in policy.actions}
+    decided = first_that_holds(
+        count,
+        *((overrides[name], action) for name, action in policy.actions.items()),
+        *((under[rule.id], rule.action) for action in PRECEDENCE for rule in found if rule.action == action),
+        otherwise="none",
+    )
+    overridden = np.logical_or.reduce([np.zeros(count, dtype=bool), *overrides.values()])
+    ids: Facts = {rule.id: under[rule.id] & decided.is_in(rule.action) & ~overridden for rule in found}
+    ids |= {f"policy:actions.{name}": holds for name, holds in overrides.items()}
+    return decided[kinds.codes], kinds.told(of_lists(ids), flows.index)
 
 
-def _places(seen: Scene) -> dict[str, Flags | Coded]:
+def _wire(seen: Scene) -> _Wire:
+    src_bytes, dst_bytes = seen.number("src_bytes") > 0, seen.number("dst_bytes") > 0
+    both_seen = (seen.number("src_packets") > 0) & (seen.number("dst_packets") > 0)
+    return _Wire(
+        seen.blocked,
+        seen.allowed,
+        seen.connected,
+        seen.has("outcome", "half_open"),
+        seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable"),
+        src_bytes | dst_bytes,
+        seen.has("outcome", "midstream") & src_bytes & dst_bytes,
+        both_seen & dst_bytes,
+        seen.has("traffic_class", "submission"),
+        seen.has("src_role", "static"),
+    )
+
+
+def _places(seen: Scene) -> Facts:
     """Facts that follow from where the capture was taken, and from what is missing."""
     inside = is_inside(seen)
-    everywhere = np.ones(len(seen.flows), dtype=bool)
     inferred = inside is True and seen.policy.observation_point == "unknown"
     stopped = ~seen.connected & seen.blocked
     return {
@@ -81,49 +147,47 @@ def _places(seen: Scene) -> dict[str, Flags | Coded]:
         "observed_inside": stopped & inferred,
         "observation_point_unknown": stopped & (inside is None),
         "roles_unknown": seen.has("traffic_class", "unknown"),
-        "policy_assumed": everywhere & seen.policy.assumed,
+        "policy_assumed": np.full(len(seen.flows), seen.policy.assumed),
     }
 
 
-def _finding(seen: Scene, fact: dict[str, Flags]) -> Coded:
+def _finding(wire: _Wire, fact: Holds) -> Coded:
     """Action and outcome together: the first line that holds.
 
     A blocked attempt that only the addressee itself can have turned away has passed the filter.
     """
-    blocked, allowed = seen.blocked, seen.allowed
-    went_on = seen.connected | _carried_data(seen)
+    blocked, allowed = wire.blocked, wire.allowed
     posed = (
         fact["smarthost_name_elsewhere"]
         | fact["one_name_at_many_addresses"]
         | fact["foreign_name_and_nearer"]
         | fact["nearer_and_sooner"]
     )
-    reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | seen.has("outcome", "half_open")
-    stopped = seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable")
+    reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | wire.half_open
     proof_of_filter = _stopped_by_network(fact) | _silenced(fact)
     return first_that_holds(
-        len(seen.flows),
+        len(blocked),
         (fact["roles_unknown"], "inconclusive"),
         (~blocked & ~allowed, "out_of_scope"),
-        (blocked & went_on & posed, "intercepted"),
-        (blocked & (went_on | fact["syn_beyond_filter"] | reached), "leak"),
+        (blocked & wire.went_on & posed, "intercepted"),
+        (blocked & (wire.went_on | fact["syn_beyond_filter"] | reached), "leak"),
         (blocked & (fact["capture_ended"] | fact["icmp_time_exceeded"]), "inconclusive"),
-        (blocked & stopped & fact["observation_point_unknown"] & ~proof_of_filter, "inconclusive"),
-        (blocked & stopped, "blocked"),
-        (allowed & went_on & _spoken(seen), "allowed"),
+        (blocked & wire.stopped & fact["observation_point_unknown"] & ~proof_of_filter, "inconclusive"),
+        (blocked & wire.stopped, "blocked"),
+        (allowed & wire.went_on & wire.spoken, "allowed"),
         (allowed & _stopped_by_network(fact), "disrupted"),
         (allowed & fact["silence"] & fact["addressee_answers_others"] & ~fact["capture_ended"], "disrupted"),
         otherwise="inconclusive",
     )
 
 
-def _stopped_by_network(fact: dict[str, Flags]) -> Flags:
+def _stopped_by_network(fact: Holds) -> Flags:
     """Somebody on the way answered in the addressee's place, or said that it may not be."""
     told = (fact["icmp_prohibited"] & ~fact["icmp_from_addressee"]) | fact["icmp_from_own_router"]
     return told | fact["rst_ttl_differs"] | fact["rst_too_fast"] | fact["rst_alike_for_many"]
 
 
-def _silenced(fact: dict[str, Flags]) -> Flags:
+def _silenced(fact: Holds) -> Flags:
     """A silence that is hardly the addressee's own."""
     return (
         fact["silence"]
@@ -132,22 +196,9 @@ def _silenced(fact: dict[str, Flags]) -> Flags:
     )
 
 
-def _spoken(seen: Scene) -> Flags:
-    """Whether anything was said: a handshake alone may be a box's, and nothing came of it."""
-    spoken: Flags = (seen.number("src_bytes") > 0) | (seen.number("dst_bytes") > 0)
-    return spoken
-
-
-def _carried_data(seen: Scene) -> Flags:
-    """A connection whose beginning was not seen, but that carried octets both ways."""
-    both = (seen.number("src_bytes") > 0) & (seen.number("dst_bytes") > 0)
-    return seen.has("outcome", "midstream") & both
-
-
-def _confidence(seen: Scene, finding: Coded, fact: dict[str, Flags]) -> Coded:
+def _confidence(wire: _Wire, finding: Coded, fact: Holds) -> Coded:
     """`proven` needs a fact that has no other explanation; nothing assumed proves anything."""
-    both_seen = (seen.number("src_packets") > 0) & (seen.number("dst_packets") > 0)
-    went_on = seen.connected & both_seen & (seen.number("dst_bytes") > 0)
+    went_on = wire.connected & wire.answered
     itself = went_on & fact["server_named_as_in_dns"] & ~fact["nearer_than_on_other_ports"]
     beyond = fact["syn_beyond_filter"] & ~fact["icmp_from_own_router"] & ~fact["in_tunnel"]
     proven = (
@@ -159,7 +210,7 @@ def _confidence(seen: Scene, finding: Coded, fact: dict[str, Flags]) -> Coded:
     likely = finding.is_in("leak", "allowed", "intercepted", "disrupted") | (
         finding.is_in("blocked") & (_stopped_by_network(fact) | _silenced(fact))
     )
-    certain = proven & ~fact["source_role_assumed"] & (not seen.policy.assumed)
+    certain = proven & ~fact["source_role_assumed"] & ~fact["policy_assumed"]
     return first_that_holds(
         len(finding), (certain, "proven"), (proven | likely, "likely"), otherwise="unknown"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from op25b_pcap.policy import KINDS
-from op25b_pcap.policy.networks import Networks
+from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Coded, Flags, coded, coded_numbers, is_true, nanoseconds, numbers
+from op25b_pcap.tables.columns import Coded, Flags, coded, is_true, nanoseconds, numbers
 from op25b_pcap.wire.services import POP_SERVICES
 
 
@@ -15,7 +15,6 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
     """Each fact by its name: for each flow whether it holds."""
     said = scene.said
     stopped = scene.has("outcome", "prohibited", "refused", "no_answer", "unreachable")
-    server = scene.word("dst_ip").paired(coded_numbers(scene.number("dst_port")))
     offers, asked = is_true(said["starttls_offered"]), said["starttls_offered"].notna().to_numpy(bool)
     answered = scene.number("dst_packets") > 0
     v6 = scene.number("ip_version") == 6
@@ -24,7 +23,7 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
     return {
         "mail_accepted": numbers(said["messages_accepted"]) > 0,
         "refused_in_smtp": coded(said["result"]).is_in("rejected"),
-        "starttls_missing_here": asked & ~offers & server.anywhere(offers),
+        "starttls_missing_here": asked & ~offers & scene.same_server(offers),
         "pop_before_smtp": _fetched_before(scene),
         "half_duplex": scene.list_has("anomalies", "one_sided") & ~answered & answered.any(),
         "leaks_by_ipv6_only": scene.blocked & v6 & scene.connected & (v4_stopped and not v4_through),
@@ -45,16 +44,17 @@ def _fetched_before(scene: Scene) -> Flags:
     ends = zip(logins["src_ip"], logins["dst_ip"], strict=True)
     for both, time_ns in zip(ends, nanoseconds(logins["start_time"]).tolist(), strict=True):
         first[both] = min(time_ns, first.get(both, time_ns))
-    pair = scene.word("src_ip").beside(scene.word("dst_ip"))
+    without_login = coded(scene.said["tls"]).is_in("none") & coded(scene.said["auth_mechanism"]).is_in(None)
+    fetched = scene.has("service", "smtp") & without_login & (numbers(scene.said["transactions"]) > 0)
+    pair = scene.word("src_ip")[fetched].beside(scene.word("dst_ip")[fetched])
     never = np.iinfo(np.int64).max
     login_ns = np.array([first.get(both, never) for both in pair.values], dtype=np.int64)[pair.codes]
-    before = login_ns < nanoseconds(scene.flows["start_time"])
-    without_login = coded(scene.said["tls"]).is_in("none") & coded(scene.said["auth_mechanism"]).is_in(None)
-    return before & scene.has("service", "smtp") & without_login & (numbers(scene.said["transactions"]) > 0)
+    fetched[fetched] = login_ns < nanoseconds(scene.flows["start_time"])[fetched]
+    return fetched
 
 
 def _guessed_source(scene: Scene) -> Flags:
     """A subscriber of whom the policy says nothing: only its private address speaks for it."""
-    known = Networks(scene.policy.prefixes)
-    named = (known.of(scene.word(end)).within(*KINDS) for end in ("src_ip", "outer_src_ip"))
+    ends = (Addresses(scene.word(end)) for end in ("src_ip", "outer_src_ip"))
+    named = (scene.policy.networks.of(end).within(*KINDS) for end in ends)
     return scene.has("src_role", "dynamic") & ~np.logical_or(*named)

@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from op25b_pcap.policy import Policy
-from op25b_pcap.policy.networks import Networks
-from op25b_pcap.tables.columns import Coded, Flags, Numbers, beside, coded, flattened, numbers
+from op25b_pcap.policy.networks import Addresses, Networks
+from op25b_pcap.tables.columns import (
+    Coded,
+    Flags,
+    Numbers,
+    beside,
+    coded,
+    flattened,
+    numbers,
+)
 from op25b_pcap.wire.services import SMTP_SERVICES
 
 _SAID = (
@@ -39,7 +47,7 @@ class Scene:
     _words: dict[str, Coded] = field(default_factory=dict)
 
     def word(self, column: str) -> Coded:
-        """A text column of `flows`."""
+        """A column of `flows` in which many rows have the same value."""
         if column not in self._words:
             self._words[column] = coded(self.flows[column])
         return self._words[column]
@@ -59,6 +67,10 @@ class Scene:
         found[rows[elements.is_in(word)]] = True
         return found
 
+    def same_server(self, holds: Flags) -> Flags:
+        """Whether it holds for any flow to the same port of the same host."""
+        return self.word("dst_ip").anywhere_with(self.word("dst_port"), holds)
+
     @property
     def connected(self) -> Flags:
         """Flows whose handshake was completed."""
@@ -68,7 +80,7 @@ class Scene:
     def icmp_is_own(self) -> Flags:
         """Flows whose ICMP error came from a router of the policy."""
         routers = Networks({"routers": self.policy.of("routers")})
-        return routers.of(self.word("icmp_from")).within("routers")
+        return routers.of(Addresses(self.word("icmp_from"))).within("routers")
 
     @property
     def smtp(self) -> Flags:

@@ -9,10 +9,9 @@ probability exp(-n KL(k/n, p)) at most (Chernoff; p^n where all are); p is estim
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 import numpy as np
 
+from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.tables.columns import Coded, Flags, Numbers, coded_numbers, nanoseconds
 
@@ -65,43 +64,44 @@ def _rst(scene: Scene) -> dict[str, Flags | Coded]:
     }
 
 
-def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Coded:
+def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Flags | Coded:
     """Many addressees as far away as each other.
 
     By chance no likelier than p^(n-1), where p is the share of the commonest distance among
     addressees that answered, and n counts their networks: neighbours are as far away by nature.
     """
+    if not refused.any():
+        return refused
     dst = scene.word("dst_ip")
-    nearest = np.full(len(dst.values), np.nan)
+    nearest = np.full(len(dst.known), np.nan)
     np.fmin.at(nearest, dst.codes, scene.number("dst_ttl"))
     known = coded_numbers(nearest[~np.isnan(nearest)])
     commonest = np.bincount(known.codes).max(initial=0)
-    share = (commonest + 1) / (len(known.codes) + 2) if len(known.codes) else 1.0
-    counts = coded_numbers(ttl).distinct(dst.mapped(network), refused)
+    share = (commonest + 1) / (len(known) + 2) if len(known) else 1.0
+    distance = coded_numbers(ttl)
+    counts = distance.count(Addresses(dst).neighbours(), refused).astype(np.float64)
     bound = share ** np.maximum(counts - 1, 0)
-    return _figures("rst_alike_for_many", refused & (bound < CHANCE), counts, counts, bound)
+    return _figures("rst_alike_for_many", distance, refused, (counts, counts, bound))
 
 
 def _silence(scene: Scene) -> dict[str, Flags | Coded]:
     silent = scene.has("outcome", "no_answer")
     dst, payer = scene.word("dst_ip"), scene.word("subscriber_key")
-    family = coded_numbers(scene.number("ip_version"))
     answered = scene.has("outcome", "connected", "half_open")
     open_to = scene.smtp & ~scene.blocked
-    asked = np.unique(dst.codes[open_to & (silent | answered)])
-    heard = np.unique(dst.codes[open_to & answered])
+    asked = len(dst[open_to & (silent | answered)].present())
+    heard = len(dst[open_to & answered].present())
     # Where nobody was heard, nothing is known of how many are silent by themselves.
-    share = (len(asked) - len(heard) + 1) / (len(asked) + 2) if len(heard) else 1.0
-    server = dst.paired(coded_numbers(scene.number("dst_port")))
+    share = (asked - heard + 1) / (asked + 2) if heard else 1.0
     lasted = scene.number("watched_s") + _seconds(scene)
     once = scene.number("syn_packets") <= 1
     return {
         "silence": silent,
         "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S),
-        "addressee_answers_others": silent & server.anywhere(answered),
+        "addressee_answers_others": silent & scene.same_server(answered),
         "source_answered_elsewhere": silent & payer.anywhere(answered),
         "source_silent_on_25": _unanswered(scene, payer, share, "source_silent_on_25"),
-        "pool_silent_on_25": _unanswered(scene, family, share, "pool_silent_on_25"),
+        "pool_silent_on_25": _unanswered(scene, scene.word("ip_version"), share, "pool_silent_on_25"),
     }
 
 
@@ -110,25 +110,21 @@ def _seconds(scene: Scene) -> Numbers:
     return lasted
 
 
-def _unanswered(scene: Scene, group: Coded, share: float, name: str) -> Coded:
+def _unanswered(scene: Scene, group: Coded, share: float, name: str) -> Flags | Coded:
     """Groups of blocked attempts of which hardly so many are unanswered by chance."""
-    dst = scene.word("dst_ip")
     silent = scene.blocked & scene.has("outcome", "no_answer")
-    counts, tried = group.distinct(dst, silent), group.distinct(dst, scene.blocked)
-    bound = tail_bound(counts, tried, share)
-    return _figures(name, silent & (bound < CHANCE), counts, tried, bound)
-
-
-def network(address: str) -> str:
-    """What stands for neighbours: a /24, or a /48."""
-    return str(ip_network(f"{address}/{48 if ':' in address else 24}", strict=False))
+    if share >= 1 or not silent.any():
+        return silent & False
+    dst = scene.word("dst_ip")
+    counts, tried = (group.count(dst, holds).astype(np.float64) for holds in (silent, scene.blocked))
+    return _figures(name, group, silent, (counts, tried, tail_bound(counts, tried, share)))
 
 
 def tail_bound(some: Numbers, all_: Numbers, share: float) -> Numbers:
     """At most how likely it is that `some` or more of `all_` hold, each with chance `share`."""
     if share >= 1:
-        return np.ones_like(some)
-    part = np.divide(some, all_, out=np.zeros_like(some), where=all_ > 0)
+        return np.ones(len(some))
+    part = np.divide(some, all_, out=np.zeros(len(some)), where=all_ > 0)
     rest = 1 - part
     with np.errstate(divide="ignore", invalid="ignore"):
         yes = np.where(part > 0, part * np.log(part / share), 0)
@@ -137,11 +133,19 @@ def tail_bound(some: Numbers, all_: Numbers, share: float) -> Numbers:
     return bound
 
 
-def _figures(name: str, holds: Flags, some: Numbers, all_: Numbers, bound: Numbers) -> Coded:
-    """`name:12/12,p<=0.0003` where it holds, else null."""
-    some, all_, bound = some[holds], all_[holds], bound[holds]
-    told = coded_numbers(some).beside(coded_numbers(all_)).beside(coded_numbers(bound))
-    texts = [f"{name}:{int(few)}/{int(every)},p<={chance:.1g}" for (few, every), chance in told.values]
-    codes = np.full(len(holds), len(texts), dtype=np.int64)
-    codes[holds] = told.codes
-    return Coded([*texts, None], codes)
+def _figures(name: str, group: Coded, holds: Flags, figures: tuple[Numbers, Numbers, Numbers]) -> Coded:
+    """`name:12/12,p<=0.0003` where it holds and chance is hardly the cause, else null.
+
+    The figures are those of the group's values: some, all, and the bound on chance.
+    """
+    convincing = figures[2] < CHANCE
+    some, all_, bound = (coded_numbers(column[convincing]) for column in figures)
+
+    def text(of: tuple[tuple[float, float], float]) -> str:
+        (few, every), chance = of
+        return f"{name}:{int(few)}/{int(every)},p<={chance:.1g}"
+
+    told = some.beside(all_).beside(bound).mapped(text)
+    texts = np.full(len(group.known), len(told.known))
+    texts[convincing] = told.codes
+    return Coded([*told.known, None], np.where(holds, texts[group.codes], len(told.known)))

@@ -1,15 +1,17 @@
 """Columns as arrays: what the stages that work on whole tables read from them and build.
 
 A text column is `Coded`: its few different values once, and for each row the number of its
-value. Asking a column for words, or whether something holds anywhere else for the same host,
-then costs a look-up by number instead of a comparison of texts, also for millions of rows.
+value, which is how Arrow's dictionary columns are made. Asking a column for words, or whether
+something holds anywhere else for the same host, then costs a look-up by number instead of a
+comparison of texts, also for millions of rows. Where a verdict depends on several columns,
+`alike` finds the few kinds of rows, and the verdict is reached once for each kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,47 +19,111 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from op25b_pcap.tables.table import to_frame
+
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.signedinteger[Any]]
 Choice = tuple[Flags, str]
+
+_ROOMY = 4
+"""Counters a row for which counting by index is still cheaper than sorting."""
+_MOST_NUMBERED = 1 << 62
+"""Combinations that fit into an index; beyond, those that are there are numbered anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A column of values of which many are the same."""
 
-    values: Sequence[Any]
-    """Each value once; None is null."""
-    codes: Indices
+    known: Sequence[Any] | pa.Array
+    """Each value once, though perhaps in no row; None is null. Arrow's where they may be millions."""
+    codes: Codes
     """For each row the index of its value."""
 
     def __len__(self) -> int:
         return len(self.codes)
 
+    def __getitem__(self, rows: Indices | Flags) -> Self:
+        """Some of the rows."""
+        return replace(self, codes=self.codes[rows])
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """The values as Python's own, made anew at every call."""
+        return self.known if isinstance(self.known, Sequence) else self.known.to_pylist()
+
+    def told(self) -> pa.Array:
+        """The value of each row."""
+        if isinstance(self.known, range):  # of any length
+            return pa.array(self.known.start + self.codes * self.known.step)
+        return pa.array(self.known).take(pa.array(self.codes))
+
+    def present(self) -> pa.Array:
+        """The values that are in any row, each once."""
+        return Coded(self.known, np.flatnonzero(np.bincount(self.codes))).told()
+
+    def compact(self) -> Coded:
+        """The same column without values that are in no row."""
+        there = np.bincount(self.codes, minlength=len(self.known)) > 0
+        known = pa.array(self.known).filter(pa.array(there))
+        return Coded(known, (np.cumsum(there, dtype=np.int32) - np.int32(1))[self.codes])
+
     def is_in(self, *words: object) -> Flags:
         """Whether each value is one of the words."""
-        return self.where([value in words for value in self.values])
+        if isinstance(self.known, Sequence):
+            return self.where([value in words for value in self.known])
+        return self.where(pc.is_in(self.known, value_set=pa.array(words, self.known.type)))
 
-    def where(self, holds: Sequence[bool] | Flags) -> Flags:
+    def where(self, holds: Sequence[bool] | Flags | pa.Array) -> Flags:
         """What holds for the values, told for the rows."""
         found: Flags = np.asarray(holds, dtype=bool)[self.codes]
         return found
 
     def anywhere(self, holds: Flags) -> Flags:
         """Whether it holds for any row with the same value."""
-        return self.where(np.bincount(self.codes[holds], minlength=len(self.values)) > 0)
+        if not holds.any():
+            return holds
+        found = np.zeros(len(self.known), dtype=bool)
+        found[self.codes[holds]] = True
+        return self.where(found)
+
+    def anywhere_with(self, other: Coded, holds: Flags) -> Flags:
+        """Whether it holds for any row with the same pair, this value and the other's."""
+        if not holds.any():
+            return holds
+        pairs = self._pairs(other)
+        found: Flags = pd.Index(pairs).isin(pd.unique(pairs[holds]))
+        return found
 
     def distinct(self, other: Coded, holds: Flags) -> Numbers:
         """For each row how many different values `other` has in the rows of its value that hold."""
-        pairs = np.unique(self.codes[holds] * len(other.values) + other.codes[holds])
-        counts = np.bincount(pairs // max(len(other.values), 1), minlength=len(self.values))
-        return counts[self.codes].astype(np.float64)
+        return self.count(other, holds)[self.codes].astype(np.float64)
+
+    def count(self, other: Coded, holds: Flags) -> Indices:
+        """The same for each value."""
+        values, _ = self[holds].tally(other[holds])
+        return np.bincount(values, minlength=len(self.known))
+
+    def tally(self, other: Coded) -> tuple[Indices, Indices]:
+        """The pairs of values there are: of each the index of this value, and in how many rows."""
+        pairs, width = self._pairs(other), max(len(other.known), 1)
+        if len(self.known) * width <= _ROOMY * len(pairs):
+            rows = np.bincount(pairs)
+            found = np.flatnonzero(rows)
+            return found // width, rows[found]
+        pairs.sort()  # np.unique is ten times as slow
+        first = np.flatnonzero(np.concatenate([pairs[:1] == pairs[:1], pairs[1:] != pairs[:-1]]))
+        return pairs[first] // width, np.diff(first, append=len(pairs))
 
     def extreme(self, of: np.ufunc, numbers: Numbers) -> Numbers:
         """For each row the least or greatest (`np.fmin`, `np.fmax`) number among its value's rows."""
-        found = np.full(len(self.values), np.nan)
-        of.at(found, self.codes, numbers)
+        told = ~np.isnan(numbers)
+        if not told.any():
+            return numbers
+        found = np.full(len(self.known), np.nan)
+        of.at(found, self.codes[told], numbers[told])
         return found[self.codes]
 
     def mapped(self, function: Callable[[Any], Any]) -> Coded:
@@ -66,51 +132,104 @@ class Coded:
 
     def equals(self, other: Coded) -> Flags:
         """Whether both hold the same value."""
-        places = {value: place for place, value in enumerate(self.values)}
-        translated = np.array([places.get(value, -1) for value in other.values], dtype=np.int64)
-        same: Flags = self.codes == translated[other.codes]
+        mine, theirs = pa.array(self.known), pa.array(other.known)
+        if len(mine) > len(theirs):
+            return other.equals(self)  # to look up among the fewer
+        translated = other.codes
+        if not mine.equals(theirs):
+            translated = pc.index_in(theirs, value_set=mine).fill_null(-1).to_numpy()[other.codes]
+        same: Flags = self.codes == translated
         return same
 
-    def paired(self, other: Coded) -> Coded:
-        """Which rows have the same pair, this value and the other's; the pairs are only numbered."""
-        pairs, codes = np.unique(self.codes * len(other.values) + other.codes, return_inverse=True)
-        return Coded(range(len(pairs)), codes.astype(np.int64))
-
     def beside(self, other: Coded) -> Coded:
-        """The column of pairs themselves."""
-        pairs, codes = np.unique(self.codes * len(other.values) + other.codes, return_inverse=True)
-        width = max(len(other.values), 1)
-        values = [(self.values[pair // width], other.values[pair % width]) for pair in pairs.tolist()]
-        return Coded(values, codes.astype(np.int64))
+        """The column of pairs."""
+        codes, pairs = pd.factorize(self._pairs(other))
+        mine, theirs, width = self.values, other.values, max(len(other.known), 1)
+        return Coded([(mine[pair // width], theirs[pair % width]) for pair in pairs.tolist()], codes)
+
+    def _pairs(self, other: Coded) -> Indices:
+        """For each row a number that only rows with the same pair of values have."""
+        return self.codes.astype(np.int64) * len(other.known) + other.codes
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Rows that are the same in all columns that count are of one kind."""
+
+    examples: Indices
+    """A row of each kind."""
+    codes: Codes
+    """For each row the number of its kind."""
+
+    def told(self, found: pd.Series, index: pd.Index) -> pd.Series:
+        """What was found for each kind, as a column of all rows."""
+        return _arrow(pa.array(found).take(pa.array(self.codes)), index)
+
+    def counted(self, keys: Mapping[str, Coded]) -> pd.DataFrame:
+        """A row for each kind: what the keys are in it, and in how many rows of all, `flows`."""
+        columns = {name: key[self.examples].told() for name, key in keys.items()}
+        rows = np.bincount(self.codes, minlength=len(self.examples))
+        return to_frame(pa.table({**columns, "flows": rows}))
+
+
+def alike(rows: int, columns: Iterable[Flags | Coded]) -> Kinds:
+    """The kinds of rows there are, by several columns of flags or words."""
+    numbers, possible = np.zeros(rows, dtype=np.int64), 1
+    for column in columns:
+        width, codes = (len(column.known), column.codes) if isinstance(column, Coded) else (2, column)
+        if rows == 0 or (codes == codes[0]).all():
+            continue
+        if possible * width > _MOST_NUMBERED:
+            numbers, found = pd.factorize(numbers)
+            possible = len(found)
+        numbers *= width
+        numbers += codes
+        possible *= width
+    codes, found = pd.factorize(numbers)
+    examples = np.empty(len(found), dtype=np.int64)
+    examples[codes] = np.arange(rows)
+    return Kinds(examples, codes)
 
 
 def coded(column: pd.Series | pa.Array | pa.ChunkedArray) -> Coded:
-    """A text column of a table."""
+    """A column of texts or whole numbers, plain or (at no cost) in Arrow's dictionary encoding."""
     array = column.array.__arrow_array__() if isinstance(column, pd.Series) else column
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    encoded = array.dictionary_encode(null_encoding="encode")
-    return Coded(encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64))
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    words, codes = array.dictionary, array.indices
+    if codes.null_count:
+        codes = codes.cast(pa.int64()).fill_null(len(words))
+        words = pa.concat_arrays([words, pa.nulls(1, words.type)])
+    return Coded(words, codes.to_numpy())
 
 
 def coded_numbers(numbers: Numbers) -> Coded:
     """A column of numbers of which many are the same; NaN is one of them."""
-    values, codes = np.unique(numbers, return_inverse=True)
-    return Coded(values.tolist(), codes.astype(np.int64))
+    codes, values = pd.factorize(numbers, use_na_sentinel=False)
+    return Coded(values.tolist(), codes)
 
 
-def _coded(values: list[Any], codes: Indices) -> Coded:
+def coded_times(times: pd.Series, unit_ns: int) -> Coded:
+    """In which hour, or minute, each time is: its begin in nanoseconds."""
+    units = nanoseconds(times) // unit_ns
+    first, last = (units.min(), units.max()) if len(units) else (0, 0)
+    return Coded(range(first * unit_ns, (last + 1) * unit_ns, unit_ns), units - first)
+
+
+def _coded(values: list[Any], codes: Codes) -> Coded:
     """Values of which some may be equal, made one."""
     first: dict[Any, int] = {}
-    places = np.array([first.setdefault(value, len(first)) for value in values], dtype=np.int64)
+    places = np.array([first.setdefault(value, len(first)) for value in values], codes.dtype)
     return Coded(list(first), places[codes])
 
 
 def first_that_holds(rows: int, *choices: Choice, otherwise: str) -> Coded:
     """For each row the word of the first choice that holds there."""
-    codes = np.full(rows, len(choices), dtype=np.int64)
+    codes = np.full(rows, len(choices), dtype=np.int8)
     for code, (holds, _) in reversed(list(enumerate(choices))):
-        codes[holds] = code
+        np.copyto(codes, code, where=holds)
     return _coded([*(word for _, word in choices), otherwise], codes)
 
 
@@ -147,38 +266,48 @@ def flattened(lists: pd.Series) -> tuple[Indices, Coded]:
 def beside(flows: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The columns of another table with one row a flow at most, in the order of `flows`.
 
-    Null where a flow has none.
+    Null where a flow has none. Text is dictionary-encoded, to be `coded` at no cost.
     """
     ids, others = (frame["flow_id"].array.__arrow_array__() for frame in (flows, table))
     rows = pc.index_in(ids, value_set=others)
-    columns = {
-        name: pd.Series(taken, dtype=pd.ArrowDtype(taken.type))
-        for name in names
-        if (taken := pc.take(table[name].array.__arrow_array__(), rows)) is not None
-    }
+    columns = {}
+    for name in names:
+        array = table[name].array.__arrow_array__()
+        if pa.types.is_string(array.type):
+            array = array.dictionary_encode()
+        columns[name] = _arrow(array.take(rows), flows.index)
     return pd.DataFrame(columns)
 
 
-def of_words(words: Coded, index: pd.Index) -> pd.Series:
-    """A text column."""
-    return _arrow(_taken(words), index)
+def of_words(words: Coded, index: pd.Index | None = None) -> pd.Series:
+    """A text column, in Arrow's dictionary encoding."""
+    return _arrow(_encoded(words), index)
 
 
-def of_lists(holds: npt.NDArray[np.bool_], names: Sequence[str], index: pd.Index) -> pd.Series:
-    """A list column: for each row the names of the columns of `holds` that are true there."""
+def of_lists(facts: Mapping[str, Flags | Coded], index: pd.Index | None = None) -> pd.Series:
+    """A list column: for each row what holds there of all that is named.
+
+    A fact is told by its name where it is a column of flags, and else by its own text, if any.
+    """
+    names = list(facts)
+    holds = np.column_stack([held(fact) for fact in facts.values()])
     _, found = np.nonzero(holds)
-    return of_ragged(Coded(list(names), found), holds.sum(axis=1), index)
+    for column, fact in enumerate(facts.values()):
+        if isinstance(fact, Coded):
+            found[found == column] = fact.codes[holds[:, column]] + len(names)
+            names += list(fact.values)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(holds.sum(axis=1))]), pa.int32())
+    return _arrow(pa.ListArray.from_arrays(offsets, _encoded(Coded(names, found).compact())), index)
 
 
-def of_ragged(elements: Coded, lengths: npt.NDArray[Any], index: pd.Index) -> pd.Series:
-    """A list column: the elements of all rows one after the other, so many for each."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return _arrow(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _taken(elements)), index)
+def held(fact: Flags | Coded) -> Flags:
+    """Whether a fact holds, for each row: a flag, or a text that is not null."""
+    return ~fact.is_in(None) if isinstance(fact, Coded) else fact
 
 
-def _taken(words: Coded) -> pa.Array:
-    return pa.array(words.values, pa.string()).take(pa.array(words.codes))
+def _encoded(words: Coded) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(words.codes), pa.array(words.known, pa.string()))
 
 
-def _arrow(array: pa.Array, index: pd.Index) -> pd.Series:
+def _arrow(array: pa.Array, index: pd.Index | None) -> pd.Series:
     return pd.Series(array, index=index, dtype=pd.ArrowDtype(array.type))

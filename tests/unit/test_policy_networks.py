@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from op25b_pcap.policy import prefix
-from op25b_pcap.policy.networks import Networks
+from op25b_pcap.policy.networks import Addresses, Hosts, Networks
 from op25b_pcap.tables.columns import coded
 
 
 def labels(lists: dict[str, list[str]], *addresses: str) -> list[set[str]]:
     networks = Networks({kind: [prefix(text) for text in texts] for kind, texts in lists.items()})
-    found = networks.of(coded(pa.array(addresses, pa.string())))
+    found = networks.of(Addresses(coded(pa.array(addresses, pa.string()))))
     return [{kind for kind in lists if found.within(kind)[at]} for at in range(len(addresses))]
 
 
@@ -47,20 +47,49 @@ def test_no_lists_and_no_addresses():
     assert labels({"a": ["192.0.2.1"]}) == []
 
 
-_prefixes = st.builds(
-    lambda bits, length: (
-        f"{ipaddress.ip_address((bits >> 32 - length << 32 - length) & 0xFFFFFFFF)}/{length}"
-    ),
-    st.integers(0, 2**32 - 1),
-    st.integers(0, 32),
-)
+def test_hosts_are_prefixes_of_one_address_each():
+    texts = ["192.0.2.25", "2001:db8::25"]
+    hosts = Hosts(pa.array(texts))
+    assert list(hosts) == [hosts[0], hosts[1]] == [ipaddress.ip_network(text) for text in texts]
+    assert list(hosts[1:]) == [ipaddress.ip_network("2001:db8::25/128")]
+    networks = Networks({"host": hosts, "net": [prefix("192.0.2.0/24")], "same": [prefix("2001:db8::25")]})
+    found = networks.of(Addresses(coded(pa.array([*texts, "192.0.2.26", None]))))
+    assert found.within("host").tolist() == [True, True, False, False]
+    assert found.within("net").tolist() == [False, False, True, False]
+    assert found.within("same").tolist() == [False, True, False, False]
 
 
-@given(st.dictionaries(st.sampled_from("abc"), st.lists(_prefixes, max_size=6)), st.data())
+def test_neighbours():
+    texts = [
+        "192.0.2.1",
+        "192.0.2.200",
+        "192.0.3.1",
+        "2001:db8:1::1",
+        "2001:db8:1:2::3",
+        "2001:db8:2::1",
+        None,
+    ]
+    codes = Addresses(coded(pa.array(texts))).neighbours().codes.tolist()
+    assert [codes.index(code) for code in codes] == [0, 0, 2, 3, 3, 5, 6]
+
+
+def _prefixes(version: int) -> st.SearchStrategy[str]:
+    of, width = (ipaddress.IPv4Address, 32) if version == 4 else (ipaddress.IPv6Address, 128)
+    return st.builds(
+        lambda bits, length: f"{of(bits >> width - length << width - length)}/{length}",
+        st.integers(0, 2**width - 1),
+        st.integers(0, width),
+    )
+
+
+_LISTS = st.lists(_prefixes(4) | _prefixes(6), max_size=6)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), _LISTS), st.data())
 def test_any_lists_agree_with_a_search_through_all(lists, data):
     edges = [str(end) for texts in lists.values() for text in texts for end in _ends(text)]
     near = st.sampled_from(edges) if edges else st.nothing()
-    address = data.draw(st.one_of(near, st.ip_addresses(v=4).map(str)))
+    address = data.draw(st.one_of(near, st.ip_addresses().map(str)))
     candidates = [
         (ipaddress.ip_network(text).prefixlen, kind)
         for kind, texts in lists.items()
@@ -71,7 +100,7 @@ def test_any_lists_agree_with_a_search_through_all(lists, data):
     assert labels(lists, address) == [{kind for length, kind in candidates if length == longest}]
 
 
-def _ends(text: str) -> list[ipaddress.IPv4Address]:
+def _ends(text: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     network = ipaddress.ip_network(text)
     around = (int(network[0]) - 1, int(network[0]), int(network[-1]), int(network[-1]) + 1)
-    return [ipaddress.IPv4Address(value) for value in around if 0 <= value < 2**32]
+    return [type(network[0])(value) for value in around if 0 <= value < 2**network.max_prefixlen]

@@ -7,10 +7,12 @@ import json
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
+from op25b_pcap.reports import writing
 from op25b_pcap.reports.writing import RUN, Unwritable, staging, write_run, write_tables
-from op25b_pcap.tables import SMTP_TRANSACTIONS, TABLES
+from op25b_pcap.tables import SMTP_TRANSACTIONS, TABLES, TIMELINE
 
 ROWS = [
     {
@@ -63,11 +65,39 @@ def test_duckdb_pandas_and_polars_read_it_without_a_cast(written):
 
 
 def test_every_field_carries_its_meaning(written):
-    import pyarrow.parquet as pq
-
     schema = pq.read_schema(written / "smtp_transactions.parquet")
     for column in SMTP_TRANSACTIONS.columns:
         assert schema.field(column.name).metadata[b"description"].decode() == column.meaning
+
+
+def test_dictionaries_and_row_groups_are_no_readers_matter(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "ROW_GROUP", 2)
+    plain = TIMELINE.frame(
+        [{"minute": n, "finding": "leak", "traffic_class": "x", "flows": n} for n in range(5)]
+    )
+    for name, frame in (("plain", plain), ("encoded", plain.assign(finding=_encoded(plain["finding"])))):
+        (tmp_path / name).mkdir()
+        write_tables({"timeline": frame}, tmp_path / name, csv=True)
+    read, other = (pq.ParquetFile(tmp_path / name / "timeline.parquet") for name in ("plain", "encoded"))
+    assert read.num_row_groups == 3
+    assert read.schema_arrow.equals(TIMELINE.schema(), check_metadata=True)
+    assert other.schema_arrow.equals(TIMELINE.schema(), check_metadata=True)
+    assert read.read().equals(other.read())
+    assert read.read().equals(TIMELINE.arrow(plain))
+    lines = [(tmp_path / name / "timeline.csv").read_text() for name in ("plain", "encoded")]
+    assert lines[0] == lines[1]
+    assert len(lines[0].splitlines()) == 6
+
+
+def _encoded(column: pd.Series) -> pd.Series:
+    array = column.array.__arrow_array__().combine_chunks().dictionary_encode()
+    return pd.Series(array, dtype=pd.ArrowDtype(array.type))
+
+
+def test_null_is_not_written_where_it_may_not_be(tmp_path):
+    frame = TIMELINE.frame([{"minute": 0, "finding": None, "traffic_class": "x", "flows": 1}])
+    with pytest.raises(ValueError, match="finding"):
+        write_tables({"timeline": frame}, tmp_path, csv=False)
 
 
 def test_no_cell_of_the_csv_is_a_formula(written):

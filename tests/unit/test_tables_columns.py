@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from op25b_pcap.tables import columns
 from op25b_pcap.tables.columns import (
     Coded,
+    alike,
     beside,
     coded,
     coded_numbers,
+    coded_times,
     first_that_holds,
     flattened,
     of_lists,
@@ -43,11 +49,53 @@ def test_all_that_a_column_is_asked_against_plain_loops(rows):
     ]
     assert told(one.beside(other)) == list(zip(ones, others, strict=True))
     pairs = list(zip(ones, others, strict=True))
-    assert [pairs.index(pair) for pair in pairs] == [
-        one.paired(other).codes.tolist().index(code) for code in one.paired(other).codes
-    ]
+    held_pairs = {pair for pair, hold in zip(pairs, holds, strict=True) if hold}
+    assert one.anywhere_with(other, flags).tolist() == [pair in held_pairs for pair in pairs]
+    assert set(one[flags].present().to_pylist()) == held
     assert one.equals(texts(ones[::-1])).tolist() == [a == b for a, b in zip(ones, ones[::-1], strict=True)]
     assert told(one.mapped(lambda value: value == "a")) == [value == "a" for value in ones]
+
+
+@pytest.mark.parametrize("roomy", [0, 1 << 20])
+@given(TEXTS)
+def test_pairs_are_tallied_by_sorting_as_by_counting(roomy, rows):
+    one, other = texts([row[0] for row in rows]), texts([row[1] for row in rows])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "_ROOMY", roomy)
+        values, counts = one.tally(other)
+    tally = sorted(zip((one.known[at].as_py() or "" for at in values), counts, strict=True))
+    assert tally == sorted((a or "", n) for (a, _), n in Counter((a, b) for a, b, _ in rows).items())
+
+
+@pytest.mark.parametrize("most", [1, 1 << 62])
+@given(TEXTS)
+def test_rows_of_one_kind_are_the_same_in_all_columns(most, rows):
+    one, other = texts([row[0] for row in rows]), texts([row[1] for row in rows])
+    flags = np.array([row[2] for row in rows], dtype=bool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "_MOST_NUMBERED", most)
+        kinds = alike(len(rows), [one, flags, other])
+    assert len(kinds.examples) == len(set(rows))
+    assert [rows[kinds.examples[code]] for code in kinds.codes] == rows
+
+
+@given(st.lists(st.sampled_from("abc") | st.none()), st.data())
+def test_a_dictionary_column_is_read_as_it_is_told(values, data):
+    column = pa.array(values, pa.string())
+    rows = data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)))
+    chosen = column.dictionary_encode().filter(pa.array(rows, pa.bool_()))  # with values in no row
+    expected = [value for value, row in zip(values, rows, strict=True) if row]
+    assert told(coded(chosen)) == expected
+    assert told(coded(chosen).compact()) == expected
+    assert set(coded(chosen).compact().values) == set(expected)
+    assert coded(chosen).equals(coded(pa.array(expected, pa.string()))).all()
+
+
+def test_times_by_the_hour():
+    times = pd.Series(
+        pa.array([3_599, 3_600, 10_800]).cast(pa.timestamp("s")), dtype="timestamp[ns][pyarrow]"
+    )
+    assert told(coded_times(times, 3_600_000_000_000)) == [0, 3_600_000_000_000, 10_800_000_000_000]
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([1.0, 2.0, np.nan]))))
@@ -76,10 +124,11 @@ def test_columns_made_of_arrays():
     index = pd.RangeIndex(3)
     words = of_words(first_that_holds(3, (np.array([True, False, True]), "a"), otherwise="b"), index)
     assert words.tolist() == ["a", "b", "a"]
-    lists = of_lists(np.array([[True, True], [False, False], [False, True]]), ["p", "q"], index)
-    assert [list(names) for names in lists] == [["p", "q"], [], ["q"]]
+    flags, figures = np.array([True, False, False]), texts(["q:1", None, "q:2"])
+    lists = of_lists({"p": flags, "q": figures, "r": ~flags}, index)
+    assert [list(names) for names in lists] == [["p", "q:1"], ["r"], ["q:2", "r"]]
     rows, names = flattened(lists)
-    assert (rows.tolist(), told(names)) == ([0, 0, 2], ["p", "q", "q"])
+    assert (rows.tolist(), told(names)) == ([0, 0, 1, 2, 2], ["p", "q:1", "r", "q:2", "r"])
 
 
 def test_another_table_is_laid_beside_by_flow():
