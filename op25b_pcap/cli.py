@@ -6,6 +6,7 @@ was met; 2 usage; 3 done, but some input was damaged or unreadable; 4 internal e
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from op25b_pcap.pipeline import Progress
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 GATE_MET, USAGE, DAMAGED, INTERNAL = 1, 2, 3, 4
 INTERRUPTED = 130
 """128 + SIGINT, as shells say it."""
@@ -111,6 +113,10 @@ def analyze(
     engine: Annotated[
         Engine, typer.Option(help="Who dissects: auto takes the fastest there is.")
     ] = Engine.auto,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", metavar="N", min=1, show_default="all", help="Cores to use."),
+    ] = CORES,
     fail_on: Annotated[
         list[FindingChoice] | None,
         typer.Option(
@@ -130,7 +136,7 @@ def analyze(
         paths = find(captures)
         with staging(out) as hidden:
             with _progress_bar() as progress:
-                analysis = analyse(paths, rules, envelope.value, progress, engine.value)
+                analysis = analyse(paths, rules, envelope.value, progress, engine.value, workers)
             write(analysis, hidden, csv=csv)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)

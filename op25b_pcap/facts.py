@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from op25b_pcap.capture.observation import Observation
-from op25b_pcap.mail.sessions import Sessions
+from op25b_pcap.assembly.flows import Usual
+from op25b_pcap.flows import Flow
+from op25b_pcap.mail.sessions import READ, read
+from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.gathering import Gathering
+from op25b_pcap.tables.sessions import SHARED, Sessions
+from op25b_pcap.tables.table import to_frame
+from op25b_pcap.wire.services import DOMAIN
 
 _NS = 1_000_000_000
+_SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
+_CAPTURE, _FLOW = "capture_index", "flow_number"
+"""Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
+_CODED = tuple(
+    column.name
+    for column in FLOWS.columns
+    if column.type == "string" and column.name not in ("flow_id", "community_id", "capture")
+)
+"""Texts that many flows share: later stages look at every different one once."""
+Found = dict[str, pa.Table]
+"""The tables of facts by name, in no order, with these columns."""
 
 
 @dataclass(slots=True)
@@ -27,48 +46,132 @@ class Facts:
     retrieval_sessions: pd.DataFrame
 
 
-class Gathered:
-    """Finished rows, and what brings them into the order of time."""
+def gathered(flows: Iterable[Flow | Usual], answers: Answers) -> Found:
+    """Flows with the sessions that they carried; connections to name servers teach `answers`.
 
-    def __init__(self, observation: Observation) -> None:
-        self._observation = observation
-        self._flows = Gathering(FLOWS)
-        self._places = {name: array("q") for name in ("start_time", "end_time", "capture", "first_packet")}
-        self._smtp, self._transactions = Gathering(SMTP_SESSIONS), Gathering(SMTP_TRANSACTIONS)
-        self._retrieval = Gathering(RETRIEVAL_SESSIONS)
-        self._of: dict[Gathering, array[int]] = {
-            table: array("q") for table in (self._smtp, self._transactions, self._retrieval)
-        }
+    Memory holds the flow in hand and finished rows.
+    """
+    rows = _Rows()
+    for flow in flows:
+        if isinstance(flow, Usual):
+            rows.add_usual(flow)
+        elif flow.row["dst_port"] == DOMAIN:
+            answers.add_stream(flow.chunks, flow.row["src_ip"])
+        else:
+            rows.add(flow.row, read(flow.row, flow.chunks))
+    return rows.found()
+
+
+def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Facts:
+    """All that was found in order of time, and how long each flow was watched.
+
+    `captures` are the names by their index; `latest_ns` is when the observation ended.
+    """
+    flows = pa.concat_tables([part[FLOWS.name] for part in found]).unify_dictionaries().combine_chunks()
+    start, end, capture, first = (
+        flows[name].cast(pa.int64()).to_numpy()
+        for name in ("start_time", "end_time", _CAPTURE, "first_packet")
+    )
+    order = np.lexsort((first, capture, start))
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    flows = _with(flows, "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
+    flows = _with(
+        flows,
+        "capture",
+        pa.DictionaryArray.from_arrays(capture.astype(np.int32), pa.array(captures, pa.string())),
+    )
+    if flows["subscriber_key"].equals(flows["src_ip"]):
+        flows = _with(flows, "subscriber_key", flows["src_ip"])
+    counts = np.cumsum([0, *(len(part[FLOWS.name]) for part in found)])
+    sessions = []
+    for table in _SESSIONS:
+        rows = pa.concat_tables([part[table.name] for part in found])
+        of = [
+            part[table.name][_FLOW].to_numpy() + before for part, before in zip(found, counts, strict=False)
+        ]
+        # Stable: transactions keep their order.
+        by_flow = np.argsort(rank[np.concatenate(of)], kind="stable")
+        sessions.append(to_frame(_taken(rows.drop_columns(_FLOW), by_flow)))
+    return Facts(to_frame(_taken(flows.drop_columns(_CAPTURE), order)), *sessions)
+
+
+def _taken(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
+    """The rows in that order, which is often theirs."""
+    return table if (order == np.arange(len(order))).all() else table.take(pa.array(order))
+
+
+def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)
+
+
+class _Rows:
+    """Finished rows."""
+
+    def __init__(self) -> None:
+        self._flows = Gathering(FLOWS, _CODED)
+        self._captures: array[int] = array("q")
+        """Of each flow the index of its capture."""
+        self._sessions = {table: Gathering(table) for table in _SESSIONS}
+        self._of = {table: array("q") for table in _SESSIONS}
         """Of each row the number of its flow."""
 
     def add(self, row: dict[str, Any], sessions: Sessions) -> None:
-        """Take a flow, which is the latest to be finished, with its sessions."""
-        number = len(self._places["capture"])
-        for name, column in self._places.items():
-            column.append(row[name])
-        row["capture"] = self._observation.captures[row["capture"]].name
+        """Take a flow with its sessions."""
+        number = len(self._captures)
+        self._captures.append(row.pop("capture"))
         self._flows.add(row)
-        for table, found in (
-            (self._smtp, [sessions.smtp] if sessions.smtp else []),
-            (self._transactions, sessions.transactions),
-            (self._retrieval, [sessions.retrieval] if sessions.retrieval else []),
+        self._add_sessions(number, sessions)
+
+    def _add_sessions(self, number: int, sessions: Sessions) -> None:
+        for table, rows in (
+            (SMTP_SESSIONS, [sessions.smtp] if sessions.smtp else []),
+            (SMTP_TRANSACTIONS, sessions.transactions),
+            (RETRIEVAL_SESSIONS, [sessions.retrieval] if sessions.retrieval else []),
         ):
-            for session in found:
-                table.add(session)
+            for session in rows:
+                self._sessions[table].add(session)
                 self._of[table].append(number)
 
-    def facts(self) -> Facts:
-        """All tables in order of time, and how long each flow was watched."""
-        start, end, capture, first = (np.array(column, np.int64) for column in self._places.values())
-        latest_ns = max((capture.last_time_ns or 0 for capture in self._observation.captures), default=0)
-        watched = np.maximum(latest_ns - end, 0) / _NS
-        order = np.lexsort((first, capture, start))
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        sessions = (
-            # Stable: transactions keep their order.
-            table.frame(np.argsort(rank[np.array(of, np.int64)], kind="stable"))
-            for table, of in self._of.items()
-        )
-        smtp, transactions, retrieval = sessions
-        return Facts(self._flows.frame(order, {"watched_s": watched}), smtp, transactions, retrieval)
+    def add_usual(self, usual: Usual) -> None:
+        """Take many flows at once, with the sessions that their octets hold."""
+        columns, begin = dict(usual.columns), len(self._captures)
+        self._captures.frombytes(columns.pop("capture").astype(np.int64).tobytes())
+        self._flows.add_columns(columns, len(usual.begins))
+        is_silent = usual.begins == usual.ends
+        rows = pa.table({name: columns[name] for name in READ})
+        self._add_silent(begin, np.flatnonzero(is_silent), usual.kinds, rows)
+        speaking = np.flatnonzero(~is_silent)
+        told = rows.take(pa.array(speaking)).to_pylist()
+        for at, row in zip(speaking.tolist(), told, strict=True):
+            self._add_sessions(begin + at, read(row, usual.chunks(at)))
+
+    def _add_silent(
+        self, begin: int, silent: NDArray[np.int64], kinds: NDArray[np.int64], rows: pa.Table
+    ) -> None:
+        """The sessions of flows that carried nothing: of each kind one is read, the others are alike."""
+        if not len(silent):
+            return
+        _, firsts, kind = np.unique(kinds[silent], return_index=True, return_inverse=True)
+        of_kind = [read(row, ()) for row in rows.take(pa.array(silent[firsts])).to_pylist()]
+        for table, found in (
+            (SMTP_SESSIONS, [sessions.smtp for sessions in of_kind]),
+            (RETRIEVAL_SESSIONS, [sessions.retrieval for sessions in of_kind]),
+        ):
+            is_there = np.array([session is not None for session in found])[kind]
+            whose = silent[is_there]
+            own = rows.select(SHARED).take(pa.array(whose)).combine_chunks().to_batches()
+            if own:
+                alike = self._sessions[table].alike([session or {} for session in found], kind[is_there])
+                columns = dict(zip(alike.schema.names, alike.columns, strict=True))
+                columns |= dict(zip(SHARED, own[0].columns, strict=True))
+                self._sessions[table].add_columns(columns, len(whose))
+                self._of[table].frombytes((begin + whose).tobytes())
+
+    def found(self) -> Found:
+        """All of them."""
+        captures = pa.array(np.array(self._captures, np.int64))
+        return {FLOWS.name: self._flows.table().append_column(_CAPTURE, captures)} | {
+            table.name: rows.table().append_column(_FLOW, pa.array(np.array(self._of[table], np.int64)))
+            for table, rows in self._sessions.items()
+        }

@@ -10,19 +10,22 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
 import pandas as pd
 
+from op25b_pcap.assembly.flows import Assembly
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
+from op25b_pcap.compiled import kernels_for
 from op25b_pcap.decode import Tally
-from op25b_pcap.facts import Facts, Gathered
+from op25b_pcap.facts import Facts, facts
 from op25b_pcap.flows import flows as flows_of
-from op25b_pcap.mail.sessions import read as read_sessions
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
 from op25b_pcap.reports.run import describe
@@ -34,9 +37,10 @@ from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.judge import judge
-from op25b_pcap.scan.engine import Scan, kernels_for
+from op25b_pcap.scan.engine import Scan
+from op25b_pcap.scan.kernels import Kernels
+from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.tables.packets import DnsMessage, Packet
-from op25b_pcap.wire.services import DOMAIN
 
 Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
@@ -89,32 +93,37 @@ def analyse(
     envelope: Envelope = "domain",
     progress: Progress | None = None,
     engine: Engine = "auto",
+    workers: int = 1,
 ) -> Analysis:
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
-    observation = Observation(paths)
-    tally = Tally()
-    with _seldom_collected():
-        if engine == "scapy":
-            from op25b_pcap.decode.dissect import decode
-
-            facts = read(decode(_watched(observation, observation, progress), tally), observation)
-            by_scapy = tally.read
+    observation, tally, answers = Observation(paths), Tally(), Answers()
+    kernels = None if engine == "scapy" else kernels_for(observation.bytes_total)
+    scan = Scan(tally, kernels)
+    with _seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        shares: list[Share]
+        if kernels is None:
+            packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
+            shares = [partial(flows_of, _learning_dns(packets, answers))]
         else:
-            kernels = kernels_for(observation.bytes_total)
-            scan = Scan(tally, kernels)
-            items = observation.items(kernels.walks if kernels else None)
-            facts = read(scan.packets(_watched(items, observation, progress)), observation)
-            by_scapy = scan.by_scapy
-    clock.lap("read")
-    judged, policy = opinion(facts, policy)
+            items = _watched(observation.items(kernels.walks), observation, progress)
+            shares = [*assembled(scan, items, answers, kernels, folder).shares(workers)]
+            clock.lap("scan")
+        found = gathered_side_by_side(shares, answers, folder)
+        clock.lap("flows")
+        names = [capture.name for capture in observation.captures]
+        known = with_dns(facts(found, names, observation.latest_ns), answers)
+    by_scapy = tally.read if engine == "scapy" else scan.by_scapy
+    clock.lap("gather")
+    judged, policy = opinion(known, policy)
     clock.lap("judge")
     tables = {
         "flows": judged,
-        "smtp_sessions": mask_text(facts.smtp_sessions, envelope),
-        "smtp_transactions": mask_transactions(facts.smtp_transactions, envelope),
-        "retrieval_sessions": mask_text(facts.retrieval_sessions, envelope),
-        **counts(judged, facts.smtp_sessions),
+        "smtp_sessions": mask_text(known.smtp_sessions, envelope),
+        "smtp_transactions": mask_transactions(known.smtp_transactions, envelope),
+        "retrieval_sessions": mask_text(known.retrieval_sessions, envelope),
+        **counts(judged, known.smtp_sessions),
     }
     clock.lap("count")
     return Analysis(observation, tally, by_scapy, policy, engine, envelope, tables, clock)
@@ -152,18 +161,29 @@ def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
     write_run(run, folder)
 
 
-def read(packets: Iterable[Packet], observation: Observation) -> Facts:
-    """Packets to flows and sessions. Memory holds open conversations and finished rows."""
-    answers = Answers()
-    gathered = Gathered(observation)
-    for flow in flows_of(_learning_dns(packets, answers)):
-        if flow.row["dst_port"] == DOMAIN:
-            answers.add_stream(flow.chunks, flow.row["src_ip"])
-        else:
-            gathered.add(flow.row, read_sessions(flow.row, flow.chunks))
-    facts = gathered.facts()
-    facts.flows = with_lookups(with_names(facts.flows, answers.frame()), answers.lookups())
-    return facts
+def _packets(records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally) -> Iterator[Packet]:
+    """Packets by Scapy, or by Python as far as it knows them."""
+    if engine == "scapy":
+        from op25b_pcap.decode.dissect import decode
+
+        return decode(records, tally)
+    return scan.packets(records)
+
+
+def assembled(
+    scan: Scan, items: Iterable[Record | Run], answers: Answers, kernels: Kernels, folder: Path
+) -> Assembly:
+    """All packets that matter, ready to be flows; what memory has no room for lies in the folder."""
+    assembly = Assembly(kernels, folder)
+    for message in scan.settle(items, assembly.store):
+        answers.add(message)
+    return assembly
+
+
+def with_dns(facts: Facts, answers: Answers) -> Facts:
+    """The same with what DNS said of addresses."""
+    named = with_names(facts.flows, answers.frame())
+    return replace(facts, flows=with_lookups(named, answers.lookups()))
 
 
 def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:

@@ -12,13 +12,14 @@ from op25b_pcap.capture import runs
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run, Walks
+from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
 from op25b_pcap.decode.dissect import decode
 from op25b_pcap.scan import frame, sweep
-from op25b_pcap.scan.compiled import Kernels, kernels
 from op25b_pcap.scan.engine import Scan
+from op25b_pcap.scan.kernels import Kernels
 
-AS_PYTHON = Kernels(runs.WALKS, sweep.sweep, frame.frame)
+AS_PYTHON = Kernels(lambda window: window, runs.WALKS, frame.frame, sweep.sweep, *[None] * 9)
 """The kernels as they stand in their modules: NumPy then raises where an integer would wrap."""
 
 

@@ -52,6 +52,11 @@ class Observation:
         self.bytes_total = None if flowing else sum(capture.size or 0 for capture in self.captures)
         """Octets of all captures as they lie on disk; None if a pipe is among them."""
 
+    @property
+    def latest_ns(self) -> int:
+        """The latest time of a packet so far, 0 if none has one."""
+        return max((capture.last_time_ns or 0 for capture in self.captures), default=0)
+
     def __iter__(self) -> Iterator[Record]:
         for item in self.items(None):
             if isinstance(item, Record):

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from op25b_pcap.flowlogs.entry import Entry, Mail
-from op25b_pcap.tables.sessions import RETRIEVAL_SESSIONS, SMTP_SESSIONS, Sessions
+from op25b_pcap.tables.sessions import RETRIEVAL_SESSIONS, SHARED, SMTP_SESSIONS, Sessions
 from op25b_pcap.wire.services import RETRIEVAL_SERVICES
 
-_SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
 _NEVER_OPEN = ("no_answer", "refused", "half_open")
 _CLOSING = 221
 """RFC 5321 section 4.2.3: the reply to QUIT."""
@@ -33,7 +32,7 @@ _SILENT_RETRIEVAL = dict.fromkeys(RETRIEVAL_SESSIONS.names) | {"tls": "none", "c
 
 def sessions(row: Mapping[str, Any], mails: Sequence[Entry]) -> Sessions:
     """The rows of one flow; all empty where the log knows nothing of a dialogue."""
-    shared = {name: row[name] for name in _SHARED}
+    shared = {name: row[name] for name in SHARED}
     if mails:
         told = [entry.mail for entry in mails if entry.mail is not None]
         transactions = [mail for mail in told if _is_transaction(mail)]

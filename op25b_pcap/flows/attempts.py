@@ -10,18 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from op25b_pcap.flows.conversations import (
-    CLOSED_SILENCE_NS,
-    OPEN_SILENCE_NS,
-    SECOND_NS,
-    UNANSWERED_SILENCE_NS,
-    Conversation,
-    Socket,
-)
+from op25b_pcap.flows.conversations import Conversation, Socket
 from op25b_pcap.flows.copies import without_copies
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
 from op25b_pcap.wire.sequence import MODULO, difference
 from op25b_pcap.wire.services import DOMAIN, SERVICES
+from op25b_pcap.wire.silences import CLOSED_NS, OPEN_NS, SECOND_NS, UNANSWERED_NS
 
 REORDERED_NS = 1 * SECOND_NS
 """A SYN captured this much after what follows it is late, not new."""
@@ -77,9 +71,9 @@ class Attempt:
 
     def is_over(self, time_ns: int) -> bool:
         """Whether a packet at that time comes too late to belong to it."""
-        silence = OPEN_SILENCE_NS if self._answered else UNANSWERED_SILENCE_NS
+        silence = OPEN_NS if self._answered else UNANSWERED_NS
         if self._reset or len(self._closers) == 2:
-            silence = CLOSED_SILENCE_NS
+            silence = CLOSED_NS
         return time_ns - self.last_ns > silence
 
     def fits(self, segment: TcpSegment) -> bool:

@@ -13,16 +13,7 @@ from dataclasses import dataclass, field
 
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, DnsMessage, IcmpError, Packet, TcpSegment
 from op25b_pcap.wire.addresses import is_unique
-
-SECOND_NS = 1_000_000_000
-UNANSWERED_SILENCE_NS = 180 * SECOND_NS
-"""A SYN is repeated for longer than any back-off of a host: Linux waits at most 120 s
-(TCP_RTO_MAX) between two."""
-CLOSED_SILENCE_NS = 240 * SECOND_NS
-"""Twice the maximum segment lifetime (RFC 9293 section 3.4.2): later packets are not its."""
-OPEN_SILENCE_NS = 7440 * SECOND_NS
-"""Two hours and four minutes, as long as a NAT must remember an idle connection (RFC 5382
-REQ-5). IMAP IDLE (RFC 2177) may be silent for 29 minutes."""
+from op25b_pcap.wire.silences import CLOSED_NS, OPEN_NS, SECOND_NS, UNANSWERED_NS
 
 MAX_CUT_QUOTES = 65_536
 """Pairs of addresses for which ICMP quotes without ports are remembered."""
@@ -67,8 +58,8 @@ class Conversation:
         """After how much silence no later packet belongs to it."""
         if self.closing:
             # One FIN closes one side only; the other may go on for as long as it likes.
-            return OPEN_SILENCE_NS if not self._reset_or_both_closed() else CLOSED_SILENCE_NS
-        return OPEN_SILENCE_NS if self.answered else UNANSWERED_SILENCE_NS
+            return OPEN_NS if not self._reset_or_both_closed() else CLOSED_NS
+        return OPEN_NS if self.answered else UNANSWERED_NS
 
     def _reset_or_both_closed(self) -> bool:
         closers = {(s.src, s.src_port) for s in self.segments if s.flags & FIN}
@@ -110,7 +101,7 @@ def _finished(open_: dict[Key, Conversation], now: int) -> list[Key]:
     return [
         key
         for key, conversation in open_.items()
-        if now - conversation.last_ns > UNANSWERED_SILENCE_NS + _DISORDER_NS
+        if now - conversation.last_ns > UNANSWERED_NS + _DISORDER_NS
         and now - conversation.last_ns > conversation.silence_ns + _DISORDER_NS
     ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from op25b_pcap.flows.attempts import Attempt
 from op25b_pcap.flows.conn_state import Endpoints, conn_state
+from op25b_pcap.flows.identity import flow_id
 from op25b_pcap.flows.outcome import handshake, icmp_verdict, outcome
 from op25b_pcap.flows.reassembly import Stream
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, Seen, TcpSegment
@@ -121,26 +121,27 @@ def _course_of_silence(syns: int) -> dict[str, Any]:
 
 
 def _flow_id(attempt: Attempt) -> str:
-    """Named by its ends, its opening sequence number, and its first nanosecond."""
     first = attempt.segments[0]
     number = attempt.isn.get(attempt.opener, first.seq)
-    parts = (*attempt.opener, *attempt.called, number, first.seen.time_ns)
-    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+    return flow_id(*attempt.opener, *attempt.called, number, first.seen.time_ns)
 
 
 def _tunnel(directed: Directed, src_ip: str) -> dict[str, Any]:
-    """Encapsulation, and who pays: the opener's outer end, or the PPPoE session."""
+    """Encapsulation, and who pays, as the opener's first packet shows them."""
     side, segment = next((d for d in directed if d[0] is Side.CLIENT), directed[0])
     seen = segment.seen
-    outer = (seen.outer_src if side is Side.CLIENT else seen.outer_dst) or None
-    layers = seen.encapsulation.split("/")
+    encapsulation, hidden, outer = payer(
+        seen.encapsulation, seen.outer_src if side is Side.CLIENT else seen.outer_dst
+    )
+    return {"encapsulation": encapsulation, "subscriber_key": hidden or src_ip, "outer_src_ip": outer}
+
+
+def payer(encapsulation: str, outer: str) -> tuple[str, str | None, str | None]:
+    """Encapsulation, who pays where a tunnel hides it, and the outer address on the opener's side."""
+    layers = encapsulation.split("/")
     pppoe = next((i for i, layer in enumerate(layers) if layer.startswith("pppoe:")), None)
     session = None if pppoe is None else "/".join(layers[: pppoe + 1])
-    return {
-        "encapsulation": seen.encapsulation,
-        "subscriber_key": outer or session or src_ip,
-        "outer_src_ip": outer,
-    }
+    return encapsulation, outer or session, outer or None
 
 
 def _origins(attempt: Attempt) -> dict[Side, int | None]:

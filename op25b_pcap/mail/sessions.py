@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from op25b_pcap.mail.imap import Imap
 from op25b_pcap.mail.pop3 import Pop3
 from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.mail.smtp.manner import client_kind, result
+from op25b_pcap.tables.sessions import SHARED, Sessions
 from op25b_pcap.tables.streams import CLIENT, SERVER, Chunk
 from op25b_pcap.wire.services import IMAP_SERVICES, RETRIEVAL_SERVICES
 
-SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
-"""Columns that a session has from its flow as they are."""
 READ = (*SHARED, "conn_state", "initiator_evidence", "src_packets", "dst_packets")
 """Columns of a flow that are read here."""
 _TLS_SERVICES = ("submissions", "pop3s", "imaps")
@@ -32,14 +31,6 @@ _LOOK_AT = 1_024
 """Octets of each side that tell the protocol: more than any greeting or first command has."""
 _SMTP_GREETING = re.compile(rb"220[ -][^\n]*\n")
 _SMTP_CLIENT = re.compile(rb"(?:EHLO|HELO)[ \r\n]|\Z", re.IGNORECASE)
-
-
-class Sessions(NamedTuple):
-    """The rows of one flow; one of the first two is None."""
-
-    smtp: dict[str, Any] | None
-    retrieval: dict[str, Any] | None
-    transactions: list[dict[str, Any]]
 
 
 def read(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:

@@ -50,6 +50,16 @@ class Answers:
         for time_ns, payload in _framed(chunks):
             self._learn(payload, time_ns, client)
 
+    def add_all(self, others: Answers) -> None:
+        """Learn what others have learnt."""
+        for mine, theirs in (
+            (self._names, others._names),
+            (self._exchangers, others._exchangers),
+            (self._asked, others._asked),
+        ):
+            for (one, other), time_ns in theirs.items():
+                self._note(mine, one, other, time_ns)
+
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
         return Counter(client for client, _ in self._asked)

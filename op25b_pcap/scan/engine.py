@@ -8,7 +8,7 @@ after the other; it is not even imported before there is one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import CAPTURED, INTERFACE, LENGTH, LINK_TYPE, START, TIME, Run
@@ -16,32 +16,28 @@ from op25b_pcap.decode import Tally
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.frame import frame
 from op25b_pcap.scan.packets import packet
-from op25b_pcap.tables.packets import Packet
+from op25b_pcap.tables.packets import DnsMessage, IcmpError, Packet, TcpSegment
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from op25b_pcap.decode.dissect import Dissector
-    from op25b_pcap.scan.compiled import Kernels
+    from op25b_pcap.scan.kernels import Kernels
 
 _NEVER_NS = (1 << 63) - 1
-WORTHWHILE = 8 << 20
-"""Octets of capture from which on compiled kernels save more than the third of a second that it
-takes to load them; as Python, the kernels take some 8 µs a record."""
-WORTH_COMPILING = 64 << 20
-"""The same where they must be compiled first, which takes seven seconds, once on a machine."""
-_ROWS = 4096
+_ROWS = 1024
 """Rows that a sweep may fill before packets are made of them."""
 
 
-def kernels_for(octets: int | None) -> Kernels | None:
-    """Compiled kernels where they save more time than they cost; None of `octets` is a pipe."""
-    size = WORTH_COMPILING if octets is None else octets
-    if size < WORTHWHILE:
-        return None
-    from op25b_pcap.scan import compiled
+class Settling(Protocol):
+    """Where packets wait."""
 
-    if not compiled.is_available() or (size < WORTH_COMPILING and not compiled.is_at_hand()):
-        return None
-    return compiled.kernels()
+    def settle(self, run: Run, kept: NDArray[np.int64], /) -> list[list[int]]:
+        """Take the segments among swept rows; gives the others."""
+
+    def add(self, packet: TcpSegment | IcmpError, /) -> None:
+        """Take a packet."""
 
 
 class Scan:
@@ -64,6 +60,21 @@ class Scan:
         if self._scapy is not None:
             yield from self._scapy.rest()
 
+    def settle(self, items: Iterable[Record | Run], store: Settling) -> Iterator[DnsMessage]:
+        """The same packets into a store, but for answers of DNS, which are handed out."""
+        for item in items:
+            if isinstance(item, Record):
+                yield from _into(store, self._of_record(item))
+                continue
+            for swept in self._swept(item):
+                if isinstance(swept, Record):
+                    yield from _into(store, self._by_scapy(swept))
+                else:
+                    others = store.settle(item, swept)
+                    yield from _into(store, (packet_of(item, row) for row in others))
+        if self._scapy is not None:
+            yield from _into(store, self._scapy.rest())
+
     @property
     def _due_ns(self) -> int:
         return _NEVER_NS if self._scapy is None else self._scapy.due_ns
@@ -84,11 +95,20 @@ class Scan:
         return (packet(verdict, data, row, record.capture, record.number),)
 
     def _of_run(self, run: Run) -> Iterator[Packet]:
+        for item in self._swept(run):
+            if isinstance(item, Record):
+                yield from self._by_scapy(item)
+            else:
+                for row in item.tolist():
+                    yield packet_of(run, row)
+
+    def _swept(self, run: Run) -> Iterator[NDArray[np.int64] | Record]:
+        """Rows that the kernels have kept, good until the next are asked for, and what they are unsure of."""
         import numpy as np
 
         if self._kernels is None:
             raise ValueError("a run, and no kernels to sweep it")
-        window, table = run.window, run.table
+        window, table = self._kernels.window(run.window), run.table
         kept = np.empty((_ROWS, cell.WIDTH), np.int64)
         skipped = np.zeros(cell.VERDICTS, np.int64)
         at, end = 0, len(table)
@@ -97,10 +117,10 @@ class Scan:
             count, at = self._kernels.sweep(window, table, at, self._due_ns, kept, skipped, self._known)
             self._tally.read += at - begin
             self._tally.decoded += count
-            for row in kept[:count].tolist():
-                yield packet(row[cell.VERDICT], window, row, run.capture, run.number + row[cell.RECORD])
+            if count:
+                yield kept[:count]
             if count < _ROWS and at < end:
-                yield from self._by_scapy(_record(run, at))
+                yield _record(run, at)
                 at += 1
         for verdict in np.flatnonzero(skipped).tolist():
             self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += int(skipped[verdict])
@@ -112,6 +132,19 @@ class Scan:
             self._scapy = Dissector(self._tally)
         self.by_scapy += 1
         return self._scapy.packets(record)
+
+
+def packet_of(run: Run, row: list[int]) -> Packet:
+    """The packet that a kept row of a run tells of."""
+    return packet(row[cell.VERDICT], run.window, row, run.capture, run.number + row[cell.RECORD])
+
+
+def _into(store: Settling, packets: Iterable[Packet]) -> Iterator[DnsMessage]:
+    for one in packets:
+        if isinstance(one, DnsMessage):
+            yield one
+        else:
+            store.add(one)
 
 
 def _record(run: Run, at: int) -> Record:

@@ -5,19 +5,19 @@ A dictionary for each of a million flows would be gigabytes; here only the lates
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from op25b_pcap.tables.table import Table, to_frame
+from op25b_pcap.tables.table import Table
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import pandas as pd
 
+_CODES = pa.dictionary(pa.int32(), pa.string())
 _ROWS = 8192
 """Rows held as they came."""
 
@@ -25,11 +25,17 @@ _ROWS = 8192
 class Gathering:
     """Takes the rows of one table."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, coded: Collection[str] = ()) -> None:
+        """Text columns that `coded` names are held as codes of a dictionary."""
         self._table = table
         self._names = frozenset(table.names)
         # Nullability belongs to the finished table: columns of later stages are still null.
-        self._schema = pa.schema([field.with_nullable(True) for field in table.schema()])
+        self._schema = pa.schema(
+            [
+                field.with_nullable(True).with_type(_CODES if field.name in coded else field.type)
+                for field in table.schema()
+            ]
+        )
         self._told: set[str] = set()
         """Columns that some row had."""
         self._rows: list[Mapping[str, Any]] = []
@@ -44,20 +50,26 @@ class Gathering:
         if len(self._rows) == _ROWS:
             self._set_down()
 
-    def frame(
-        self,
-        order: npt.NDArray[np.int64] | None = None,
-        columns: Mapping[str, npt.NDArray[np.generic]] | None = None,
-    ) -> pd.DataFrame:
-        """All rows, brought into an order if one is given, and some columns that no row had."""
+    def add_columns(self, columns: Mapping[str, Any], rows: int) -> None:
+        """Take many rows at once, as Arrow or NumPy columns; what applies to `add` applies here."""
         self._set_down()
-        table = pa.Table.from_batches(self._batches, self._schema)
-        for name, values in (columns or {}).items():
-            at = self._schema.get_field_index(name)
-            table = table.set_column(
-                at, self._schema.field(at), pa.array(values, self._schema.field(at).type)
-            )
-        return to_frame(table if order is None else table.take(pa.array(order)))
+        self._batches.append(self._batch(columns, rows))
+
+    def alike(self, rows: Sequence[Mapping[str, Any]], kinds: npt.NDArray[np.int64]) -> pa.RecordBatch:
+        """Many rows of which each is like one of a few: which, say the `kinds`. They are not taken."""
+        told = {name for row in rows for name in row}
+        columns = {name: [row.get(name) for row in rows] for name in told}
+        few, which = self._batch(columns, len(rows)), pa.array(kinds)
+        many = [
+            pa.nulls(len(kinds), column.type) if column.null_count == len(rows) else column.take(which)
+            for column in few.columns
+        ]
+        return pa.RecordBatch.from_arrays(many, schema=self._schema)
+
+    def table(self) -> pa.Table:
+        """All rows in the order in which they came."""
+        self._set_down()
+        return pa.Table.from_batches(self._batches, self._schema)
 
     def _set_down(self) -> None:
         rows, self._rows = self._rows, []
@@ -69,10 +81,24 @@ class Gathering:
             values = dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
         else:
             values = {name: [row.get(name) for row in rows] for name in names}
-        columns = [
-            pa.array(values[field.name], field.type)
-            if field.name in values
-            else pa.nulls(len(rows), field.type)
+        self._batches.append(self._batch(values, len(rows)))
+
+    def _batch(self, columns: Mapping[str, Any], rows: int) -> pa.RecordBatch:
+        if not columns.keys() <= self._names:
+            raise KeyError(f"table {self._table.name} has no column {min(columns.keys() - self._names)}")
+        arrays = [
+            _of_type(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
             for field in self._schema
         ]
-        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+def _of_type(values: Any, type_: pa.DataType) -> pa.Array:
+    """Values of a column as Arrow; times may be integers."""
+    if isinstance(values, pa.Array):
+        if type_ == _CODES and not pa.types.is_dictionary(values.type):
+            values = values.dictionary_encode()
+        return values if values.type == type_ else values.cast(type_)
+    if isinstance(values, Sequence):
+        return pa.array(values, type_)
+    return pa.array(values).cast(type_)

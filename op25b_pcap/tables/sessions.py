@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from op25b_pcap.tables.flows import WIRE_COLUMNS
 from op25b_pcap.tables.table import Column, Table
 
-_SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
-_FLOW = tuple(next(c for c in WIRE_COLUMNS if c.name == name) for name in _SHARED)
+SHARED = ("flow_id", "start_time", "src_ip", "src_port", "dst_ip", "dst_port", "service")
+"""Columns that a session has from its flow as they are."""
+_FLOW = tuple(next(c for c in WIRE_COLUMNS if c.name == name) for name in SHARED)
 
 TLS_MODES = ("none", "starttls", "implicit")
 CLIENT_KINDS = ("mua", "mta", "bot", "unknown")

@@ -75,7 +75,7 @@ class Table:
         gathering = Gathering(self)
         for row in rows:
             gathering.add(row)
-        return gathering.frame()
+        return to_frame(gathering.table())
 
     def arrow(self, frame: pd.DataFrame) -> pa.Table:
         """The finished frame as an Arrow table: the published columns in their order.

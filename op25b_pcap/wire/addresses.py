@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from functools import lru_cache
 
-_NOT_UNIQUE_V4 = tuple(
+NOT_UNIQUE_V4 = tuple(
     (int.from_bytes(socket.inet_aton(net)) >> (32 - length), 32 - length)
     for net, length in (
         ("10.0.0.0", 8),  # RFC 1918
@@ -28,6 +28,6 @@ def is_unique(address: bytes) -> bool:
     """Whether the address names one host in the world; private and shared space does not."""
     if len(address) == 4:
         value = int.from_bytes(address)
-        return all(value >> shift != prefix for prefix, shift in _NOT_UNIQUE_V4)
+        return all(value >> shift != prefix for prefix, shift in NOT_UNIQUE_V4)
     # fc00::/7 (RFC 4193) and fe80::/10 (RFC 4291)
     return address[0] & 0xFE != 0xFC and not (address[0] == 0xFE and address[1] & 0xC0 == 0x80)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from op25b_pcap import compiled
 from op25b_pcap.pipeline import analyse
 from op25b_pcap.samples.frames import icmp_error, ip, tcp, udp
-from op25b_pcap.scan import engine
+from op25b_pcap.tables import TABLES
 from op25b_pcap.wire.layers import (
     ETHER_TYPES,
     IP_PROTOCOLS,
@@ -44,15 +45,6 @@ SAMPLES = sorted(
     if path.is_file() and path.suffix not in (".md", ".toml")
 )
 many = settings(max_examples=300, deadline=None)
-TABLES = (
-    "flows",
-    "smtp_sessions",
-    "smtp_transactions",
-    "retrieval_sessions",
-    "subscribers",
-    "summary",
-    "timeline",
-)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
@@ -62,14 +54,14 @@ def test_every_sample_alone(path):
 
 @pytest.mark.parametrize("worthwhile", [0, 1 << 60], ids=["compiled", "as Python"])
 def test_all_samples_together_give_the_same_tables(worthwhile, monkeypatch):
-    monkeypatch.setattr(engine, "WORTHWHILE", worthwhile)
-    monkeypatch.setattr(engine, "WORTH_COMPILING", worthwhile)
+    monkeypatch.setattr(compiled, "WORTHWHILE", worthwhile)
+    monkeypatch.setattr(compiled, "WORTH_COMPILING", worthwhile)
     fast, reference = analyse(SAMPLES), analyse(SAMPLES, engine="scapy")
     assert fast.tally == reference.tally
     assert reference.by_scapy == reference.tally.read > fast.by_scapy
     assert set(TABLES) == set(fast.tables)
     for name in TABLES:
-        assert fast.tables[name].equals(reference.tables[name]), name
+        assert TABLES[name].arrow(fast.tables[name]).equals(TABLES[name].arrow(reference.tables[name])), name
 
 
 ports = st.sampled_from(sorted(WATCHED)) | st.sampled_from(sorted(UDP_PORTS)) | st.integers(0, 65535)

@@ -7,9 +7,10 @@ import pytest
 from op25b_pcap.flows import flows
 from op25b_pcap.mail.imap import Imap
 from op25b_pcap.mail.pop3 import Pop3
-from op25b_pcap.mail.sessions import Sessions, read
+from op25b_pcap.mail.sessions import read
 from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.tables import RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
+from op25b_pcap.tables.sessions import Sessions
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 from tests.hellos import CLIENT, CLIENT_REST, SERVER, SERVER_REST
 from tests.segments import Talk

@@ -5,27 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from op25b_pcap import compiled
+from op25b_pcap.compiled import kernels_for
 from op25b_pcap.samples.frames import ip
-from op25b_pcap.scan import compiled, engine
-from op25b_pcap.scan.engine import kernels_for
 from tests.encapsulations import CLIENT, SERVER, record, segment
 from tests.scans import as_runs, scanned
 
 
 def test_small_captures_do_without():
-    assert kernels_for(engine.WORTHWHILE - 1) is None
+    assert kernels_for(compiled.WORTHWHILE - 1) is None
     assert kernels_for(0) is None
 
 
 def test_large_captures_and_pipes_are_compiled():
-    assert kernels_for(engine.WORTH_COMPILING) is compiled.kernels()
+    assert kernels_for(compiled.WORTH_COMPILING) is compiled.kernels()
     assert kernels_for(None) is compiled.kernels()
 
 
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_middling_captures_if_that_was_done_before(at_hand, monkeypatch):
     monkeypatch.setattr(compiled, "is_at_hand", lambda: at_hand)
-    assert kernels_for(engine.WORTHWHILE) is (compiled.kernels() if at_hand else None)
+    assert kernels_for(compiled.WORTHWHILE) is (compiled.kernels() if at_hand else None)
 
 
 def test_at_hand_is_what_lies_in_the_folder(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from op25b_pcap.capture import runs
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.runs import Run
-from op25b_pcap.scan.compiled import kernels
+from op25b_pcap.compiled import kernels
 from tests.capture_files import BE, LE, SECOND, START, Packet, packets, pcap, pcap_header, pcapng
 from tests.encapsulations import IP4, WRAPPED, frame, record
 from tests.scans import Watched, as_runs, assert_observed_equal

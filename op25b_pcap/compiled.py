@@ -11,29 +11,47 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 import op25b_pcap
+from op25b_pcap.assembly import course, settle, spell
 from op25b_pcap.capture import runs
 from op25b_pcap.scan import below_ip, frame, ip, sweep, view
+from op25b_pcap.scan.kernels import Kernels
 
-_MODULES = (runs, view, below_ip, ip, frame, sweep)
+_MODULES = (runs, view, below_ip, ip, frame, sweep, settle, course, spell)
 """In the order in which they call each other: a function comes after what it calls."""
-_SOURCES = ("wire", "scan", "capture", "decode")
+_CALLED = (
+    runs.pcap_walk,
+    runs.pcapng_walk,
+    frame.frame,
+    sweep.sweep,
+    settle.found,
+    settle.where_of,
+    settle.conversation_of,
+    settle.settle,
+    settle.gather,
+    course.courses_of,
+    spell.spell_digests,
+    spell.spell_community_ids,
+    spell.spell_ipv4,
+)
+"""What is called from outside, in the order of `Kernels`."""
+_SOURCES = ("wire", "scan", "capture", "decode", "assembly", "flows", "tables")
 """Folders whose modules go into the kernels, as code or as numbers."""
 
 
-class Kernels(NamedTuple):
-    """What is called from outside."""
-
-    walks: runs.Walks
-    sweep: Callable[..., tuple[int, int]]
-    frame: Callable[[bytes, Any, bytes], int]
+WORTHWHILE = 8 << 20
+"""Octets of capture from which on compiled kernels save more than the third of a second that it
+takes to load them; as Python, the scan takes some 8 µs a record."""
+WORTH_COMPILING = 128 << 20
+"""The same where they must be compiled first, which takes some fifteen seconds, once on a machine."""
 
 
 def is_available() -> bool:
@@ -62,10 +80,28 @@ def kernels() -> Kernels:
         scope = {name: compiled.get(id(value), value) for name, value in vars(module).items()}
         for name, function in _functions(module).items():
             copy = FunctionType(function.__code__, scope, name)
-            scope[name] = numba.njit(copy, cache=folder is not None, nogil=True)
+            # What only kernels call needs no way in from Python, which takes a third of the time.
+            is_inside = function not in _CALLED
+            scope[name] = numba.njit(
+                copy,
+                cache=folder is not None,
+                nogil=True,
+                no_cpython_wrapper=is_inside,
+                no_cfunc_wrapper=True,
+            )
             compiled[id(function)] = scope[name]
-    walks = runs.Walks(compiled[id(runs.pcap_walk)], compiled[id(runs.pcapng_walk)])
-    return Kernels(walks, compiled[id(sweep.sweep)], compiled[id(frame.frame)])
+    pcap, pcapng, *others = (compiled[id(function)] for function in _CALLED)
+    return Kernels(partial(np.frombuffer, dtype=np.uint8), runs.Walks(pcap, pcapng), *others)
+
+
+def kernels_for(octets: int | None) -> Kernels | None:
+    """Compiled kernels where they save more time than they cost; None of `octets` is a pipe."""
+    size = WORTH_COMPILING if octets is None else octets
+    if size < WORTHWHILE:
+        return None
+    if not is_available() or (size < WORTH_COMPILING and not is_at_hand()):
+        return None
+    return kernels()
 
 
 def _functions(module: ModuleType) -> dict[str, FunctionType]:

@@ -1,0 +1,593 @@
+"""The kernel of a conversation: is it one attempt that took a usual course, and which?
+
+In: the packets of one conversation in order of time. Out: what can be counted of the attempt,
+its octets in readable order, and its course: the events of which the words about it depend,
+packets left out that say nothing new. What they mean is not known here: `flows` says it, once
+for all attempts of the same course. Whatever is out of the common (a second attempt, a copy, a
+missing octet, an odd flag) is DOUBTFUL: `flows` reads it packet by packet.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from op25b_pcap.assembly.packet import ERROR
+from op25b_pcap.assembly.settle import copy, mixed, signed
+from op25b_pcap.flows.copies import ELSEWHERE_NS, NO_IDENTIFICATION_NS, SAME_PLACE_NS
+from op25b_pcap.flows.reassembly import MAX_WINDOW
+from op25b_pcap.scan.row import WRONG
+from op25b_pcap.tables.packets import ACK, FIN, RST, SYN
+from op25b_pcap.wire.sequence import MODULO
+from op25b_pcap.wire.services import DOMAIN, SERVICES
+from op25b_pcap.wire.silences import CLOSED_NS, OPEN_NS, UNANSWERED_NS
+from op25b_pcap.wire.tcp import SEQUENCE_END
+
+UNWATCHED, USUAL, DOUBTFUL = range(3)
+"""What is said of a conversation: its called port is not watched; or how to go on."""
+
+CLIENT, SERVER = 0, 1
+MOST_EVENTS = 30
+"""Of a course; one with more is doubtful."""
+LEFT_OUT, OPENED, ERROR_TYPE, ERROR_CODE = range(MOST_EVENTS, MOST_EVENTS + 4)
+COURSE = MOST_EVENTS + 4
+"""Octets of a course: its events; whether packets were left out; by what the opener is known, if
+there is more than one packet, if there are ICMP errors, and of what type and code these are."""
+_FLAGS = FIN | SYN | RST | ACK
+_IS_ONE, _CARRIES, _ANEW, _BY_SERVER = 0x08, 0x20, 0x40, 0x80
+"""Bits of an event beside these: that it is one; it has payload; its FIN or RST has another number
+than the side's last."""
+_WRONG_SUM, _NO_WINDOW, _REPEATED = FIN | RST, SYN | RST, FIN | SYN
+"""Events beside packets, told by flags that no usual packet has: what `flows` writes letters for
+when it happens the 1st, 10th, 100th … time."""
+_HALF = MODULO // 2
+_MAIL = tuple(sorted(SERVICES))
+_NONE = -1
+
+(
+    ORIGIN,  # number of the first octet, if it is known
+    NEXT,  # octets that could be read
+    NEWEST,  # octets up to the farthest that was sent
+    EDGE,  # number behind the last packet that brought something new
+    ACKED,  # the highest acknowledgement of its octets by the other side
+    ENDED,  # number of its last FIN
+    RESET,  # number of its last RST
+    SAID,  # kinds of events so far, a bit each
+    PACKETS,
+    WAITING,  # packets that wait for octets before them
+    SUMS,  # of wrong checksums, closed windows and repeated octets, how many
+    WINDOWS,
+    REPEATS,
+) = range(13)
+"""What is known of one side: a row of `sides`."""
+_SIDE = REPEATS + 1
+_MOST_COURSES = 1 << 14
+MOST_WAITING = 64
+"""Segments of a side that may wait; a conversation with more is doubtful."""
+
+ATTEMPT = np.dtype(
+    [
+        ("verdict", "i8"),
+        ("course", "i8"),  # number of its course
+        ("first", "i8"),  # its first packet
+        ("src_first", "i8"),  # the opener's first, or the first
+        ("is_turned", "i8"),  # the opener is the destination of `first`
+        ("end_ns", "i8"),
+        ("isn", "i8"),  # of the opener, or the number of the first packet
+        ("syn_packets", "i8"),
+        ("src_packets", "i8"),
+        ("dst_packets", "i8"),
+        ("src_bytes", "i8"),
+        ("dst_bytes", "i8"),
+        ("handshake_ns", "i8"),  # -1: null, as below
+        ("answer_ns", "i8"),
+        ("src_ttl", "i8"),
+        ("dst_ttl", "i8"),
+        ("rst_ttl", "i8"),
+        ("error", "i8"),  # its first ICMP error
+        ("runs", "i8"),  # where its runs begin
+        ("runs_end", "i8"),
+    ]
+)
+
+RUN = np.dtype([("side", "i8"), ("begin", "i8"), ("end", "i8")])
+"""Octets of one side that could be read before any of the other followed."""
+
+
+class Scratch(NamedTuple):
+    """Arrays to work in."""
+
+    alike: Any
+    """Packets by their headers: rows of (stamp, place in the order), twice as many as one
+    conversation has packets, and a power of two."""
+    pieces: Any
+    """Octets in readable order: rows of (packet, octets of it to leave out, octets, their place in the
+    stream, side). Octets less than zero were there before and are only to be compared. As many."""
+    sides: Any
+    """Two rows of what is known of a side."""
+    waiting: Any
+    """For both sides (place in the stream, packet, octets) of what waits."""
+    events: Any
+    """The course so far."""
+
+
+def scratch_for(packets: int) -> Scratch:
+    """For conversations of no more packets."""
+    size = 1 << max(4, (2 * packets).bit_length())
+    return Scratch(
+        np.zeros((size, 2), np.int64),
+        np.empty((size, 5), np.int64),
+        np.zeros((2, _SIDE), np.int64),
+        np.zeros((2, MOST_WAITING, 3), np.int64),
+        np.zeros(COURSE, np.uint8),
+    )
+
+
+class Known(NamedTuple):
+    """The courses that were met so far."""
+
+    courses: Any
+    slots: Any
+    """Numbers of courses by their digest, -1 where none is."""
+    counts: Any
+    """How many courses; how many stamps are used."""
+
+
+def none_known() -> Known:
+    """As one begins."""
+    courses = np.zeros((_MOST_COURSES, COURSE), np.uint8)
+    return Known(courses, np.full(2 * _MOST_COURSES, _NONE, np.int64), np.zeros(2, np.int64))
+
+
+def later(a: int, b: int) -> int:
+    """What `wire.sequence.difference` says."""
+    return (a - b + _HALF) % MODULO - _HALF
+
+
+def is_mail(port: int) -> bool:
+    """Whether a port is one of `wire.services`."""
+    for known in _MAIL:
+        if port == known:
+            return True
+    return False
+
+
+def is_from(one: Any, other: Any) -> bool:
+    """Whether two packets have the same source."""
+    return (
+        one["src_low"] == other["src_low"]
+        and one["src_high"] == other["src_high"]
+        and one["src_port"] == other["src_port"]
+    )
+
+
+def same_ends(one: Any, other: Any, is_straight: bool) -> bool:
+    """Whether two packets are between the same sockets, in the same direction or not."""
+    if one["version"] != other["version"]:
+        return False
+    if is_straight:
+        return (
+            one["src_low"] == other["src_low"]
+            and one["src_high"] == other["src_high"]
+            and one["src_port"] == other["src_port"]
+            and one["dst_low"] == other["dst_low"]
+            and one["dst_high"] == other["dst_high"]
+            and one["dst_port"] == other["dst_port"]
+        )
+    return (
+        one["src_low"] == other["dst_low"]
+        and one["src_high"] == other["dst_high"]
+        and one["src_port"] == other["dst_port"]
+        and one["dst_low"] == other["src_low"]
+        and one["dst_high"] == other["src_high"]
+        and one["dst_port"] == other["src_port"]
+    )
+
+
+def was_alike(packets: Any, order: Any, index: int, alike: Any, stamp: int) -> bool:
+    """Whether a packet with the same header came so shortly before that one may be a copy.
+
+    Which of them is one, `flows.copies` says; here only that it can be none.
+    """
+    packet = packets[order[index]]
+    seq, ack = signed(packet["seq"]), signed(packet["ack"])
+    slot = mixed(mixed(seq, ack), signed(packet["src_port"]) | signed(packet["length"]) << 16)
+    slot = mixed(slot, packet["ip_id"])
+    last = len(alike) - 1
+    slot &= last
+    while alike[slot, 0] == stamp:
+        other = packets[order[alike[slot, 1]]]
+        if (
+            other["ip_id"] == packet["ip_id"]
+            and other["seq"] == packet["seq"]
+            and other["ack"] == packet["ack"]
+            and other["flags"] == packet["flags"]
+            and other["length"] == packet["length"]
+            and other["src_port"] == packet["src_port"]
+        ):
+            alike[slot, 1] = index
+            delay = packet["time_ns"] - other["time_ns"]
+            if packet["where"] != other["where"] or packet["ttl"] != other["ttl"]:
+                return delay <= ELSEWHERE_NS
+            if packet["ip_id"] > 0 and delay <= SAME_PLACE_NS:
+                return True
+            occupies_sequence = packet["length"] > 0 or packet["flags"] & (SYN | FIN) != 0
+            return occupies_sequence and delay <= NO_IDENTIFICATION_NS
+        slot = (slot + 1) & last
+    alike[slot, 0] = stamp
+    alike[slot, 1] = index
+    return False
+
+
+def silence_after(answered: bool, closed: bool) -> int:
+    """What `flows.attempts.Attempt.is_over` waits for."""
+    if closed:
+        return CLOSED_NS
+    return OPEN_NS if answered else UNANSWERED_NS
+
+
+def is_noted(count: int) -> bool:
+    """Whether what happens so often is worth a letter again."""
+    while count >= 10 and count % 10 == 0:
+        count //= 10
+    return count == 1
+
+
+def tell(events: Any, event: int) -> bool:
+    """Write an event; False if there is no room."""
+    count = events[LEFT_OUT]
+    if count == MOST_EVENTS:
+        return False
+    events[count] = event
+    events[LEFT_OUT] += 1
+    return True
+
+
+def opened(opening: Any, attempt: Any) -> bool:
+    """Who called whom, by the first packet; False if only its later ones could say."""
+    is_turned = False
+    if opening["flags"] & SYN == 0:
+        src_mail, dst_mail = is_mail(opening["src_port"]), is_mail(opening["dst_port"])
+        is_turned = not dst_mail and (src_mail or opening["dst_port"] != DOMAIN)
+    elif opening["flags"] & _FLAGS != SYN:
+        return False
+    attempt["is_turned"] = is_turned
+    attempt["isn"] = opening["seq"]
+    attempt["src_first"] = _NONE
+    attempt["syn_packets"] = 0
+    attempt["handshake_ns"] = _NONE
+    attempt["answer_ns"] = _NONE
+    attempt["src_ttl"] = _NONE
+    attempt["dst_ttl"] = _NONE
+    attempt["rst_ttl"] = _NONE
+    attempt["error"] = _NONE
+    called = opening["src_port"] if is_turned else opening["dst_port"]
+    return called != DOMAIN
+
+
+def course(
+    packets: Any, order: Any, begin: int, end: int, stamp: int, scratch: Scratch, attempt: Any
+) -> tuple[int, int]:
+    """Follow packets `order[begin:end]`: the verdict, and how many pieces there are.
+
+    Fills `attempt`, and events and pieces of `scratch`.
+    """
+    alike, sides, events = scratch.alike, scratch.sides, scratch.events
+    events[:] = 0
+    sides[:, :] = 0
+    for name in (ORIGIN, EDGE, ACKED, ENDED, RESET):
+        sides[CLIENT, name] = _NONE
+        sides[SERVER, name] = _NONE
+    opening = packets[order[begin]]
+    if opening["kind"] == ERROR:
+        for index in range(begin, end):
+            if packets[order[index]]["kind"] != ERROR:
+                return DOUBTFUL, 0
+        return UNWATCHED, 0
+    if not opened(opening, attempt):
+        return DOUBTFUL, 0
+    attempt["first"] = order[begin]
+    by_syn = opening["flags"] & SYN != 0
+    turned = attempt["is_turned"] != 0
+    isn = signed(opening["seq"])
+    if by_syn:
+        sides[CLIENT, ORIGIN] = (isn + 1) % MODULO
+    syn_ns, answered_ns = _NONE, _NONE
+    closers, answered, reset, left_out, count = 0, False, False, 0, 0
+    last_ns, error_ns, errors = opening["time_ns"], 0, 0
+    for index in range(begin, end):
+        packet = packets[order[index]]
+        now, flags = packet["time_ns"], signed(packet["flags"])
+        seq, length = signed(packet["seq"]), signed(packet["length"])
+        control = flags & (FIN | SYN | RST)
+        of_src = is_from(packet, opening)
+        if not same_ends(opening, packet, of_src):
+            return DOUBTFUL, 0
+        if packet["kind"] == ERROR:
+            is_its = of_src and by_syn and packet["captured"] == SEQUENCE_END and seq == isn
+            if not is_its or now == 0 or now < last_ns:
+                return DOUBTFUL, 0
+            if errors == 0:
+                attempt["error"] = order[index]
+                events[ERROR_TYPE] = packet["icmp_type"]
+                events[ERROR_CODE] = packet["icmp_code"]
+            elif events[ERROR_TYPE] != packet["icmp_type"] or events[ERROR_CODE] != packet["icmp_code"]:
+                return DOUBTFUL, 0
+            errors += 1
+            error_ns = now
+            if answered_ns < 0:
+                answered_ns = now
+                attempt["answer_ns"] = now - syn_ns
+            continue
+        side = CLIENT if of_src != turned else SERVER
+        if now == 0 or now < last_ns or packet["captured"] != length:
+            return DOUBTFUL, 0
+        # One attempt, and nothing in it that is not one flag at a time.
+        if now - last_ns > silence_after(answered, reset or closers == 3):
+            return DOUBTFUL, 0
+        last_ns = now
+        if control not in (0, FIN, SYN, RST) or (control in (SYN, RST) and length != 0):
+            return DOUBTFUL, 0
+        if was_alike(packets, order, index, alike, stamp):
+            return DOUBTFUL, 0
+        answered = answered or flags & (SYN | ACK) != SYN
+        if packet["checksum"] == WRONG:
+            sides[side, SUMS] += 1
+            if is_noted(sides[side, SUMS]) and not tell(events, _IS_ONE | _WRONG_SUM | side * _BY_SERVER):
+                return DOUBTFUL, 0
+        is_anew = False
+        if control == SYN:
+            if not by_syn:
+                return DOUBTFUL, 0
+            if flags & ACK == 0:
+                if side == SERVER or seq != isn:
+                    return DOUBTFUL, 0
+                attempt["syn_packets"] += 1
+                syn_ns = now
+                if now == answered_ns:
+                    attempt["answer_ns"] = 0
+            else:
+                origin = (seq + 1) % MODULO
+                known = sides[SERVER, ORIGIN]
+                if side == CLIENT or packet["ack"] != sides[CLIENT, ORIGIN] or known not in (_NONE, origin):
+                    return DOUBTFUL, 0
+                sides[SERVER, ORIGIN] = origin
+        elif control == RST:
+            reset = True
+            is_anew = seq != sides[side, RESET]
+            sides[side, RESET] = seq
+        elif length != 0 or control == FIN:
+            if side == SERVER and by_syn and sides[SERVER, ORIGIN] == _NONE:
+                return DOUBTFUL, 0
+            count = arrive(order[index], seq, length, by_syn, side, scratch, count)
+            if count < 0:
+                return DOUBTFUL, 0
+            if control == FIN:
+                closers |= 1 << side
+                is_anew = (seq + length) % MODULO != sides[side, ENDED]
+                sides[side, ENDED] = (seq + length) % MODULO
+        # Times and hops.
+        sides[side, PACKETS] += 1
+        if side == CLIENT:
+            if attempt["src_first"] < 0:
+                attempt["src_first"] = order[index]
+                attempt["src_ttl"] = packet["ttl"]
+        else:
+            if control == RST and attempt["rst_ttl"] < 0:
+                attempt["rst_ttl"] = packet["ttl"]
+            if control != RST and attempt["dst_ttl"] < 0:
+                attempt["dst_ttl"] = packet["ttl"]
+            if syn_ns >= 0 and answered_ns < 0:
+                answered_ns = now
+                attempt["answer_ns"] = now - syn_ns
+            if syn_ns >= 0 and control == SYN and attempt["handshake_ns"] < 0:
+                attempt["handshake_ns"] = now - syn_ns
+        # The event, unless it can say nothing new.
+        event = _IS_ONE | (flags & _FLAGS) | (_CARRIES if length else 0) | (_ANEW if is_anew else 0)
+        kind = 1 << (event & 0x3F)
+        if (
+            control in (0, SYN)
+            and sides[side, SAID] & kind != 0
+            and (side == CLIENT or not by_syn or sides[SERVER, ORIGIN] != _NONE)
+        ):
+            left_out = 1
+        elif not tell(events, event | side * _BY_SERVER):
+            return DOUBTFUL, 0
+        sides[side, SAID] |= kind
+        if control == 0 and packet["window"] == 0:
+            sides[side, WINDOWS] += 1
+            if is_noted(sides[side, WINDOWS]) and not tell(events, _IS_ONE | _NO_WINDOW | side * _BY_SERVER):
+                return DOUBTFUL, 0
+        after = (seq + length + (control == SYN) + (control == FIN)) % MODULO
+        edge = sides[side, EDGE]
+        if length != 0 and edge >= 0 and (after - edge - 1) % MODULO >= _HALF:
+            sides[side, REPEATS] += 1
+            if is_noted(sides[side, REPEATS]) and not tell(events, _IS_ONE | _REPEATED | side * _BY_SERVER):
+                return DOUBTFUL, 0
+        elif control != RST:
+            sides[side, EDGE] = after
+        if flags & (ACK | RST) == ACK:
+            acked, ack = sides[1 - side, ACKED], signed(packet["ack"])
+            if acked < 0 or later(ack, acked) > 0:
+                sides[1 - side, ACKED] = ack
+    for side in (CLIENT, SERVER):
+        if sides[side, WAITING] != 0:
+            return DOUBTFUL, 0
+        origin, acked = sides[side, ORIGIN], sides[side, ACKED]
+        if sides[side, PACKETS] == 0 or acked < 0:
+            continue
+        if side == SERVER and by_syn and origin == _NONE:
+            return DOUBTFUL, 0
+        if origin >= 0 and later(acked, (origin + sides[side, NEXT]) % MODULO) > 1:
+            return DOUBTFUL, 0
+    if errors and error_ns - last_ns > silence_after(answered, reset or closers == 3):
+        return DOUBTFUL, 0
+    events[LEFT_OUT] = left_out
+    events[OPENED] = by_syn + 2 * (sides[CLIENT, PACKETS] + sides[SERVER, PACKETS] > 1) + 4 * (errors > 0)
+    attempt["src_packets"] = sides[CLIENT, PACKETS]
+    attempt["dst_packets"] = sides[SERVER, PACKETS]
+    attempt["src_bytes"] = sides[CLIENT, NEXT]
+    attempt["dst_bytes"] = sides[SERVER, NEXT]
+    attempt["end_ns"] = max(last_ns, error_ns)
+    if attempt["src_first"] < 0:
+        attempt["src_first"] = order[begin]
+    called = opening["src_port"] if turned else opening["dst_port"]
+    return (USUAL if is_mail(called) else UNWATCHED), count
+
+
+def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch: Scratch, count: int) -> int:
+    """Octets of a side arrive: how many pieces there are now; -1 is doubt.
+
+    As `flows.reassembly` does it where nothing is missing in the end.
+    """
+    mine, waiting, pieces = scratch.sides[side], scratch.waiting[side], scratch.pieces
+    if mine[ORIGIN] == _NONE:
+        mine[ORIGIN] = seq
+    offset = mine[NEWEST] + later(seq, (mine[ORIGIN] + mine[NEWEST]) % MODULO)
+    if abs(offset - mine[NEWEST]) > MAX_WINDOW:
+        return -1
+    if offset < 0:
+        return count if by_syn and offset + length <= 0 else -1
+    mine[NEWEST] = max(mine[NEWEST], offset + length)
+    if mine[WAITING] == MOST_WAITING:
+        return -1
+    place = waiting[mine[WAITING]]
+    place[0], place[1], place[2] = offset, packet, length
+    mine[WAITING] += 1
+    while True:
+        # The one that comes first in the stream, and of two the one that arrived first.
+        best = -1
+        for index in range(mine[WAITING]):
+            if waiting[index, 0] <= mine[NEXT] and (best < 0 or waiting[index, 0] < waiting[best, 0]):
+                best = index
+        if best < 0:
+            return count
+        offset, packet, length = waiting[best, 0], waiting[best, 1], waiting[best, 2]
+        for index in range(best, mine[WAITING] - 1):
+            waiting[index, :] = waiting[index + 1, :]
+        mine[WAITING] -= 1
+        repeated = min(mine[NEXT] - offset, length)
+        if repeated > 1:
+            piece = pieces[count]
+            piece[0], piece[1], piece[2], piece[3], piece[4] = packet, 0, -repeated, offset, side
+            count += 1
+        if length > repeated:
+            piece = pieces[count]
+            piece[0], piece[1], piece[2], piece[3] = packet, repeated, length - repeated, mine[NEXT]
+            piece[4] = side
+            count += 1
+            mine[NEXT] += length - repeated
+
+
+def number_of(events: Any, known: Known) -> int:
+    """The number of a course among those that are known, itself included; -1 if they are too many."""
+    courses, slots, counts = known.courses, known.slots, known.counts
+    digest = mixed(1, 1)
+    for index in range(0, COURSE, 4):
+        word = signed(events[index]) | signed(events[index + 1]) << 8
+        word |= signed(events[index + 2]) << 16 | signed(events[index + 3]) << 24
+        digest = mixed(digest, word)
+    last = len(slots) - 1
+    slot = digest & last
+    while slots[slot] >= 0:
+        is_same = True
+        for index in range(COURSE):
+            if courses[slots[slot], index] != events[index]:
+                is_same = False
+                break
+        if is_same:
+            return slots[slot]
+        slot = (slot + 1) & last
+    number = counts[0]
+    if number == len(courses):
+        return -1
+    counts[0] += 1
+    slots[slot] = number
+    courses[number, :] = events
+    return number
+
+
+class Told(NamedTuple):
+    """What is told of conversations; there is room for all."""
+
+    attempts: Any
+    runs: Any
+    text: Any
+    """The octets of the runs."""
+
+
+def courses_of(
+    packets: Any,
+    octets: Any,
+    order: Any,
+    begins: Any,
+    doubtful: Any,
+    scratch: Scratch,
+    known: Known,
+    told: Told,
+) -> tuple[int, int]:
+    """Follow conversation after conversation, `order[begins[i]:begins[i + 1]]` being number i.
+
+    Those that `doubtful` marks are not followed. Gives how many runs and octets of text there are.
+    """
+    events, counts = scratch.events, known.counts
+    used_runs, used = 0, 0
+    for index in range(len(begins) - 1):
+        attempt = told.attempts[index]
+        verdict, count = DOUBTFUL, 0
+        if not doubtful[index]:
+            stamp = counts[1] + index + 1
+            verdict, count = course(packets, order, begins[index], begins[index + 1], stamp, scratch, attempt)
+        attempt["runs"] = used_runs
+        attempt["runs_end"] = used_runs
+        if verdict == USUAL:
+            after_runs, after = read(packets, octets, scratch.pieces, count, told, used_runs, used)
+            attempt["course"] = _NONE if after < 0 else number_of(events, known)
+            if attempt["course"] < 0:
+                verdict = DOUBTFUL
+            else:
+                used_runs, used = after_runs, after
+                attempt["runs_end"] = used_runs
+        attempt["verdict"] = verdict
+    counts[1] += len(begins)
+    return used_runs, used
+
+
+def read(
+    packets: Any, octets: Any, pieces: Any, count: int, told: Told, used_runs: int, used: int
+) -> tuple[int, int]:
+    """Pieces of an attempt's octets as runs; -1 if some were sent again with other content."""
+    runs, text = told.runs, told.text
+    first_run, last_side = used_runs, _NONE
+    for index in range(count):
+        packet, skip, length, place, side = pieces[index]
+        at = packets[packet]["at"] + packets[packet]["options"] + skip
+        if length < 0:
+            if not is_repetition(octets[at : at - length], place, side, runs[first_run:used_runs], text):
+                return used_runs, -1
+            continue
+        if side != last_side:
+            runs[used_runs]["side"] = side
+            runs[used_runs]["begin"] = used
+            used_runs += 1
+            last_side = side
+        copy(octets, at, length, text, used)
+        used += length
+        runs[used_runs - 1]["end"] = used
+    return used_runs, used
+
+
+def is_repetition(octets: Any, place: int, side: int, runs: Any, text: Any) -> bool:
+    """Whether octets are those that stand at a place of the side's stream."""
+    stream = 0
+    for index in range(len(runs)):
+        run = runs[index]
+        if run["side"] != side:
+            continue
+        size = run["end"] - run["begin"]
+        for offset in range(max(place, stream), min(place + len(octets), stream + size)):
+            if text[run["begin"] + offset - stream] != octets[offset - place]:
+                return False
+        stream += size
+    return True

@@ -1,0 +1,222 @@
+"""All that waits in a store to flows and sessions, conversation by conversation.
+
+The usual ones go through the kernels of `course` and become columns; the doubtful ones become
+packets again, and `flows` reads them as it reads those of the other engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from op25b_pcap.assembly.columns import OF_COURSE, flow_columns
+from op25b_pcap.assembly.course import (
+    ATTEMPT,
+    DOUBTFUL,
+    RUN,
+    USUAL,
+    Scratch,
+    Told,
+    none_known,
+    scratch_for,
+)
+from op25b_pcap.assembly.shelf import Shelf
+from op25b_pcap.assembly.store import Store, ends
+from op25b_pcap.flows import Flow, flows
+from op25b_pcap.tables import FLOWS
+from op25b_pcap.tables.streams import SIDES, Chunk
+from op25b_pcap.tables.table import arrow_type
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from op25b_pcap.scan.kernels import Kernels
+
+_OCTETS_TOGETHER = 32 << 20
+"""Octets of payload that are in hand at one time, with one conversation's beyond."""
+_CONVERSATIONS_TOGETHER = 1 << 18
+_BATCHES_A_TURN = 8
+"""So that two of several processes come to their ends together."""
+_WORTH_A_SHARE = 30_000
+"""Packets that it takes longer to assemble than to begin a process."""
+_PORT_BITS = 16
+
+
+class Usual(NamedTuple):
+    """Attempts that took usual courses."""
+
+    columns: dict[str, Any]
+    """Columns of `flows`."""
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    """Which `runs` are whose."""
+    kinds: NDArray[np.int64]
+    """The same number for attempts that took the same course on the same port."""
+    runs: list[tuple[int, int, int]]
+    """Payload in readable order, as `course.RUN` has it."""
+    text: bytes
+    """The octets that the runs are of."""
+
+    def chunks(self, index: int) -> list[Chunk]:
+        """What the attempt of that number carried."""
+        text, sides = self.text, SIDES
+        return [
+            Chunk(sides[side], 0, 0, text[begin:end])
+            for side, begin, end in self.runs[self.begins[index] : self.ends[index]]
+        ]
+
+
+class Assembly:
+    """Packets in, flows out. Memory holds one full store; what is more lies in a folder for a while."""
+
+    def __init__(self, kernels: Kernels, folder: Path) -> None:
+        """The folder is there, and is nobody else's."""
+        self._kernels = kernels
+        self._shelf = Shelf(kernels, folder)
+        self.store = Store(kernels, self._shelf)
+        """Where packets are to be put."""
+
+    def shares(self, most: int) -> list[Callable[[], Iterator[Usual | Flow]]]:
+        """The flows of all that was put into the store, in no more shares than are worth it.
+
+        Each may be read in a process of its own.
+        """
+        if self._shelf.is_empty:
+            of = Sorted(self.store)
+            count = max(min(most, len(self.store.packets) // _WORTH_A_SHARE), 1)
+            return [partial(Courses(self._kernels).flows, of, turn, count) for turn in range(count)]
+        self._shelf.put(self.store)
+        del self.store
+        return [partial(self._of_shelf, turn, most) for turn in range(most)]
+
+    def _of_shelf(self, turn: int, turns: int) -> Iterator[Usual | Flow]:
+        courses = Courses(self._kernels)
+        for store in self._shelf.stores(turn, turns):
+            yield from courses.flows(Sorted(store))
+
+
+class Courses:
+    """Packets to flows; what was learnt of courses serves for all of them."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self._known = none_known()
+        self._meanings: dict[str, list[Any]] = {name: [] for name in OF_COURSE}
+
+    def flows(self, of: Sorted, turn: int = 0, turns: int = 1) -> Iterator[Usual | Flow]:
+        """Every flow, as columns and singly; of several turns only what is in that one."""
+        begins, octets = of.begins, of.octets
+        last = len(begins) - 1
+        if not last:
+            return
+        scratch = scratch_for(int(np.diff(begins).max()))
+        together = _OCTETS_TOGETHER if turns == 1 else int(octets[-1]) // (_BATCHES_A_TURN * turns)
+        conversations = _CONVERSATIONS_TOGETHER if turns == 1 else -(-last // (_BATCHES_A_TURN * turns))
+        at, count = 0, 0
+        while at < last:
+            end = int(np.searchsorted(octets, octets[at] + min(together, _OCTETS_TOGETHER), "right")) - 1
+            end = min(max(end, at + 1), at + min(conversations, _CONVERSATIONS_TOGETHER), last)
+            if count % turns == turn:
+                yield from self._batch(of, at, end, scratch)
+            at, count = end, count + 1
+
+    def _batch(self, of: Sorted, at: int, end: int, scratch: Scratch) -> Iterator[Usual | Flow]:
+        """Conversations `at` to `end`."""
+        store, begins = of.store, of.begins[at : end + 1]
+        attempts = np.zeros(end - at, ATTEMPT)
+        runs = np.empty(int(begins[-1] - begins[0]), RUN)
+        text = np.empty(int(of.octets[end] - of.octets[at]), np.uint8)
+        used_runs, used = self._kernels.courses_of(
+            store.packets,
+            store.octets,
+            of.order,
+            begins,
+            of.is_quoted[at:end],
+            scratch,
+            self._known,
+            Told(attempts, runs, text),
+        )
+        for index in np.flatnonzero(attempts["verdict"] == DOUBTFUL).tolist():
+            yield from of.one_by_one(at + index)
+        usual = np.flatnonzero(attempts["verdict"] == USUAL)
+        if not len(usual):
+            return
+        attempts = attempts[usual]
+        self._learn(of, attempts["course"], at + usual)
+        meanings = {
+            name: pa.array(told, arrow_type(FLOWS[name].type)) for name, told in self._meanings.items()
+        }
+        columns = flow_columns(attempts, store, meanings, self._kernels)
+        kinds = attempts["course"] << _PORT_BITS | columns["dst_port"]
+        told = runs[:used_runs].tolist()
+        yield Usual(columns, attempts["runs"], attempts["runs_end"], kinds, told, text[:used].tobytes())
+
+    def _learn(self, of: Sorted, courses: NDArray[np.int64], conversations: NDArray[np.int64]) -> None:
+        """What the courses mean that were not met before: `flows` says it of the first of each."""
+        known = len(self._meanings["outcome"])
+        if self._known.counts[0] == known:
+            return
+        numbers, firsts = np.unique(courses, return_index=True)
+        for index in conversations[firsts[numbers >= known]].tolist():
+            (flow,) = of.one_by_one(index)
+            for name, told in self._meanings.items():
+                told.append(flow.row[name])
+
+
+class Sorted:
+    """A store's packets by conversation and time."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.order, self.begins = _grouped(store.packets)
+        """Conversation number i is `order[begins[i] : begins[i + 1]]`."""
+        lengths = np.cumsum(store.packets["captured"][self.order], dtype=np.int64)
+        self.octets = np.concatenate([[0], lengths[self.begins[1:] - 1]])
+        """Octets of payload before each conversation, no less."""
+        self._cut = store.cut_quotes()
+        firsts = store.packets[self.order[self.begins[:-1]]]
+        self.is_quoted = np.zeros(len(firsts), bool)
+        """Whether ICMP errors that name no ports may be about it."""
+        if self._cut:
+            self.is_quoted |= [ends(packet) in self._cut for packet in firsts]
+
+    def one_by_one(self, index: int) -> Iterator[Flow]:
+        """The flows of a conversation, as `flows` reads them."""
+        which = self.order[self.begins[index] : self.begins[index + 1]].tolist()
+        packets = [self.store.packet(at) for at in which]
+        if self._cut:
+            quotes = [
+                quote
+                for both in {ends(self.store.packets[at]) for at in which}
+                for quote in self._cut.get(both, [])
+            ]
+            packets += [quote for quote in quotes if quote not in packets]
+        return flows(packets)
+
+
+def _grouped(packets: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Packets by conversation and time, and where each conversation begins; its end is the next's begin."""
+    digests = packets["conversation"]
+    order = np.argsort(digests, kind="stable")
+    in_order = digests[order]
+    is_new = np.concatenate([[True], in_order[1:] != in_order[:-1]])
+    keys = [packets[name][order] for name in ("time_ns", "capture", "number")]
+    before, same = np.zeros(len(order), bool), np.ones(len(order), bool)
+    for key in keys:
+        before[1:] |= same[1:] & (key[1:] < key[:-1])
+        same[1:] &= key[1:] == key[:-1]
+    if (before & ~is_new).any():
+        order = np.lexsort([packets[name] for name in ("number", "capture", "time_ns", "conversation")])
+    begins = np.append(np.flatnonzero(is_new), len(order))
+    # Conversations in the order in which they came: so are the flows, nearly.
+    turn = np.argsort(order[begins[:-1]], kind="stable")
+    lengths = np.diff(begins)[turn]
+    ends = np.cumsum(lengths)
+    order = order[np.repeat(begins[:-1][turn] - (ends - lengths), lengths) + np.arange(len(order))]
+    return order, np.concatenate([[0], ends])

@@ -1,0 +1,45 @@
+"""A TCP segment, or an ICMP error that quotes one, as a record of fixed size.
+
+For those who cannot afford an object each: it says what `TcpSegment` and `IcmpError` of
+`tables.packets` say. Octets lie in the store that holds the record; `where` is that store's number
+for everything else about the place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SEGMENT, ERROR = range(2)
+"""Kinds of packet."""
+
+PACKET = np.dtype(
+    [
+        ("conversation", "i8"),  # a digest of both sockets and, where it counts, of the tunnel
+        ("time_ns", "i8"),
+        ("number", "i8"),
+        ("src_high", "i8"),  # 0 in IPv4
+        ("src_low", "i8"),
+        ("dst_high", "i8"),
+        ("dst_low", "i8"),
+        ("at", "i8"),  # in the store's octets: options and payload, or the address of the reporter
+        ("captured", "i4"),  # octets of payload that are there; of an error, octets of quoted TCP that tell
+        ("length", "i4"),  # octets of payload that were sent
+        ("seq", "u4"),
+        ("ack", "u4"),
+        ("where", "i4"),
+        ("capture", "i4"),
+        ("window", "i4"),  # -1: not captured
+        ("ip_id", "i4"),  # -1: IPv6 has none
+        ("src_port", "u2"),
+        ("dst_port", "u2"),
+        ("flags", "u1"),
+        ("ttl", "u1"),
+        ("version", "u1"),
+        ("checksum", "u1"),  # a word of `scan.row`
+        ("options", "u1"),  # octets of options, or of the reporter's address
+        ("kind", "u1"),
+        ("icmp_type", "u1"),
+        ("icmp_code", "u1"),
+    ],
+    align=True,
+)

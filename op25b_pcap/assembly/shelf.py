@@ -1,0 +1,116 @@
+"""Packets that memory has no room for: set down on disk, taken up again part by part.
+
+All packets of a conversation belong to one part, by its digest, so that parts can be assembled one
+after the other, or at once by several. A layer is one store set down: an Arrow file with a batch
+for each part, of which two cells hold all records and all octets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from op25b_pcap.assembly.packet import PACKET
+from op25b_pcap.assembly.store import Store, Where, is_cut_quote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from op25b_pcap.scan.kernels import Kernels
+
+PARTS = 256
+_BITS_BELOW = 56
+_EVERYWHERE = PARTS
+"""The batch of what belongs to all parts: ICMP errors that name no ports."""
+_OCTETS_TOGETHER = 128 << 20
+"""Parts are taken up together as long as they are no more than this."""
+
+
+class Shelf:
+    """Layers in a folder, which is there and is nobody else's."""
+
+    def __init__(self, kernels: Kernels, folder: Path) -> None:
+        self._kernels = kernels
+        self._folder = folder
+        self._layers: list[Path] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was set down."""
+        return not self._layers
+
+    def put(self, store: Store) -> None:
+        """Set down all that is in a store."""
+        path = self._folder / f"{len(self._layers)}.arrow"
+        set_down(self._kernels, store, path)
+        self._layers.append(path)
+
+    def stores(self, turn: int, turns: int) -> Iterator[Store]:
+        """What was set down, each conversation in one store: every so many of the stores."""
+        with_sizes = [Layer(path) for path in self._layers]
+        sizes = np.sum([layer.sizes for layer in with_sizes], axis=0)
+        begin, count = 0, 0
+        while begin < PARTS:
+            end = begin + 1
+            while end < PARTS and sizes[begin : end + 1].sum() <= _OCTETS_TOGETHER:
+                end += 1
+            if count % turns == turn:
+                yield taken_up(self._kernels, with_sizes, range(begin, end))
+            begin, count = end, count + 1
+
+
+class Layer:
+    """A file with a store."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        known = self._reader.schema.metadata
+        self.sizes: NDArray[np.int64] = np.array(json.loads(known[b"sizes"]), np.int64)[:PARTS]
+        """Octets of each part."""
+        self.wheres = [Where(*where) for where in json.loads(known[b"wheres"])]
+
+    def part(self, number: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Packets and octets of a part."""
+        records, octets = (column[0].as_buffer() for column in self._reader.get_batch(number).columns)
+        return np.frombuffer(records, PACKET), np.frombuffer(octets, np.uint8)
+
+
+def set_down(kernels: Kernels, store: Store, path: Path) -> None:
+    """Write a store's packets, part by part."""
+    packets = store.packets
+    part = (packets["conversation"] >> _BITS_BELOW) + PARTS // 2
+    order = np.argsort(part, kind="stable")
+    begins = np.searchsorted(part[order], np.arange(PARTS + 1))
+    chosen = [order[begins[n] : begins[n + 1]] for n in range(PARTS)]
+    chosen.append(np.flatnonzero(is_cut_quote(packets)))
+    lengths = packets["options"].astype(np.int64) + np.where(packets["kind"] == 0, packets["captured"], 0)
+    sizes = [int(lengths[which].sum()) + len(which) * PACKET.itemsize for which in chosen]
+    schema = pa.schema(
+        {"packets": pa.large_binary(), "octets": pa.large_binary()},
+        metadata={"sizes": json.dumps(sizes), "wheres": json.dumps(store.wheres)},
+    )
+    with pa.ipc.new_file(str(path), schema) as writer:
+        for which in chosen:
+            records, octets = packets[which], np.empty(int(lengths[which].sum()), np.uint8)
+            kernels.gather(records, store.octets, octets)
+            cells = [pa.array([held.tobytes()], pa.large_binary()) for held in (records, octets)]
+            writer.write_batch(pa.record_batch(cells, schema=schema))
+
+
+def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
+    """Some parts of all layers together, in the order in which the layers were set down."""
+    found = [(layer, *layer.part(part)) for layer in layers for part in (*parts, _EVERYWHERE)]
+    store = Store(
+        kernels,
+        packets=sum(len(packets) for _, packets, _ in found),
+        octets=sum(len(octets) for _, _, octets in found),
+    )
+    for layer, packets, octets in found:
+        store.extend(packets, octets, layer.wheres)
+    return store

@@ -1,0 +1,278 @@
+"""Where packets wait until all of their conversation have come: as records, not as objects.
+
+In: rows that the kernels have swept, and packets that Scapy has dissected. Held: 112 octets a
+packet, and what it carries, in two arrays of fixed size whose pages cost nothing before they are
+used. When one is full, all goes to a `Shelf`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT
+from op25b_pcap.assembly.settle import Into
+from op25b_pcap.scan import row as cell
+from op25b_pcap.scan.packets import seen
+from op25b_pcap.tables.packets import IcmpError, Seen, TcpSegment
+from op25b_pcap.wire.tcp import PORTS_END, SEQUENCE_END
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from op25b_pcap.capture.runs import Run
+    from op25b_pcap.scan.kernels import Kernels
+
+MOST_PACKETS = 1 << 20
+MOST_OCTETS = 128 << 20
+_OK = {False: cell.WRONG, True: cell.RIGHT, None: cell.UNKNOWABLE}
+_CHECKED = {number: word for word, number in _OK.items()}
+
+
+class Where(NamedTuple):
+    """All that a `Seen` says but time, capture and number."""
+
+    place: str
+    encapsulation: str
+    outer_src: str
+    outer_dst: str
+
+
+class Full(Protocol):
+    """What is done with a store that is full."""
+
+    def put(self, store: Store, /) -> None:
+        """Take all that is in it."""
+
+
+class Store:
+    """Segments and ICMP errors of an observation, or of a part of it."""
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        shelf: Full | None = None,
+        packets: int = MOST_PACKETS,
+        octets: int = MOST_OCTETS,
+    ) -> None:
+        """Without a shelf there must be room for all."""
+        self._kernels = kernels
+        self._shelf = shelf
+        self._packets = np.empty(packets, PACKET)
+        self._octets = np.empty(octets, np.uint8)
+        self._used = np.zeros(2, np.int64)
+        self.wheres: list[Where] = []
+        self._numbers: dict[Where, int] = {}
+        self._tunnels = np.zeros(64, np.int64)
+        self._places = np.full((256, 2), -1, np.int64)
+        self._known_places = 0
+
+    @property
+    def packets(self) -> NDArray[Any]:
+        """All packets, in the order in which they came."""
+        return self._packets[: self._used[0]]
+
+    @property
+    def octets(self) -> NDArray[np.uint8]:
+        """What the packets carry."""
+        return self._octets[: self._used[1]]
+
+    def settle(self, run: Run, kept: NDArray[np.int64]) -> list[list[int]]:
+        """Take what is ours among swept rows; gives the others."""
+        others: list[list[int]] = []
+        window = self._kernels.window(run.window)
+        begin, end = 0, len(kept)
+        while True:
+            into = Into(self._packets, self._octets, self._used, self._places, self._tunnels)
+            begin = self._kernels.settle(window, kept, begin, end, into, run.capture, run.number)
+            if begin == end:
+                return others
+            row: list[int] = kept[begin].tolist()
+            if row[cell.VERDICT] not in (cell.SEGMENT, cell.FAILURE):
+                others.append(row)
+                begin += 1
+            elif self._knows_place(window, row):
+                self._make_room()
+            else:
+                self._learn_place(window, run.window, row)
+
+    def add(self, packet: TcpSegment | IcmpError) -> None:
+        """Take a packet as `tables.packets` has it."""
+        is_error = isinstance(packet, IcmpError)
+        content = packet.reporter if isinstance(packet, IcmpError) else packet.options + packet.payload
+        if self._used[0] == len(self._packets) or self._used[1] + len(content) > len(self._octets):
+            self._make_room()
+        at, to = self._used.tolist()
+        record = self._packets[at]
+        record["kind"] = ERROR if is_error else SEGMENT
+        self._address(record, packet)
+        if isinstance(packet, IcmpError):
+            record["icmp_type"], record["icmp_code"], record["options"] = (
+                packet.type,
+                packet.code,
+                len(content),
+            )
+            record["seq"] = packet.seq or 0
+            told = 0 if packet.src_port is None else PORTS_END if packet.seq is None else SEQUENCE_END
+            record["captured"] = told
+        else:
+            record["ip_id"] = -1 if packet.ip_id is None else packet.ip_id
+            record["window"] = -1 if packet.window is None else packet.window
+            record["checksum"] = _OK[packet.checksum_ok]
+            for name in ("seq", "ack", "flags", "ttl"):
+                record[name] = getattr(packet, name)
+            record["options"], record["captured"] = len(packet.options), len(packet.payload)
+            record["length"] = packet.payload_length
+        record["at"] = to
+        self._octets[to : to + len(content)] = np.frombuffer(content, np.uint8)
+        self._used += (1, len(content))
+
+    def _address(self, record: Any, packet: TcpSegment | IcmpError) -> None:
+        """Where and when, from whom to whom."""
+        told = packet.seen
+        record["time_ns"], record["number"], record["capture"] = told.time_ns, told.number, told.capture
+        record["where"] = self.number_of(
+            Where(told.place, told.encapsulation, told.outer_src, told.outer_dst)
+        )
+        record["version"] = 4 if len(packet.src) == 4 else 6
+        record["src_high"], record["src_low"] = _words(packet.src)
+        record["dst_high"], record["dst_low"] = _words(packet.dst)
+        record["src_port"], record["dst_port"] = packet.src_port or 0, packet.dst_port or 0
+        record["conversation"] = self._kernels.conversation_of(record, self._tunnels[record["where"]])
+
+    def extend(self, packets: NDArray[Any], octets: NDArray[np.uint8], wheres: Sequence[Where]) -> None:
+        """Take packets out of another store."""
+        at, to = self._used.tolist()
+        self._packets[at : at + len(packets)] = packets
+        mine = self._packets[at : at + len(packets)]
+        mine["where"] = np.array([self.number_of(where) for where in wheres], np.int32)[packets["where"]]
+        mine["at"] += to
+        self._octets[to : to + len(octets)] = octets
+        self._used += (len(packets), len(octets))
+
+    def clear(self) -> None:
+        """Forget all packets, but not where they were."""
+        self._used[:] = 0
+
+    def packet(self, index: int) -> TcpSegment | IcmpError:
+        """A packet as `tables.packets` has it."""
+        told = dict(zip(PACKET.names or (), self._packets[index].item(), strict=True))
+        where = self.wheres[told["where"]]
+        version, at, options = told["version"], told["at"], told["options"]
+        content = self._octets[at : at + options + told["captured"] * (told["kind"] == SEGMENT)].tobytes()
+        src = address(version, told["src_high"], told["src_low"])
+        dst = address(version, told["dst_high"], told["dst_low"])
+        place = Seen(told["time_ns"], told["capture"], told["number"], *where)
+        if told["kind"] == ERROR:
+            has_ports, has_seq = told["captured"] >= PORTS_END, told["captured"] >= SEQUENCE_END
+            return IcmpError(
+                place,
+                content,
+                told["icmp_type"],
+                told["icmp_code"],
+                src,
+                dst,
+                told["src_port"] if has_ports else None,
+                told["dst_port"] if has_ports else None,
+                told["seq"] if has_seq else None,
+            )
+        return TcpSegment(
+            place,
+            src,
+            dst,
+            told["src_port"],
+            told["dst_port"],
+            told["seq"],
+            told["ack"],
+            told["flags"],
+            None if told["window"] < 0 else told["window"],
+            told["ttl"],
+            None if told["ip_id"] < 0 else told["ip_id"],
+            content[:options],
+            content[options:],
+            told["length"],
+            _CHECKED[told["checksum"]],
+        )
+
+    def cut_quotes(self) -> dict[frozenset[bytes], list[IcmpError]]:
+        """ICMP errors whose quote ends before the ports, by both addresses."""
+        found: dict[frozenset[bytes], list[IcmpError]] = defaultdict(list)
+        for index in np.flatnonzero(is_cut_quote(self.packets)).tolist():
+            packet = self.packet(index)
+            if isinstance(packet, IcmpError):
+                found[frozenset((packet.src, packet.dst))].append(packet)
+        return found
+
+    def _make_room(self) -> None:
+        if self._shelf is None or not self._used[0]:
+            raise MemoryError("a store is full")
+        self._shelf.put(self)
+        self.clear()
+
+    def _knows_place(self, window: Any, row: list[int]) -> bool:
+        slot = self._kernels.found(self._places, self._kernels.where_of(window, np.array(row, np.int64)))
+        return bool(self._places[slot, 1] >= 0)
+
+    def _learn_place(self, window: Any, octets: bytes, row: list[int]) -> None:
+        """Let the kernel know the place of a row."""
+        told = seen(octets, row, 0, 0)
+        number = self.number_of(Where(told.place, told.encapsulation, told.outer_src, told.outer_dst))
+        if 2 * self._known_places >= len(self._places):
+            known = self._places[self._places[:, 1] >= 0]
+            self._places = np.full((4 * len(self._places), 2), -1, np.int64)
+            for digest, of in known.tolist():
+                self._places[self._kernels.found(self._places, digest)] = digest, of
+        digest = self._kernels.where_of(window, np.array(row, np.int64))
+        self._places[self._kernels.found(self._places, digest)] = digest, number
+        self._known_places += 1
+
+    def number_of(self, where: Where) -> int:
+        """The store's number for a place."""
+        number = self._numbers.get(where)
+        if number is None:
+            number = self._numbers[where] = len(self.wheres)
+            self.wheres.append(where)
+            if number == len(self._tunnels):
+                self._tunnels = np.concatenate([self._tunnels, np.zeros_like(self._tunnels)])
+            self._tunnels[number] = _tunnel(where)
+        return number
+
+
+def is_cut_quote(packets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of each packet, whether it is an ICMP error whose quote ends before the ports."""
+    found: NDArray[np.bool_] = (packets["kind"] == ERROR) & (packets["captured"] < PORTS_END)
+    return found
+
+
+def ends(record: Any) -> frozenset[bytes]:
+    """Both addresses of a packet."""
+    version = record["version"]
+    return frozenset(
+        address(version, int(record[f"{end}_high"]), int(record[f"{end}_low"])) for end in ("src", "dst")
+    )
+
+
+def address(version: int, high: int, low: int) -> bytes:
+    """The octets of an address in two words."""
+    if version == 4:
+        return low.to_bytes(4)
+    return high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True)
+
+
+def _words(octets: bytes) -> tuple[int, int]:
+    if len(octets) == 4:
+        return 0, int.from_bytes(octets)
+    return int.from_bytes(octets[:8], signed=True), int.from_bytes(octets[8:], signed=True)
+
+
+def _tunnel(where: Where) -> int:
+    """The digest of a tunnel's two ends, in whatever direction; 0 if there is none."""
+    if not where.outer_src:
+        return 0
+    both = "\0".join(sorted((where.outer_src, where.outer_dst)))
+    return int.from_bytes(hashlib.blake2b(both.encode(), digest_size=8).digest(), signed=True) or 1
