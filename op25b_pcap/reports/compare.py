@@ -73,7 +73,7 @@ def _collateral(pairs: pd.DataFrame) -> pd.DataFrame:
 def _counted(flows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return (
         flows.assign(payer=flows["subscriber_key"])
-        .groupby(keys, sort=True)
+        .groupby(keys, sort=True, dropna=False)
         .agg(flows=("flow_id", "size"), subscribers=("payer", "nunique"), messages=("messages", "sum"))
         .reset_index()
     )

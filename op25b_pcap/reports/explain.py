@@ -46,6 +46,17 @@ _OUTCOMES = {
     "half_open": "It was answered, but never completed by the opener.",
     "midstream": "How it began was not seen.",
 }
+_UNKNOWN = "What became of it is not known from this log."
+_COUNTED = {
+    "syn_packets": "number of SYNs",
+    "src_packets": "packets there",
+    "src_bytes": "octets there",
+    "dst_packets": "packets back",
+    "dst_bytes": "octets back",
+    "conn_state": "Zeek's state",
+    "history": "Zeek's history",
+}
+"""What every capture tells, but not every log."""
 _WIRE = {
     "connected": "somebody answered",
     "no_answer": "silence",
@@ -123,9 +134,10 @@ def advise(flows: pd.DataFrame, *, assumed: bool) -> list[str]:
         case = group["op25b_case"].dropna()
         what = _CASES[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
         passed = group["finding"] == "leak"
-        stopped = group[~passed].groupby(["finding", "outcome"], sort=True)["flows"].sum().reset_index()
+        stopped = group[~passed].groupby(["finding", "outcome"], sort=True, dropna=False)["flows"].sum()
         told = [
-            f"{row['flows']} {row['finding']} ({_WIRE[row['outcome']]})" for row in stopped.to_dict("records")
+            f"{row['flows']} {row['finding']} ({_WIRE.get(row['outcome'], 'not known from this log')})"
+            for row in stopped.reset_index().to_dict("records")
         ]
         if passed.any():
             told.append(
@@ -158,7 +170,9 @@ def _flow(row: Row, tables: Tables, rules: Mapping[str, str], facts: Mapping[str
     yield f"  The called host is {_ROLES[row['dst_role']]}, {_RUNGS[row['dst_role_evidence']]}.{_names(row)}"
     if row["encapsulation"]:
         yield f"  It travelled in {row['encapsulation']}; who pays is {row['subscriber_key']}."
-    yield f"  {_OUTCOMES[row['outcome']]} {_packets(row)}"
+    yield f"  {_OUTCOMES.get(row['outcome'], _UNKNOWN)} {_packets(row)}".rstrip()
+    if untold := [meaning for name, meaning in _COUNTED.items() if _is_null(row[name])]:
+        yield f"  Not known from this log: {', '.join(untold)}."
     if not _is_null(row["icmp_from"]):
         yield f"  The error (type {row['icmp_type']} code {row['icmp_code']}) came from {row['icmp_from']}."
     yield from _dialogue(row["flow_id"], tables)
@@ -178,11 +192,19 @@ def _flow(row: Row, tables: Tables, rules: Mapping[str, str], facts: Mapping[str
 
 
 def _packets(row: Row) -> str:
-    repeated = f" ({row['syn_packets']} SYNs)" if row["syn_packets"] > 1 else ""
-    return (
-        f"{row['src_packets']} packets{repeated} with {row['src_bytes']} octets went there, "
-        f"{row['dst_packets']} with {row['dst_bytes']} came back; Zeek would write {row['conn_state']}."
-    )
+    """How much went there and came back, as far as it is known."""
+    syns, state = row["syn_packets"], row["conn_state"]
+    repeated = "" if _is_null(syns) or syns < 2 else f" ({syns} SYNs)"
+    ways = (_amount(row, "src", repeated, "went there"), _amount(row, "dst", "", "came back"))
+    zeek = "" if _is_null(state) else f"Zeek would write {state}"
+    told = "; ".join(part for part in (", ".join(filter(None, ways)), zeek) if part)
+    return f"{told}." if told else ""
+
+
+def _amount(row: Row, side: str, repeated: str, way: str) -> str:
+    counts = ((row[f"{side}_packets"], f"packets{repeated}"), (row[f"{side}_bytes"], "octets"))
+    known = " with ".join(f"{count} {what}" for count, what in counts if not _is_null(count))
+    return f"{known} {way}" if known else ""
 
 
 def _names(row: Row) -> str:

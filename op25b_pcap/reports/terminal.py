@@ -36,7 +36,7 @@ def print_summary(summary: pd.DataFrame, console: Console) -> None:
         return
     if console.width < _WIDE_COLUMNS:
         # Subscribers of several rows must not be added up: one may stand in many.
-        summary = summary.groupby(_NARROW, sort=True)[["flows", "messages"]].sum().reset_index()
+        summary = summary.groupby(_NARROW, sort=True, dropna=False)[["flows", "messages"]].sum().reset_index()
     if summary["ip_version"].nunique() == 1:
         summary = summary.drop(columns="ip_version")
     rank = summary["finding"].map({word: at for at, word in enumerate(_WORST_FIRST)})
@@ -49,10 +49,15 @@ def print_summary(summary: pd.DataFrame, console: Console) -> None:
             overflow="fold",
         )
     for row in summary.loc[rank.sort_values(kind="stable").index, names].itertuples(index=False):
-        cells = [Text(str(value)) for value in row]
+        cells = [Text(_cell(value)) for value in row]
         cells[0].stylize(_COLOURS[cells[0].plain])
         table.add_row(*cells)
     console.print(table)
+
+
+def _cell(value: Any) -> str:
+    """A value as text; what is not known is a dash, as in Zeek's logs."""
+    return "-" if pd.isna(value) else str(value)
 
 
 def print_columns(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
@@ -91,7 +96,7 @@ def print_comparison(frames: Mapping[str, pd.DataFrame], console: Console) -> No
             is_number = pd.api.types.is_numeric_dtype(frame[column])
             table.add_column(str(column), justify="right" if is_number else "left", overflow="fold")
         for row in frame.itertuples(index=False):
-            table.add_row(*(Text(str(value)) for value in row))
+            table.add_row(*(Text(_cell(value)) for value in row))
         console.print(table)
     if not shown:
         console.print("nothing has changed")

@@ -121,7 +121,7 @@ def _ruled(flows: pd.DataFrame, policy: Policy) -> tuple[Coded, pd.Series]:
 
 
 def _wire(seen: Scene) -> _Wire:
-    src_bytes, dst_bytes = seen.number("src_bytes") > 0, seen.number("dst_bytes") > 0
+    src_data, dst_data = seen.carried("src_bytes", "D"), seen.carried("dst_bytes", "d")
     both_seen = (seen.number("src_packets") > 0) & (seen.number("dst_packets") > 0)
     return _Wire(
         seen.blocked,
@@ -129,9 +129,9 @@ def _wire(seen: Scene) -> _Wire:
         seen.connected,
         seen.has("outcome", "half_open"),
         seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable"),
-        src_bytes | dst_bytes,
-        seen.has("outcome", "midstream") & src_bytes & dst_bytes,
-        both_seen & dst_bytes,
+        seen.spoken,
+        seen.has("outcome", "midstream") & src_data & dst_data,
+        both_seen & dst_data,
         seen.has("traffic_class", "submission"),
         seen.has("src_role", "static"),
     )
@@ -141,9 +141,11 @@ def _places(seen: Scene) -> Facts:
     """Facts that follow from where the capture was taken, and from what is missing."""
     inside = is_inside(seen)
     inferred = inside is True and seen.policy.observation_point == "unknown"
-    stopped = ~seen.connected & seen.blocked
+    # What a firewall stopped had reached the filter, and not its far side.
+    unfiltered = seen.blocked & ~seen.filter_stopped
+    stopped = ~seen.connected & unfiltered
     return {
-        "syn_beyond_filter": seen.blocked & seen.has("initiator_evidence", "syn") & (inside is False),
+        "syn_beyond_filter": unfiltered & seen.has("initiator_evidence", "syn") & (inside is False),
         "observed_inside": stopped & inferred,
         "observation_point_unknown": stopped & (inside is None),
         "roles_unknown": seen.has("traffic_class", "unknown"),
@@ -165,6 +167,7 @@ def _finding(wire: _Wire, fact: Holds) -> Coded:
     )
     reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | wire.half_open
     proof_of_filter = _stopped_by_network(fact) | _silenced(fact)
+    stopped = wire.stopped | fact["filter_said_so"]
     return first_that_holds(
         len(blocked),
         (fact["roles_unknown"], "inconclusive"),
@@ -172,8 +175,8 @@ def _finding(wire: _Wire, fact: Holds) -> Coded:
         (blocked & wire.went_on & posed, "intercepted"),
         (blocked & (wire.went_on | fact["syn_beyond_filter"] | reached), "leak"),
         (blocked & (fact["capture_ended"] | fact["icmp_time_exceeded"]), "inconclusive"),
-        (blocked & wire.stopped & fact["observation_point_unknown"] & ~proof_of_filter, "inconclusive"),
-        (blocked & wire.stopped, "blocked"),
+        (blocked & stopped & fact["observation_point_unknown"] & ~proof_of_filter, "inconclusive"),
+        (blocked & stopped, "blocked"),
         (allowed & wire.went_on & wire.spoken, "allowed"),
         (allowed & _stopped_by_network(fact), "disrupted"),
         (allowed & fact["silence"] & fact["addressee_answers_others"] & ~fact["capture_ended"], "disrupted"),
@@ -182,8 +185,12 @@ def _finding(wire: _Wire, fact: Holds) -> Coded:
 
 
 def _stopped_by_network(fact: Holds) -> Flags:
-    """Somebody on the way answered in the addressee's place, or said that it may not be."""
+    """Somebody on the way answered in the addressee's place, or said that it may not be.
+
+    A firewall's rule is believed by its name, which some bear that only log: that is no proof.
+    """
     told = (fact["icmp_prohibited"] & ~fact["icmp_from_addressee"]) | fact["icmp_from_own_router"]
+    told |= fact["filter_said_so"]
     return told | fact["rst_ttl_differs"] | fact["rst_too_fast"] | fact["rst_alike_for_many"]
 
 
@@ -201,6 +208,7 @@ def _confidence(wire: _Wire, finding: Coded, fact: Holds) -> Coded:
     went_on = wire.connected & wire.answered
     itself = went_on & fact["server_named_as_in_dns"] & ~fact["nearer_than_on_other_ports"]
     beyond = fact["syn_beyond_filter"] & ~fact["icmp_from_own_router"] & ~fact["in_tunnel"]
+    beyond &= ~fact["outcome_not_logged"]  # a firewall that does not say what it did may be the filter
     proven = (
         (finding.is_in("leak") & (beyond | itself))
         | (finding.is_in("blocked") & fact["icmp_from_own_router"])

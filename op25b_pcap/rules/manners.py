@@ -31,6 +31,7 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
         "role_assumed": scene.has("dst_role_evidence", "assumed"),
         "source_role_assumed": _guessed_source(scene),
         "opener_not_seen": scene.has("outcome", "midstream"),
+        "dialogue_not_logged": scene.connected & ~scene.spoken & _uncounted(scene),
     }
 
 
@@ -51,6 +52,12 @@ def _fetched_before(scene: Scene) -> Flags:
     login_ns = np.array([first.get(both, never) for both in pair.values], dtype=np.int64)[pair.codes]
     fetched[fetched] = login_ns < nanoseconds(scene.flows["start_time"])[fetched]
     return fetched
+
+
+def _uncounted(scene: Scene) -> Flags:
+    """Neither octets nor letters tell what was sent."""
+    octets = scene.number("src_bytes") + scene.number("dst_bytes")
+    return np.isnan(octets) & scene.has("history", None)
 
 
 def _guessed_source(scene: Scene) -> Flags:

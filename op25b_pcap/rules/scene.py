@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from op25b_pcap.policy import Policy
@@ -56,15 +58,15 @@ class Scene:
         """A numeric column of `flows`; null is NaN."""
         return numbers(self.flows[column])
 
-    def has(self, column: str, *words: str) -> Flags:
-        """Whether the column holds one of the words."""
+    def has(self, column: str, *words: str | None) -> Flags:
+        """Whether the column holds one of the words; None is null."""
         return self.word(column).is_in(*words)
 
-    def list_has(self, column: str, word: str) -> Flags:
-        """Whether a list column contains the word."""
+    def list_has(self, column: str, *words: str) -> Flags:
+        """Whether a list column contains one of the words."""
         rows, elements = flattened(self.flows[column])
         found = self.blocked & False
-        found[rows[elements.is_in(word)]] = True
+        found[rows[elements.is_in(*words)]] = True
         return found
 
     def same_server(self, holds: Flags) -> Flags:
@@ -75,6 +77,27 @@ class Scene:
     def connected(self) -> Flags:
         """Flows whose handshake was completed."""
         return self.has("outcome", "connected")
+
+    def carried(self, column: str, letter: str) -> Flags:
+        """Whether a side sent octets; by its letter in `history` where a log does not count them."""
+        octets = self.number(column)
+        uncounted = np.isnan(octets)
+        if not uncounted.any():
+            return octets > 0
+        history = self.word("history")
+        return (octets > 0) | (uncounted & history.where([letter in (text or "") for text in history.values]))
+
+    @cached_property
+    def spoken(self) -> Flags:
+        """Flows in which anything was said; where octets are not counted, a session may tell, too."""
+        uncounted = np.isnan(self.number("src_bytes")) & np.isnan(self.number("dst_bytes"))
+        told = uncounted & ~coded(self.said["result"]).is_in("no_dialogue", None)
+        return self.carried("src_bytes", "D") | self.carried("dst_bytes", "d") | told
+
+    @cached_property
+    def filter_stopped(self) -> Flags:
+        """Flows of which a firewall logged a packet that it did not let pass."""
+        return self.list_has("anomalies", "filter_dropped", "filter_rejected")
 
     @property
     def icmp_is_own(self) -> Flags:

@@ -1,4 +1,4 @@
-"""Who stopped an attempt: evidence in ICMP errors, in RSTs and in silence.
+"""Who stopped an attempt: evidence in firewalls' logs, in ICMP errors, in RSTs and in silence.
 
 A RST in the addressee's name is compared with the addressee's other packets: how many hops it
 has left, and how soon it came. Silence is weighed by a bound on chance: if a share p of the
@@ -26,7 +26,20 @@ TOO_FAST = 0.5
 
 def facts(scene: Scene) -> dict[str, Flags | Coded]:
     """Each fact by its name: for each flow whether it holds, or its text where it has figures."""
-    return {**_icmp(scene), **_rst(scene), **_silence(scene)}
+    return {**_filter(scene), **_icmp(scene), **_rst(scene), **_silence(scene)}
+
+
+def _filter(scene: Scene) -> dict[str, Flags | Coded]:
+    """What a firewall logged, where it is of the SYN: late packets of a connection are dropped, too.
+
+    All packets of a silent attempt were; of others it is told where nothing but SYNs was logged.
+    """
+    silent, unknown = scene.has("outcome", "no_answer"), scene.has("outcome", None)
+    only_syns = scene.number("syn_packets") == scene.number("src_packets")
+    only_syns &= unknown & ~(scene.number("dst_packets") > 0)
+    only_syns &= ~scene.list_has("anomalies", "filter_passed")
+    said_so = scene.filter_stopped & (silent | only_syns)
+    return {"filter_said_so": said_so, "outcome_not_logged": unknown & ~said_so}
 
 
 def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
@@ -97,7 +110,7 @@ def _silence(scene: Scene) -> dict[str, Flags | Coded]:
     once = scene.number("syn_packets") <= 1
     return {
         "silence": silent,
-        "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S),
+        "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S) & ~scene.filter_stopped,
         "addressee_answers_others": silent & scene.same_server(answered),
         "source_answered_elsewhere": silent & payer.anywhere(answered),
         "source_silent_on_25": _unanswered(scene, payer, share, "source_silent_on_25"),

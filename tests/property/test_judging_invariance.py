@@ -20,7 +20,7 @@ from tests.rows import flow, policy, session
 
 SOURCES = ("203.0.113.5", "203.0.113.6", "203.0.113.250", "192.0.2.25", "192.168.0.9", "2001:db8:100::5")
 CALLED = ("198.51.100.7", "198.51.100.8", "198.51.100.200", "192.0.2.25", "192.0.2.30", "2001:db8:f::7")
-OUTCOMES = ("connected", "no_answer", "refused", "prohibited", "unreachable", "half_open", "midstream")
+OUTCOMES = ("connected", "no_answer", "refused", "prohibited", "unreachable", "half_open", "midstream", None)
 ATTEMPT = st.builds(
     lambda src, dst, port, outcome, ttl, syns, router, mx: flow(
         src,

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import re
+from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from op25b_pcap.afterwards import explain, rejudge
+from op25b_pcap.facts import Facts
 from op25b_pcap.flowlogs import Flow
 from op25b_pcap.mail.sessions import read as read_sessions
+from op25b_pcap.pipeline import counts, opinion
+from op25b_pcap.reports.compare import compare
+from op25b_pcap.reports.explain import advise
+from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.subscribers import subscribers
 from op25b_pcap.reports.summary import summary, timeline
+from op25b_pcap.reports.terminal import print_comparison, print_summary
+from op25b_pcap.reports.writing import read_tables, write_run, write_tables
+from op25b_pcap.roles.draft import draft
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from tests.flow_logs import (
     CONN,
@@ -33,8 +47,7 @@ LATER = {"watched_s": 3600.0, "dst_mx_of": [], "dst_names": []}
 """What the pipeline adds to every row."""
 
 
-def verdicts(found: list[Flow], point: str = "inside") -> dict[tuple[str, int], tuple[str, str, str]]:
-    """Path, finding and confidence, by the called socket."""
+def judge(found: list[Flow], point: str = "inside") -> list[dict]:
     rows = judged(
         [flow.row | LATER | {"capture": "log"} for flow in found],
         policy(point),
@@ -42,10 +55,21 @@ def verdicts(found: list[Flow], point: str = "inside") -> dict[tuple[str, int], 
         [flow.sessions.retrieval for flow in found if flow.sessions.retrieval],
     )
     assert len(rows) == len(found)
+    return rows
+
+
+def verdicts(found: list[Flow], point: str = "inside") -> dict[tuple[str, int], tuple[str, str, str]]:
+    """Path, finding and confidence, by the called socket."""
     return {
         (row["dst_ip"], row["dst_port"]): (row["traffic_class"], row["finding"], row["confidence"])
-        for row in rows
+        for row in judge(found, point)
     }
+
+
+def verdict(*logs: bytes, point: str = "inside", **known: object) -> tuple[str, str, set[str]]:
+    """Finding, confidence and evidence of the only attempt; the called host's role is no matter here."""
+    (row,) = judge(read(*logs, **known).flows, point)
+    return row["finding"], row["confidence"], set(row["evidence"]) - {"role_assumed"}
 
 
 def test_zeek():
@@ -89,10 +113,213 @@ def test_a_firewall():
         (stamp, packet(SPT=2, DPT=587)),
     )
     assert verdicts(read(log).flows) == {
-        (STRANGER, 25): ("direct_to_mx", "blocked", "unknown"),
+        (STRANGER, 25): ("direct_to_mx", "blocked", "likely"),
         (FRIEND, 25): ("third_party_relay", "inconclusive", "unknown"),
-        (STRANGER, 587): ("submission", "inconclusive", "unknown"),
+        (STRANGER, 587): ("submission", "disrupted", "likely"),
     }
+
+
+POINTS = ("inside", "outside", "unknown")
+STAMP = "Nov 24 07:13:31"
+
+
+def met(prefix: str, *more: tuple[str, str], dst_port: int = 25) -> bytes:
+    """A SYN that met a rule of that name, and what else was logged."""
+    return syslog((STAMP, packet(prefix=prefix, DPT=dst_port)), *more)
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("prefix", ["OP25B-DROP: ", "smtp REJECT: "])
+def test_what_a_firewall_stopped_is_blocked_wherever_the_log_was_taken(prefix, point):
+    finding, confidence, evidence = verdict(met(prefix), point=point)
+    assert (finding, confidence) == ("blocked", "likely")
+    assert evidence - {"silence"} == {"filter_said_so"}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("prefix", ["DROP: ", "REJECT: "])
+def test_what_a_firewall_stopped_although_it_is_allowed_is_disrupted(prefix, point):
+    finding, confidence, evidence = verdict(met(prefix, dst_port=587), point=point)
+    assert (finding, confidence) == ("disrupted", "likely")
+    assert evidence - {"silence"} == {"filter_said_so", "submission_stopped"}
+
+
+@pytest.mark.parametrize("prefix", ["ACCEPT: ", "mail "])
+def test_what_one_rule_let_pass_may_be_stopped_by_another(prefix):
+    assert verdict(met(prefix)) == ("inconclusive", "unknown", {"outcome_not_logged"})
+    assert verdict(met(prefix, dst_port=587)) == ("inconclusive", "unknown", {"outcome_not_logged"})
+    missing = {"outcome_not_logged", "observation_point_unknown"}
+    assert verdict(met(prefix), point="unknown") == ("inconclusive", "unknown", missing)
+    beyond = {"outcome_not_logged", "syn_beyond_filter"}
+    assert verdict(met(prefix), point="outside") == ("leak", "likely", beyond)
+
+
+def test_a_firewall_says_nothing_of_the_attempt_by_dropping_its_late_packets():
+    late = ("Nov 24 07:13:51", packet("ACK FIN", "DROP: "))
+    assert verdict(met("mail ", late)) == ("inconclusive", "unknown", {"outcome_not_logged"})
+    assert verdict(syslog(late)) == ("inconclusive", "unknown", {"opener_not_seen"})
+
+
+def test_what_was_answered_after_all_was_not_stopped():
+    answer = packet("ACK SYN", "mail ", SRC=STRANGER, DST=HOME, SPT=25, DPT=48945)
+    assert verdict(met("REJECT: ", (STAMP, answer))) == ("inconclusive", "unknown", {"outcome_not_logged"})
+
+
+def test_of_a_firewall_that_let_pass_and_stopped_the_same_packet_only_the_drop_is_certain():
+    dropped, rejected = ((STAMP, packet(prefix=prefix)) for prefix in ("DROP: ", "REJECT: "))
+    assert verdict(met("ACCEPT: ", dropped))[0] == "blocked"
+    assert verdict(met("ACCEPT: ", rejected)) == ("inconclusive", "unknown", {"outcome_not_logged"})
+
+
+def test_a_log_that_ends_right_after_a_drop_has_missed_nothing():
+    (flow,) = read(met("DROP: ")).flows
+    (row,) = judged([flow.row | LATER | {"capture": "log", "watched_s": 0.0}], policy())
+    assert (row["finding"], "capture_ended" in row["evidence"]) == ("blocked", False)
+
+
+SILENT = {"zeek": tsv([conn()], CONN), "nfdump": nfdump_17(request("S", packets=4))}
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_a_silence_depends_on_the_side_as_in_a_capture(kind):
+    assert verdict(SILENT[kind]) == ("blocked", "unknown", {"silence"})
+    missing = {"silence", "observation_point_unknown"}
+    assert verdict(SILENT[kind], point="unknown") == ("inconclusive", "unknown", missing)
+    assert verdict(SILENT[kind], point="outside") == ("leak", "proven", {"silence", "syn_beyond_filter"})
+
+
+UNCOUNTED = dict.fromkeys(("orig_bytes", "resp_bytes"))
+
+
+def nfdump_talk(flags: str, **more: int) -> bytes:
+    there, back = request(flags, packets=9, **more), reply(flags, packets=9, **more)
+    return nfdump_17(there._replace(dst=SMARTHOST), back._replace(src=SMARTHOST), flags=bool(flags))
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [
+        (nfdump_talk("SAPF"), ("allowed", "proven", set())),
+        (nfdump_talk("SAF"), ("inconclusive", "unknown", set())),
+        (tsv([talk(dst=SMARTHOST, **UNCOUNTED)], CONN), ("allowed", "proven", set())),
+        (tsv([talk(dst=SMARTHOST, history="ShAFaf", **UNCOUNTED)], CONN), ("inconclusive", "unknown", set())),
+        (
+            tsv([talk(dst=SMARTHOST, history=None, **UNCOUNTED)], CONN),
+            ("inconclusive", "unknown", {"dialogue_not_logged"}),
+        ),
+        (tsv([mail(id__resp_h=SMARTHOST)], SMTP), ("allowed", "likely", {"mail_accepted"})),
+    ],
+    ids=["nfdump", "nfdump-handshake", "zeek", "zeek-handshake", "zeek-state", "smtp.log"],
+)
+def test_whether_anything_was_said_is_known_without_counted_octets(log, found):
+    assert verdict(log) == found
+
+
+def test_what_a_sampling_exporter_has_not_seen_is_missing():
+    log = nfdump_17(request("S"))
+    assert verdict(log, sampled=True) == ("inconclusive", "unknown", {"outcome_not_logged"})
+
+
+def written(folder: Path, *logs: bytes) -> Path:
+    """The report folder of these logs."""
+    found = read(*logs).flows
+    facts = Facts(
+        FLOWS.frame([flow.row | LATER | {"capture": "log"} for flow in found]),
+        SMTP_SESSIONS.frame([flow.sessions.smtp for flow in found if flow.sessions.smtp]),
+        SMTP_TRANSACTIONS.frame([row for flow in found for row in flow.sessions.transactions]),
+        RETRIEVAL_SESSIONS.frame([flow.sessions.retrieval for flow in found if flow.sessions.retrieval]),
+    )
+    by = policy()
+    flows, _ = opinion(facts, by)
+    sessions = {name: getattr(facts, name) for name in Facts.__slots__ if name != "flows"}
+    tables = {"flows": flows, **sessions, **counts(flows, facts.smtp_sessions)}
+    folder.mkdir()
+    write_tables(tables, folder, csv=True)
+    write_run(describe([], {}, by, tables, {}, {}), folder)
+    return folder
+
+
+FIREWALL = syslog(
+    (STAMP, packet()),
+    (STAMP, packet(SPT=2, prefix="REJECT: ")),
+    (STAMP, packet(SPT=3, prefix="ACCEPT: ")),
+)
+WORDS = [
+    (
+        FIREWALL,
+        [
+            "  Nothing came back. 1 packets went there; Zeek would write S0.\n"
+            "  Not known from this log: octets there, packets back, octets back.\n",
+            "  What became of it is not known from this log. 1 packets went there.\n"
+            "  Not known from this log: octets there, packets back, octets back, Zeek's state, Zeek's "
+            "history.\n",
+            "    - a firewall logged it by a rule that, going by its name, drops or rejects\n",
+            "    - missing: what became of it, which the log does not tell\n",
+        ],
+    ),
+    (
+        tsv([talk(2), conn(3, history=None, conn_state=None)], CONN),
+        [
+            "  The connection was made. 12 packets with 900 octets went there, 10 packets with 700 octets "
+            "came back; Zeek would write SF.\n  Not known from this log: number of SYNs.\n",
+            "  What became of it is not known from this log. 1 packets went there, 0 packets came back.\n",
+        ],
+    ),
+    (
+        tsv([mail(2)], SMTP),
+        [
+            "  The connection was made.\n  Not known from this log: number of SYNs, packets there, "
+            "octets there, packets back, octets back, Zeek's state, Zeek's history.\n"
+            "  The client called itself",
+        ],
+    ),
+    (
+        nfdump_17(request("S", packets=4)),
+        ["  Nothing came back. 4 packets (4 SYNs) went there; Zeek would write S0.\n"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("log", "sentences"), WORDS, ids=["firewall", "zeek", "smtp.log", "nfdump"])
+def test_what_the_log_does_not_know_is_explained_as_not_known(log, sentences, tmp_path):
+    told = "\n".join(explain(written(tmp_path / "reports", log), HOME))
+    for sentence in sentences:
+        assert sentence in told
+    assert not re.search(r"(?i)\b(none|nan)\b|<na>", told)
+
+
+def test_what_became_of_nobody_knows_what_is_counted_all_the_same(tmp_path):
+    folder = written(tmp_path / "reports", FIREWALL)
+    tables = read_tables(folder)
+    (line,) = advise(tables["flows"], assumed=False)
+    assert "1 blocked (silence); 1 blocked (not known from this log); 1 inconclusive (not known" in line
+    for width in (80, 200):
+        console = Console(file=io.StringIO(), width=width)
+        print_summary(tables["summary"], console)
+        shown = [row.split() for row in console.file.getvalue().splitlines() if "direct_to_mx" in row]
+        assert [("-" in row, "no_answer" in row) for row in shown].count((True, False)) == 2
+        assert len(shown) == 3
+
+
+def test_under_another_policy_no_attempt_of_a_log_is_lost(tmp_path):
+    folder = written(tmp_path / "reports", FIREWALL)
+    tables, _ = rejudge(folder, policy(actions={"direct_to_mx": "allow"}))
+    assert sorted(tables["flows"]["finding"]) == ["disrupted", "disrupted", "inconclusive"]
+    moved = compare(read_tables(folder), tables).moved
+    assert moved["flows"].sum() == 3
+    console = Console(file=io.StringIO(), width=200)
+    print_comparison({"moved": moved}, console)
+    assert console.file.getvalue().count(" - ") == 2
+
+
+@pytest.mark.parametrize("log", [log for log, _ in WORDS], ids=["firewall", "zeek", "smtp.log", "nfdump"])
+def test_without_a_policy_logs_are_judged_too_and_nothing_is_proven(log, tmp_path):
+    found = read_tables(written(tmp_path / "reports", log))
+    flows, by = opinion(Facts(*(found[name] for name in Facts.__slots__)), None)
+    assert by.assumed
+    assert len(flows) == len(found["flows"])
+    assert "proven" not in set(flows["confidence"])
+    assert draft(flows, by).count(HOME.rpartition(".")[0]) == 1
 
 
 def test_every_row_fits_the_tables_and_is_counted():
