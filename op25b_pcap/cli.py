@@ -74,6 +74,13 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", metavar="P.toml", help="Who is who, and what is blocked. Without it: assumed."),
 ]
+Envelope = Annotated[
+    EnvelopeChoice, typer.Option(help="Envelope addresses: all of it, only @domain, or only counts.")
+]
+FailOn = Annotated[
+    list[FindingChoice] | None,
+    typer.Option("--fail-on", metavar="FINDING", help="Exit with 1 if a flow has this finding (repeatable)."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -106,10 +113,7 @@ def analyze(
     policy: PolicyFile = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the tables go.")] = Path("reports"),
     csv: Annotated[bool, typer.Option("--csv", help="Write a CSV twin of every table.")] = False,
-    envelope: Annotated[
-        EnvelopeChoice,
-        typer.Option(help="Envelope addresses: all of it, only @domain, or only counts."),
-    ] = EnvelopeChoice.domain,
+    envelope: Envelope = EnvelopeChoice.domain,
     engine: Annotated[
         Engine, typer.Option(help="Who dissects: auto takes the fastest there is.")
     ] = Engine.auto,
@@ -117,12 +121,7 @@ def analyze(
         int,
         typer.Option("--workers", metavar="N", min=1, show_default="all", help="Cores to use."),
     ] = CORES,
-    fail_on: Annotated[
-        list[FindingChoice] | None,
-        typer.Option(
-            "--fail-on", metavar="FINDING", help="Exit with 1 if a flow has this finding (repeatable)."
-        ),
-    ] = None,
+    fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
     """Analyse captures as one observation: who tried to send mail where, and what became of it."""
@@ -143,6 +142,51 @@ def analyze(
         if fail_on and analysis.tables["flows"]["finding"].isin([word.value for word in fail_on]).any():
             raise typer.Exit(GATE_MET)
         if analysis.is_damaged:
+            raise typer.Exit(DAMAGED)
+
+
+@app.command(
+    epilog="Examples:  op25b-pcap batch /var/tap --out lake --policy isp.toml  |  "
+    "op25b-pcap batch 's3://tap/2026-11/' --out s3://lake/mail --cluster tcp://scheduler:8786"
+)
+def batch(
+    ctx: typer.Context,
+    inbox: Annotated[
+        str, typer.Argument(metavar="INBOX", help="A folder, a glob, a file, or a URL (s3://…) of captures.")
+    ],
+    out: Annotated[str, typer.Option("--out", metavar="LAKE", help="The dataset: a folder, or a URL.")],
+    policy: PolicyFile = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; as many as processors if not said.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="tcp://HOST:PORT", help="A Dask cluster that is there.")
+    ] = None,
+    envelope: Envelope = EnvelopeChoice.domain,
+    fail_on: FailOn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a dataset up to date with an inbox of captures and flow logs: only new ones are read."""
+    with _sentences(ctx):
+        from rich.console import Console
+
+        from op25b_pcap.batch.crew import crew
+        from op25b_pcap.batch.progress import shown
+        from op25b_pcap.batch.run import batch as brought_up
+        from op25b_pcap.policy import load
+
+        rules = load(policy) if policy else None
+        with crew(workers, cluster) as hands, shown(Console(stderr=True), _say) as watching:
+            if hands.note:
+                _say(hands.note)
+            outcome = brought_up(inbox, out, hands, rules, envelope.value, watching)
+        _print_table(outcome.summary, as_json)
+        for sentence in outcome.sentences():
+            _say(sentence)
+        _say(f"tables: {out}/ (duckdb -c \"from '{out}/flows/*/*.parquet'\")")
+        if fail_on and any(outcome.run["findings"].get(word.value) for word in fail_on):
+            raise typer.Exit(GATE_MET)
+        if outcome.of("damaged", "unreadable"):
             raise typer.Exit(DAMAGED)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from op25b_pcap.assembly.flows import Usual
+from op25b_pcap.flowlogs import Flow as LoggedFlow
 from op25b_pcap.flows import Flow
 from op25b_pcap.mail.sessions import READ, read
 from op25b_pcap.roles.dns import Answers
@@ -24,7 +25,7 @@ from op25b_pcap.wire.services import DOMAIN
 
 _NS = 1_000_000_000
 _SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
-_CAPTURE, _FLOW = "capture_index", "flow_number"
+CAPTURE, _FLOW = "capture_index", "flow_number"
 """Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
 _CODED = tuple(
     column.name
@@ -62,6 +63,43 @@ def gathered(flows: Iterable[Flow | Usual], answers: Answers) -> Found:
     return rows.found()
 
 
+def logged(flows: Iterable[LoggedFlow]) -> Found:
+    """Flows that flow logs tell of, with the sessions that they know."""
+    rows = _Rows()
+    for flow in flows:
+        rows.add(flow.row, flow.sessions)
+    return rows.found()
+
+
+def kept(found: Found, stays: pa.Array) -> Found:
+    """What was found of some flows: of each is told whether it stays."""
+    number = np.cumsum(stays.to_numpy(zero_copy_only=False)) - 1
+    tables = {FLOWS.name: found[FLOWS.name].filter(stays)}
+    for table in _SESSIONS:
+        rows = found[table.name]
+        rows = rows.filter(stays.take(rows[_FLOW].combine_chunks()))
+        place = rows.schema.get_field_index(_FLOW)
+        tables[table.name] = rows.set_column(
+            place, _FLOW, pa.array(number).take(rows[_FLOW].combine_chunks())
+        )
+    return tables
+
+
+def merged(found: Sequence[Found]) -> Found:
+    """Several that were found apart."""
+    tables = {FLOWS.name: pa.concat_tables([part[FLOWS.name] for part in found])}
+    before = np.cumsum([0, *(len(part[FLOWS.name]) for part in found)])
+    for table in _SESSIONS:
+        parts = []
+        for part, offset in zip(found, before, strict=False):
+            rows = part[table.name]
+            place = rows.schema.get_field_index(_FLOW)
+            numbers = pa.array(rows[_FLOW].to_numpy() + offset)
+            parts.append(rows.set_column(place, _FLOW, numbers))
+        tables[table.name] = pa.concat_tables(parts)
+    return tables
+
+
 def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Facts:
     """All that was found in order of time, and how long each flow was watched.
 
@@ -70,7 +108,7 @@ def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Fa
     flows = pa.concat_tables([part[FLOWS.name] for part in found]).unify_dictionaries().combine_chunks()
     start, end, capture, first = (
         flows[name].cast(pa.int64()).to_numpy()
-        for name in ("start_time", "end_time", _CAPTURE, "first_packet")
+        for name in ("start_time", "end_time", CAPTURE, "first_packet")
     )
     order = np.lexsort((first, capture, start))
     rank = np.empty_like(order)
@@ -93,7 +131,7 @@ def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Fa
         # Stable: transactions keep their order.
         by_flow = np.argsort(rank[np.concatenate(of)], kind="stable")
         sessions.append(to_frame(_taken(rows.drop_columns(_FLOW), by_flow)))
-    return Facts(to_frame(_taken(flows.drop_columns(_CAPTURE), order)), *sessions)
+    return Facts(to_frame(_taken(flows.drop_columns(CAPTURE), order)), *sessions)
 
 
 def _taken(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
@@ -171,7 +209,7 @@ class _Rows:
     def found(self) -> Found:
         """All of them."""
         captures = pa.array(np.array(self._captures, np.int64))
-        return {FLOWS.name: self._flows.table().append_column(_CAPTURE, captures)} | {
+        return {FLOWS.name: self._flows.table().append_column(CAPTURE, captures)} | {
             table.name: rows.table().append_column(_FLOW, pa.array(np.array(self._of[table], np.int64)))
             for table, rows in self._sessions.items()
         }

@@ -100,7 +100,7 @@ def analyse(
     observation, tally, answers = Observation(paths), Tally(), Answers()
     kernels = None if engine == "scapy" else kernels_for(observation.bytes_total)
     scan = Scan(tally, kernels)
-    with _seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
+    with seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         shares: list[Share]
         if kernels is None:
@@ -116,6 +116,12 @@ def analyse(
         known = with_dns(facts(found, names, observation.latest_ns), answers)
     by_scapy = tally.read if engine == "scapy" else scan.by_scapy
     clock.lap("gather")
+    tables, policy = concluded(known, policy, envelope, clock)
+    return Analysis(observation, tally, by_scapy, policy, engine, envelope, tables, clock)
+
+
+def concluded(known: Facts, policy: Policy | None, envelope: Envelope, clock: Clock) -> tuple[Tables, Policy]:
+    """All tables out of the facts, and the policy behind them."""
     judged, policy = opinion(known, policy)
     clock.lap("judge")
     tables = {
@@ -126,11 +132,11 @@ def analyse(
         **counts(judged, known.smtp_sessions),
     }
     clock.lap("count")
-    return Analysis(observation, tally, by_scapy, policy, engine, envelope, tables, clock)
+    return tables, policy
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
+def seldom_collected() -> Iterator[None]:
     """Millions of tuples are made and none is in a circle: looking for circles costs a fifth of a run."""
     before = gc.get_threshold()
     gc.set_threshold(_TUPLES_BETWEEN_COLLECTIONS, *before[1:])

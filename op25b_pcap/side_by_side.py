@@ -40,7 +40,7 @@ def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Pat
     found = [gathered(first(), answers)]
     for process, here, base in started:
         try:
-            answers.add_all(here.recv())
+            answers.take(here.recv())
         except EOFError:
             process.join()
             raise ChildProcessError(f"a worker process ended with {process.exitcode}") from None
@@ -52,7 +52,7 @@ def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Pat
 def _elsewhere(share: Share, base: Path, there: Connection) -> None:
     answers = Answers()
     write_found(gathered(share(), answers), base)
-    there.send(answers)
+    there.send(answers.told())
 
 
 def write_found(found: Found, base: Path) -> None:

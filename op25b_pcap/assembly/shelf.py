@@ -81,8 +81,8 @@ class Layer:
         return np.frombuffer(records, PACKET), np.frombuffer(octets, np.uint8)
 
 
-def set_down(kernels: Kernels, store: Store, path: Path) -> None:
-    """Write a store's packets, part by part."""
+def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None = None) -> list[int]:
+    """Write a store's packets, part by part; gives the octets of each batch."""
     packets = store.packets
     part = (packets["conversation"] >> _BITS_BELOW) + PARTS // 2
     order = np.argsort(part, kind="stable")
@@ -95,12 +95,14 @@ def set_down(kernels: Kernels, store: Store, path: Path) -> None:
         {"packets": pa.large_binary(), "octets": pa.large_binary()},
         metadata={"sizes": json.dumps(sizes), "wheres": json.dumps(store.wheres)},
     )
-    with pa.ipc.new_file(str(path), schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(str(path), schema, options=options) as writer:
         for which in chosen:
             records, octets = packets[which], np.empty(int(lengths[which].sum()), np.uint8)
             kernels.gather(records, store.octets, octets)
             cells = [pa.array([held.tobytes()], pa.large_binary()) for held in (records, octets)]
             writer.write_batch(pa.record_batch(cells, schema=schema))
+    return sizes
 
 
 def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:

@@ -8,7 +8,7 @@ record is bounded. Slow and complete, it is the reference for faster engines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from op25b_pcap.capture.record import Record
 from op25b_pcap.decode import Tally, ip, link, serial, tags, transport, tunnels, udp_tunnels, wireless
@@ -46,7 +46,7 @@ class Dissector:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._fragments = Fragments()
+        self._fragments: Fragments = Fragments()
 
     @property
     def due_ns(self) -> int:
@@ -81,6 +81,47 @@ class Dissector:
             if not skipped["fragment"]:
                 del skipped["fragment"]
         return packets
+
+
+class Apart(Dissector):
+    """The engine for one of several captures that are read apart from each other.
+
+    Records that lead to a fragment are set aside, and not counted: the other fragments may lie in
+    another capture. A dissector that takes all that was set aside, in order of time, makes of them
+    what it would make if it took all records.
+    """
+
+    def __init__(self, tally: Tally, aside: Callable[[Record], None]) -> None:
+        super().__init__(tally)
+        self._fragments = self._touched = _Touched()
+        self._aside = aside
+
+    def packets(self, record: Record) -> Iterator[Packet]:
+        """The packets of the record, if it has no fragment."""
+        self._touched.is_touched = False
+        packets, reason = _walk(record, self._touched)
+        if self._touched.is_touched:
+            self._aside(record)
+            return
+        self._tally.read += 1
+        if packets:
+            self._tally.decoded += 1
+            yield from packets
+        else:
+            self._tally.skipped[reason] += 1
+
+
+class _Touched(Fragments):
+    """Holds no fragments, but says whether there was one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_touched = False
+
+    def add(self, fragment: Fragment) -> Ahead | None:
+        """Note that there is a fragment."""
+        self.is_touched = True
+        return None
 
 
 def _walk(record: Record, fragments: Fragments) -> tuple[list[Packet], str]:

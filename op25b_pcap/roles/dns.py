@@ -50,16 +50,6 @@ class Answers:
         for time_ns, payload in _framed(chunks):
             self._learn(payload, time_ns, client)
 
-    def add_all(self, others: Answers) -> None:
-        """Learn what others have learnt."""
-        for mine, theirs in (
-            (self._names, others._names),
-            (self._exchangers, others._exchangers),
-            (self._asked, others._asked),
-        ):
-            for (one, other), time_ns in theirs.items():
-                self._note(mine, one, other, time_ns)
-
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
         return Counter(client for client, _ in self._asked)
@@ -97,6 +87,16 @@ class Answers:
             known[key] = min(known[key], time_ns)
         elif len(known) < MAX_ANSWERS and one and other:  # "." as exchanger: RFC 7505, no mail here
             known[key] = time_ns
+
+    def told(self) -> dict[str, dict[tuple[str, str], int]]:
+        """All of it, for `take` of another."""
+        return {"names": self._names, "exchangers": self._exchangers, "asked": self._asked}
+
+    def take(self, told: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
+        """Learn what another has learnt."""
+        for name, known in self.told().items():
+            for (one, other), time_ns in told.get(name, {}).items():
+                self._note(known, one, other, time_ns)
 
     def frame(self) -> pd.DataFrame:
         """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`."""

@@ -7,7 +7,7 @@ after the other; it is not even imported before there is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from op25b_pcap.capture.record import Record
@@ -43,12 +43,21 @@ class Settling(Protocol):
 class Scan:
     """One run of the engine."""
 
-    def __init__(self, tally: Tally, kernels: Kernels | None = None) -> None:
-        """Without kernels there may be no runs: records are looked at one by one."""
+    def __init__(
+        self,
+        tally: Tally,
+        kernels: Kernels | None = None,
+        dissector: Callable[[Tally], Dissector] | None = None,
+    ) -> None:
+        """Without kernels there may be no runs: records are looked at one by one.
+
+        `dissector` makes who takes what this engine is not sure of, when there is such.
+        """
         self.by_scapy = 0
         """Records that Scapy has dissected."""
         self._tally = tally
         self._kernels = kernels
+        self._dissector = dissector or _dissector
         self._known = cell.registries()
         self._row = [0] * cell.WIDTH
         self._scapy: Dissector | None = None
@@ -127,11 +136,15 @@ class Scan:
 
     def _by_scapy(self, record: Record) -> Iterator[Packet]:
         if self._scapy is None:
-            from op25b_pcap.decode.dissect import Dissector
-
-            self._scapy = Dissector(self._tally)
+            self._scapy = self._dissector(self._tally)
         self.by_scapy += 1
         return self._scapy.packets(record)
+
+
+def _dissector(tally: Tally) -> Dissector:
+    from op25b_pcap.decode.dissect import Dissector
+
+    return Dissector(tally)
 
 
 def packet_of(run: Run, row: list[int]) -> Packet:

@@ -1,0 +1,107 @@
+"""What is known of a piece that was read: one JSON file, written last, so that it stands for all.
+
+A piece is done if and only if its account is there; everything else about it lies under the
+digest of its octets, which every worker would write alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from op25b_pcap.capture.observation import Capture, Damage
+
+State = Literal["done", "damaged", "duplicate", "unfinished", "unreadable", "foreign"]
+
+
+class Piece(NamedTuple):
+    """A file of the inbox as it was found."""
+
+    path: str
+    """A path of this machine, or a URL."""
+    size: int
+    mtime_ns: int
+    """When it was last written."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One piece, or one reading of all the fragments that pieces have set aside."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+    kind: str = "capture"
+    """Or the kind of a flow log."""
+    state: State = "done"
+    reason: str = ""
+    format: str = ""
+    compression: str = ""
+    read: int = 0
+    decoded: int = 0
+    by_scapy: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    records: int = 0
+    """Packets of a capture, lines of a log."""
+    began_ns: int = -1
+    """Time of the first packet in the file; -1 if there is none."""
+    first_time_ns: int | None = None
+    last_time_ns: int | None = None
+    damages: list[tuple[int, str]] = field(default_factory=list)
+    layers: list[list[int]] = field(default_factory=list)
+    """Of each layer the octets of its parts."""
+    aside: int = 0
+    """Records that were set aside because of fragments."""
+    answers: bool = False
+    """Whether DNS taught something."""
+    was: str = ""
+    """Digest of the piece that this one has grown out of."""
+
+    @property
+    def name(self) -> str:
+        """The name of the account's file."""
+        place = hashlib.blake2b(self.path.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
+        return f"{place}-{self.sha256[:20]}.json"
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is something in it that belongs to the lake."""
+        return self.state in ("done", "damaged")
+
+    def octets(self) -> bytes:
+        """The file."""
+        return json.dumps(asdict(self)).encode()
+
+    def capture(self, name: str) -> Capture:
+        """The same as `analyze` has it."""
+        path = Path(self.path)
+        damages = [Damage(name, offset, reason) for offset, reason in self.damages]
+        return Capture(
+            name,
+            path,
+            self.size,
+            self.sha256,
+            self.format or self.kind,
+            self.compression,
+            self.records,
+            self.first_time_ns,
+            self.last_time_ns,
+            damages,
+        )
+
+
+def account_of(octets: bytes) -> Account:
+    """The account in a file."""
+    return Account(**json.loads(octets))
+
+
+def standing(accounts: Iterable[Account]) -> list[Account]:
+    """Accounts that count: of a piece that has grown only the last."""
+    found = list(accounts)
+    outgrown = {(account.path, account.was) for account in found if account.was}
+    return [account for account in found if (account.path, account.sha256) not in outgrown]

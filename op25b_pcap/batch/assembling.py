@@ -1,0 +1,136 @@
+"""Conversations of all pieces to flows and sessions, one range of their digests after the other.
+
+Tasks of workers. A range gets all its packets out of the layers of all pieces, whose order is that
+in which they began, so that the pieces read as the one capture that they were cut from. What an
+earlier run has found is mended where something has come; the rest of it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from op25b_pcap.assembly.flows import Courses, Sorted
+from op25b_pcap.batch import logs, work
+from op25b_pcap.batch.files import Files, files
+from op25b_pcap.batch.mending import Earlier, mending
+from op25b_pcap.batch.ranges import Range
+from op25b_pcap.batch.taking import Source, store_of, taken
+from op25b_pcap.compiled import kernels
+from op25b_pcap.facts import CAPTURE, Found, gathered, kept, logged, merged
+from op25b_pcap.flowlogs import Entry, together
+from op25b_pcap.flowlogs import flows as flows_of_logs
+from op25b_pcap.pipeline import seldom_collected
+from op25b_pcap.roles.dns import Answers
+from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
+
+if TYPE_CHECKING:
+    from op25b_pcap.batch.taking import Wanted
+
+_TABLES = (SMTP_SESSIONS.name, SMTP_TRANSACTIONS.name, RETRIEVAL_SESSIONS.name, FLOWS.name)
+"""The last one written stands for all."""
+_CAPTURES, _LAYERS = "captures", "layers"
+"""Notes beside results: the pieces by the captures' indices, and the layers that went in."""
+
+
+def is_assembled(range_: Range, workshop_names: set[str]) -> bool:
+    """Whether this was done before."""
+    return f"{range_.name}.{_TABLES[-1]}.arrow" in workshop_names
+
+
+def assemble(range_: Range, earlier: str, lake: str) -> int:
+    """Assemble a range, out of earlier results where there are any; gives the number of flows."""
+    workshop = work.work_of(files(lake))
+    answers = Answers()
+    with ExitStack() as stack:
+        stack.enter_context(seldom_collected())
+        folder = stack.enter_context(workshop.scratch())
+        paths = [stack.enter_context(workshop.opened(layer.name)) for layer in range_.layers]
+        if range_.kind == "packets":
+            found = _mended(range_, paths, earlier, workshop, answers) or _flows(
+                [Source(laid, path) for laid, path in zip(range_.layers, paths, strict=True)], range_, answers
+            )
+        else:
+            found = logged(flows_of_logs(together(*_entries(range_, paths))))
+        if work.write_answers(answers, folder / "answers"):
+            workshop.put(folder / "answers", f"{range_.name}.answers.arrow")
+        notes: dict[str, Sequence[Any]] = {
+            _CAPTURES: range_.order,
+            _LAYERS: [layer.name for layer in range_.layers],
+        }
+        for name in _TABLES:
+            work.write_table(work.with_notes(found[name], notes), folder / name)
+            workshop.put(folder / name, f"{range_.name}.{name}.arrow")
+    return len(found[FLOWS.name])
+
+
+def found_in(range_: Range, lake: Files, order: Sequence[str], answers: Answers) -> Found:
+    """What was found in a range, with captures by their place in `order`."""
+    workshop = work.work_of(lake)
+    earlier = _earlier(range_.name, workshop)
+    try:
+        with workshop.opened(f"{range_.name}.answers.arrow") as path:
+            work.read_answers(path, answers)
+    except FileNotFoundError:
+        pass
+    return _placed(earlier.found, earlier.captures, order)
+
+
+def _earlier(name: str, workshop: Files) -> Earlier:
+    """Results by their name. Raises FileNotFoundError."""
+    found = {}
+    for table in _TABLES:
+        with workshop.opened(f"{name}.{table}.arrow") as path:
+            found[table] = work.read_table(path)
+    captures, layers = (work.note(found[FLOWS.name], note) for note in (_CAPTURES, _LAYERS))
+    return Earlier({n: t.replace_schema_metadata(None) for n, t in found.items()}, captures, layers)
+
+
+def _placed(found: Found, captures: Sequence[str], order: Sequence[str]) -> Found:
+    """The same with captures by their place in another order; null for those that are not there."""
+    place = {content: number for number, content in enumerate(order)}
+    places = pa.array([place.get(content) for content in captures], pa.int64())
+    flows = found[FLOWS.name]
+    index = flows.schema.get_field_index(CAPTURE)
+    placed = places.take(flows[CAPTURE].combine_chunks())
+    return {**found, FLOWS.name: flows.set_column(index, CAPTURE, placed)}
+
+
+def _mended(
+    range_: Range, paths: Sequence[Path], earlier: str, workshop: Files, answers: Answers
+) -> Found | None:
+    """Earlier results with what has changed assembled anew; None if that cannot be."""
+    if not earlier:
+        return None
+    sources = [Source(laid, path) for laid, path in zip(range_.layers, paths, strict=True)]
+    try:
+        with ExitStack() as stack:
+            known = _earlier(earlier, workshop)
+            what = mending(known, range_, sources, workshop, stack)
+    except FileNotFoundError:
+        return None
+    if what is None:
+        return None
+    fresh = _flows(sources, range_, answers, what.is_touched)
+    flows = known.found[FLOWS.name]
+    stays = pc.invert(pc.is_in(flows["community_id"], pa.array(what.ids(), pa.string())))
+    old = _placed(kept(known.found, stays.combine_chunks()), known.captures, range_.order)
+    return merged([old, fresh])
+
+
+def _flows(sources: Sequence[Source], range_: Range, answers: Answers, wanted: Wanted | None = None) -> Found:
+    """Flows of all packets of a range, or of those that are wanted."""
+    store = store_of(taken(sources, range_, wanted))
+    return gathered(Courses(kernels()).flows(Sorted(store)), answers)
+
+
+def _entries(range_: Range, paths: Sequence[Path]) -> Iterator[Iterator[Entry]]:
+    place = {content: number for number, content in enumerate(range_.order)}
+    for laid, path in zip(range_.layers, paths, strict=True):
+        batches = [number for number, part in enumerate(laid.sizes) if part == range_.begin]
+        yield logs.taken_up(path, batches, place[laid.contents[0]])

@@ -1,0 +1,123 @@
+"""Who does the tasks: this process alone, worker processes of this machine, or a cluster.
+
+Tasks are functions of small values that leave their results in the lake; what comes back is small,
+too. A worker that dies costs its task another try.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeVar
+
+from op25b_pcap.batch.extra import needed
+from op25b_pcap.compiled import kernels
+from op25b_pcap.faults import UsageFault
+
+_Result = TypeVar("_Result")
+Task = tuple[Any, ...]
+"""Arguments of one call."""
+_TRIES = 3
+_PATIENCE_S = 10
+"""How long a cluster may take to answer."""
+_NEEDS = "several workers, or a cluster,"
+
+
+class Deadly:
+    """What comes back of a task that has cost several workers their life."""
+
+
+class Crew(Protocol):
+    """Does tasks."""
+
+    dashboard: str
+    """Where it can be watched; empty if nowhere."""
+    note: str
+    """What is to be said of it."""
+
+    def results(
+        self, function: Callable[..., _Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, _Result | Deadly]]:
+        """The number of each task and its result, as they are done."""
+
+
+class _Alone:
+    dashboard = ""
+
+    def __init__(self, note: str = "") -> None:
+        self.note = note
+
+    def results(
+        self, function: Callable[..., _Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, _Result | Deadly]]:
+        for number, task in enumerate(tasks):
+            yield number, function(*task)
+
+
+class _Together:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.dashboard = str(client.dashboard_link or "")
+        self.note = f"dashboard: {self.dashboard}" if self.dashboard else ""
+
+    def results(
+        self, function: Callable[..., _Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, _Result | Deadly]]:
+        distributed = needed("distributed", _NEEDS)
+        futures = {
+            self.client.submit(function, *task, pure=False): number for number, task in enumerate(tasks)
+        }
+        for future in distributed.as_completed(list(futures)):
+            number = futures.pop(future)
+            try:
+                yield number, future.result()
+            except distributed.scheduler.KilledWorker:
+                yield number, Deadly()
+
+
+@contextmanager
+def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
+    """Workers for a while, one a processor if it is not said. Raises UsageFault if there are none."""
+    wanted = workers or len(os.sched_getaffinity(0))
+    if cluster is None and wanted == 1:
+        yield _Alone()
+        return
+    if cluster is None and workers is None and find_spec("distributed") is None:
+        yield _Alone("one process works; more of them need: pip install 'op25b-pcap[cluster]'")
+        return
+    dask, distributed = needed("dask", _NEEDS), needed("distributed", _NEEDS)
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    settings = {
+        "distributed.scheduler.allowed-failures": _TRIES,
+        "distributed.worker.daemon": True,
+        # What fills a worker is the page cache of files: it is not to be paused for that.
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.target": False,
+    }
+    with dask.config.set(settings):
+        if cluster is not None:
+            try:
+                client = distributed.Client(cluster, timeout=_PATIENCE_S)
+            except (OSError, ValueError) as fault:
+                raise UsageFault(f"no cluster answers at {cluster}: {fault}") from None
+            with client:
+                yield _Together(client)
+            return
+        kernels()  # compiled once, and not by each worker
+        with (
+            distributed.LocalCluster(
+                n_workers=wanted,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                host="127.0.0.1",
+                silence_logs=logging.CRITICAL,
+            ) as local,
+            distributed.Client(local) as client,
+        ):
+            yield _Together(client)

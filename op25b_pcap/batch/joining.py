@@ -1,0 +1,83 @@
+"""Fragments of all pieces to packets: one task, which takes what was set aside in order of time."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+from op25b_pcap.assembly.store import Store
+from op25b_pcap.batch import work
+from op25b_pcap.batch.account import Account
+from op25b_pcap.batch.files import files
+from op25b_pcap.capture.record import Record
+from op25b_pcap.compiled import kernels
+from op25b_pcap.decode import Tally
+from op25b_pcap.roles.dns import Answers
+from op25b_pcap.tables.packets import DnsMessage
+
+
+def signature(contents: Sequence[str]) -> str:
+    """The name of what the fragments of these pieces, in this order, are joined to."""
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()
+
+
+def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account:
+    """All that pieces have set aside because of fragments, in order of time, to packets.
+
+    The pieces are in the order in which they began.
+    """
+    from op25b_pcap.decode.dissect import decode
+
+    workshop = work.work_of(files(lake))
+    tally, answers = Tally(), Answers()
+    account = Account("", 0, 0, signature(contents), kind="joined")
+    with ExitStack() as stack:
+        folder = stack.enter_context(workshop.scratch())
+        paths = [stack.enter_context(workshop.opened(work.aside(content))) for content in contents]
+        layers = work.Layers(kernels(), folder)
+        store = Store(kernels(), layers)
+        streams = [work.records(path, number) for number, path in enumerate(paths)]
+        for packet in decode(_merged(streams, began_ns), tally):
+            if isinstance(packet, DnsMessage):
+                answers.add(packet)
+            else:
+                store.add(packet)
+        layers.put(store)
+        for number, file in enumerate(layers.paths):
+            workshop.put(file, work.layer(account.sha256, number))
+        account.answers = work.write_answers(answers, folder / "answers")
+        if account.answers:
+            workshop.put(folder / "answers", work.answers(account.sha256))
+        account.layers = layers.sizes
+        account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
+        account.by_scapy = tally.read
+        workshop.write(joined_name(account.sha256), account.octets())
+    return account
+
+
+def joined_name(content: str) -> str:
+    """Where the account of joined fragments lies."""
+    return f"joined/{content}.json"
+
+
+def _merged(streams: Sequence[Iterator[Record]], began_ns: Sequence[int]) -> Iterator[Record]:
+    """Records by time, and by who began first; nothing is held of a piece whose time has not come."""
+    heap: list[tuple[int, int, Record]] = []
+    waiting = iter(enumerate(began_ns))
+    following = next(waiting, None)
+    while heap or following:
+        while following and (not heap or following[1] <= heap[0][0]):
+            _push(heap, streams[following[0]], following[0])
+            following = next(waiting, None)
+        if heap:
+            _, rank, record = heapq.heappop(heap)
+            yield record
+            _push(heap, streams[rank], rank)
+
+
+def _push(heap: list[tuple[int, int, Record]], stream: Iterator[Record], rank: int) -> None:
+    for record in itertools.islice(stream, 1):
+        heapq.heappush(heap, (record.time_ns, rank, record))

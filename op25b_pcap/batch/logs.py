@@ -1,0 +1,126 @@
+"""Flow logs among the pieces: their entries set down by conversation, and taken up again.
+
+Entries of all logs that tell of one conversation stand in one part, so that what belongs together
+meets, wherever logs were cut and whichever of them (Zeek's conn.log and smtp.log) told it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from op25b_pcap.batch import work
+from op25b_pcap.batch.account import Account
+from op25b_pcap.capture.compression import unpacked
+from op25b_pcap.capture.disk import Disk
+from op25b_pcap.capture.octets import Broken
+from op25b_pcap.capture.reading import DAMAGES_LISTED, format_of
+from op25b_pcap.flowlogs import HEAD, Entry, Log, kind_of
+from op25b_pcap.flowlogs import entries as entries_of
+from op25b_pcap.flowlogs.entry import Mail
+
+PARTS = 16
+_SCHEMA = pa.schema({"entry": pa.string()})
+_STEP = 1 << 18
+_ENTRIES = 4096
+"""Entries of a part that are held before they are written."""
+
+
+def kind(path: Path) -> str:
+    """The kind of flow log that a file holds; empty if it is none. Raises OSError."""
+    path.stat()
+    head = b""
+    try:
+        _, pieces = unpacked(Disk(path, _STEP, _unheard).pieces())
+        while len(head) < HEAD and (piece := next(pieces, b"")):
+            head += piece
+            if format_of(head):
+                return ""
+    except Broken:
+        pass
+    return kind_of(head)
+
+
+def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
+    """Read a log of a kind; gives what was written, by its place in the workshop."""
+    disk = Disk(path, _STEP, _unheard)
+    raw = disk.pieces()
+    damages: list[tuple[int, str]] = []
+
+    def damaged(offset: int, reason: str) -> None:
+        if len(damages) < DAMAGES_LISTED:
+            damages.append((offset, reason))
+
+    account.compression, pieces = unpacked(raw)
+    log = Log(0, damaged, written_ns=account.mtime_ns)
+    file = folder / "entries.arrow"
+    parts = _set_down((log.take(entry) for entry in entries_of(pieces, account.kind, log)), file)
+    for _ in raw:  # what a damage has left over belongs to size and hash
+        pass
+    account.sha256, account.size, account.damages = disk.sha256 or "", disk.size, damages
+    account.records, account.format = log.records, account.kind
+    account.first_time_ns, account.last_time_ns = log.first_time_ns, log.last_time_ns
+    account.began_ns = -1 if log.first_time_ns is None else log.first_time_ns
+    account.layers = [parts] if parts else []
+    return {work.entries(account.sha256): file} if parts else {}
+
+
+def taken_up(path: Path, batches: Sequence[int], capture: int) -> Iterator[Entry]:
+    """Entries in some batches of a file, in rough order of their ends."""
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in batches:
+            for text in reader.get_batch(number)["entry"].to_pylist():
+                yield _entry(text)._replace(capture=capture)
+
+
+def _set_down(found: Iterator[Entry], path: Path) -> list[int]:
+    """Write entries; gives the part of each batch."""
+    held: list[list[str]] = [[] for _ in range(PARTS)]
+    parts: list[int] = []
+    with pa.ipc.new_file(str(path), _SCHEMA, options=work.SQUEEZED) as writer:
+
+        def write(part: int) -> None:
+            writer.write_batch(pa.record_batch([pa.array(held[part], pa.string())], schema=_SCHEMA))
+            held[part].clear()
+            parts.append(part)
+
+        for entry in found:
+            part = _part(entry)
+            held[part].append(_text(entry))
+            if len(held[part]) == _ENTRIES:
+                write(part)
+        for part in range(PARTS):
+            if held[part]:
+                write(part)
+    return parts
+
+
+def _part(entry: Entry) -> int:
+    return hashlib.blake2b(repr(entry.key).encode(), digest_size=1).digest()[0] % PARTS
+
+
+def _text(entry: Entry) -> str:
+    sockets = {name: (getattr(entry, name)[0].hex(), getattr(entry, name)[1]) for name in ("src", "dst")}
+    return json.dumps({**entry._asdict(), **sockets, "mail": entry.mail and entry.mail._asdict()})
+
+
+def _entry(text: str) -> Entry:
+    told: dict[str, Any] = json.loads(text)
+    for name in ("src", "dst"):
+        address, port = told[name]
+        told[name] = bytes.fromhex(address), port
+    told["anomalies"] = tuple(told["anomalies"])
+    if told["mail"] is not None:
+        recipients = told["mail"]["rcpt_to"]
+        told["mail"] = Mail(**{**told["mail"], "rcpt_to": None if recipients is None else tuple(recipients)})
+    return Entry(**told)
+
+
+def _unheard(passed: int) -> None:
+    """Nobody counts these octets."""

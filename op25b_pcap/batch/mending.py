@@ -1,0 +1,123 @@
+"""An inbox that has grown: which conversations of a range must be assembled anew.
+
+A conversation is what it was if no layer with one of its packets has come or gone, and no ICMP error
+that may be about it. All others are looked up by their sockets, whatever tunnel they are in, and
+connections to name servers always, since what these taught is not kept by conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from op25b_pcap.assembly.store import address, is_cut_quote
+from op25b_pcap.batch.files import Files
+from op25b_pcap.batch.ranges import Laid, Range
+from op25b_pcap.batch.taking import Source, taken
+from op25b_pcap.facts import Found
+from op25b_pcap.wire.community_id import community_id
+from op25b_pcap.wire.services import DOMAIN
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SOCKETS = ("version", "src_high", "src_low", "src_port", "dst_high", "dst_low", "dst_port")
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 by the golden ratio: multiplied by it, near numbers come far apart (Knuth, 6.4)."""
+_HALF = np.uint64(29)
+
+
+class Earlier(NamedTuple):
+    """What an earlier run has found in a range."""
+
+    found: Found
+    captures: list[str]
+    """Digests of the pieces by the captures' indices."""
+    layers: list[str]
+
+
+class Mending:
+    """What has changed."""
+
+    def __init__(self) -> None:
+        self._pairs: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._ends: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._met: list[pd.DataFrame] = []
+
+    def add(self, packets: NDArray[Any]) -> None:
+        """Packets that have come or gone."""
+        is_cut = is_cut_quote(packets)
+        self._pairs = np.union1d(self._pairs, _pairs(packets[~is_cut]))
+        self._ends = np.union1d(self._ends, _ends(packets[is_cut]))
+        self._meet(packets)
+
+    def is_touched(self, packets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Of each packet, whether its conversation must be assembled anew."""
+        found: NDArray[np.bool_] = np.isin(_pairs(packets), self._pairs) | is_cut_quote(packets)
+        found |= (packets["src_port"] == DOMAIN) | (packets["dst_port"] == DOMAIN)
+        if len(self._ends):
+            found |= np.isin(_ends(packets), self._ends)
+        self._meet(packets[found])
+        return found
+
+    def ids(self) -> list[str]:
+        """Community IDs of all conversations that were assembled anew, or are gone."""
+        sockets = pd.concat(self._met).drop_duplicates()
+        return list({_community_id(*row) for row in sockets.itertuples(index=False, name=None)})
+
+    def _meet(self, packets: NDArray[Any]) -> None:
+        self._met.append(pd.DataFrame({name: packets[name] for name in _SOCKETS}).drop_duplicates())
+
+
+def mending(
+    earlier: Earlier, range_: Range, sources: Sequence[Source], workshop: Files, stack: ExitStack
+) -> Mending | None:
+    """What has changed in a range since the earlier results; None if the pieces' order has.
+
+    Raises FileNotFoundError if a layer that has gone can no more be read.
+    """
+    before = [content for content in earlier.captures if content in range_.order]
+    if before != [content for content in range_.order if content in earlier.captures]:
+        return None
+    now = {source.laid.name for source in sources}
+    new = [source for source in sources if source.laid.name not in earlier.layers]
+    width = range_.end - range_.begin + 1
+    for name in earlier.layers:
+        if name not in now:
+            path = stack.enter_context(workshop.opened(name))
+            new.append(Source(Laid(name, (), (1,) * width), path))
+    found = Mending()
+    for one in taken(new, range_):
+        found.add(one.packets)
+    return found
+
+
+def _pairs(packets: NDArray[Any]) -> NDArray[np.uint64]:
+    """A digest of both sockets, the same in either direction."""
+    src, dst = (_mixed(packets, end, with_port=True) for end in ("src", "dst"))
+    return src + dst
+
+
+def _ends(packets: NDArray[Any]) -> NDArray[np.uint64]:
+    """A digest of both addresses."""
+    src, dst = (_mixed(packets, end, with_port=False) for end in ("src", "dst"))
+    return src + dst
+
+
+def _mixed(packets: NDArray[Any], end: str, *, with_port: bool) -> NDArray[np.uint64]:
+    found = np.zeros(len(packets), np.uint64)
+    for word in (f"{end}_high", f"{end}_low", *([f"{end}_port"] if with_port else [])):
+        found = (found ^ packets[word].astype(np.int64).view(np.uint64)) * _ODD
+        found ^= found >> _HALF
+    return found
+
+
+def _community_id(
+    version: int, src_high: int, src_low: int, src_port: int, dst_high: int, dst_low: int, dst_port: int
+) -> str:
+    src, dst = address(version, src_high, src_low), address(version, dst_high, dst_low)
+    return community_id(src, dst, src_port, dst_port)

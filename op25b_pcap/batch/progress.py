@@ -1,0 +1,95 @@
+"""How far a batch is: a live display on a terminal, lines of a log elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from op25b_pcap.batch.account import Account
+from op25b_pcap.batch.run import Watching
+
+_LINE_EVERY_S = 10
+_STAGES = {"scan": "reading pieces", "join": "joining fragments", "assemble": "assembling conversations"}
+
+
+class _Counting(Watching):
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.tasks = self.done = 0
+        self.octets = self.octets_done = 0
+        self.packets = self.flows = 0
+
+    def begins(self, stage: str, tasks: int, octets: int = 0) -> None:
+        self.stage, self.tasks, self.done = stage, tasks, 0
+        self.octets, self.octets_done = octets, 0
+        self.show(is_new=True)
+
+    def scanned(self, account: Account) -> None:
+        self.done += 1
+        self.octets_done += account.size
+        self.packets += account.records
+        self.show()
+
+    def assembled(self, flows: int) -> None:
+        self.done += 1
+        self.flows += flows
+        self.show()
+
+    def show(self, *, is_new: bool = False) -> None:
+        """Let it be seen."""
+
+
+class _Lines(_Counting):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+        self._last_s = 0.0
+
+    def show(self, *, is_new: bool = False) -> None:
+        now = time.monotonic()
+        if not self.tasks or (self.done < self.tasks and not is_new and now - self._last_s < _LINE_EVERY_S):
+            return
+        self._last_s = now
+        told = f"{_STAGES[self.stage]}: {self.done} of {self.tasks}"
+        if self.octets:
+            told += f", {self.octets_done / 1e6:.0f} of {self.octets / 1e6:.0f} MB"
+        self._say(f"{told}; {self.packets} packets, {self.flows} flows so far")
+
+
+class _Live(_Counting):
+    def __init__(self, bar: Progress) -> None:
+        super().__init__()
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def show(self, *, is_new: bool = False) -> None:
+        if is_new and self.tasks:
+            if self._task is not None:
+                self._bar.update(self._task, visible=False)
+            self._task = self._bar.add_task(_STAGES[self.stage], total=self.octets or self.tasks, told="")
+        if self._task is not None:
+            told = f"{self.done}/{self.tasks}  {self.packets:,} packets  {self.flows:,} flows"
+            self._bar.update(self._task, completed=self.octets_done if self.octets else self.done, told=told)
+
+
+@contextmanager
+def shown(console: Console, say: Callable[[str], None]) -> Iterator[Watching]:
+    """Something that watches a batch: lively if the console is a terminal."""
+    if not console.is_terminal:
+        yield _Lines(say)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        yield _Live(bar)

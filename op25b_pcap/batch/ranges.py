@@ -1,0 +1,122 @@
+"""What is to be assembled: ranges of conversations, and all layers that hold their packets.
+
+Always cut alike for as much data, so that results of an earlier run serve again. A range is named by
+all that goes into it; a task is small, since it names files only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from op25b_pcap import __version__
+from op25b_pcap.assembly.shelf import PARTS
+from op25b_pcap.batch import logs, work
+from op25b_pcap.batch.account import Account
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EVERYWHERE = PARTS
+"""The batch of what belongs to all parts."""
+_OCTETS_TOGETHER = 64 << 20
+"""A range is no more than this, as long as one part is not."""
+_WORTH_SHARING = 8 << 20
+_SHARES = 8
+"""Ranges at the least, of more octets than those: so that several workers have something to do."""
+
+
+class Laid(NamedTuple):
+    """A layer, or the entries of a log, in the workshop."""
+
+    name: str
+    contents: tuple[str, ...]
+    """Digests of the pieces whose packets are in it, by the capture's index there."""
+    sizes: tuple[int, ...]
+    """Octets of each part, then those of what belongs to all; of a log the part of each batch."""
+
+
+class Range(NamedTuple):
+    """What one task assembles."""
+
+    begin: int
+    end: int
+    order: tuple[str, ...]
+    """Digests of the pieces that have a share, in the order in which they began."""
+    layers: tuple[Laid, ...]
+    kind: str = "packets"
+    """Or `entries`."""
+
+    @property
+    def name(self) -> str:
+        """Where its results lie, but for a suffix."""
+        layers = [layer.name for layer in self.layers]
+        told = json.dumps([__version__, self.kind, self.begin, self.end, self.order, layers])
+        return f"{self.place}{hashlib.blake2b(told.encode(), digest_size=16).hexdigest()}"
+
+    @property
+    def place(self) -> str:
+        """What the names of its results have in common, whatever went into them."""
+        return f"found/{self.kind}-{self.begin}-{self.end}-"
+
+    def earlier(self, names: Iterable[str]) -> str:
+        """The name of results of an earlier run; empty if there are none."""
+        suffix = ".flows.arrow"
+        found = (name for name in names if name.startswith(self.place) and name.endswith(suffix))
+        return next((name.removesuffix(suffix) for name in found), "")
+
+
+def ranges(accounts: Sequence[Account], joined: Account | None) -> list[Range]:
+    """What is to be assembled; `accounts` are in order, `joined` has the packets out of fragments."""
+    order = [account.sha256 for account in accounts]
+    layers = [
+        Laid(work.layer(account.sha256, number), (account.sha256,), tuple(sizes))
+        for account in accounts
+        if account.kind == "capture"
+        for number, sizes in enumerate(account.layers)
+    ]
+    if joined is not None:
+        contents = tuple(account.sha256 for account in accounts if account.aside)
+        layers += [
+            Laid(work.layer(joined.sha256, number), contents, tuple(sizes))
+            for number, sizes in enumerate(joined.layers)
+        ]
+    found = []
+    if layers:
+        width = _width(np.sum([layer.sizes for layer in layers], axis=0)[:PARTS])
+        found += [_range(begin, begin + width, order, layers) for begin in range(0, PARTS, width)]
+    told = [
+        Laid(work.entries(account.sha256), (account.sha256,), tuple(account.layers[0]))
+        for account in accounts
+        if account.kind != "capture" and account.layers
+    ]
+    for part in range(logs.PARTS if told else 0):
+        share = tuple(log for log in told if part in log.sizes)
+        logged_in = {content for log in share for content in log.contents}
+        in_order = tuple(content for content in order if content in logged_in)
+        found.append(Range(part, part + 1, in_order, share, "entries"))
+    return [each for each in found if each.layers]
+
+
+def _width(sizes: NDArray[np.int64]) -> int:
+    """How many parts make a range: always the same for as much data, so that results serve again."""
+    width = PARTS if sizes.sum() < _WORTH_SHARING else PARTS // _SHARES
+    while width > 1 and sizes.reshape(-1, width).sum(axis=1).max() > _OCTETS_TOGETHER:
+        width //= 2
+    return width
+
+
+def _range(begin: int, end: int, order: Sequence[str], layers: Sequence[Laid]) -> Range:
+    share = [
+        layer._replace(sizes=(*layer.sizes[begin:end], layer.sizes[EVERYWHERE]))
+        for layer in layers
+        if any(layer.sizes[begin:end]) or layer.sizes[EVERYWHERE]
+    ]
+    if not any(any(layer.sizes[:-1]) for layer in share):
+        share = []
+    contents = {content for layer in share for content in layer.contents}
+    return Range(begin, end, tuple(content for content in order if content in contents), tuple(share))

@@ -1,0 +1,300 @@
+"""The way of a batch on one page: pieces -> layers -> flows and sessions -> one lake of tables.
+
+Each stage asks the workshop what is there and does the rest; so a run that was killed goes on where
+it was, and a run over a grown inbox reads only what is new.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from op25b_pcap import __version__
+from op25b_pcap.batch import work
+from op25b_pcap.batch.account import Account, Piece, account_of, standing
+from op25b_pcap.batch.assembling import assemble, found_in, is_assembled
+from op25b_pcap.batch.crew import Crew, Deadly
+from op25b_pcap.batch.files import Files, files
+from op25b_pcap.batch.inbox import pieces
+from op25b_pcap.batch.joining import join, joined_name, signature
+from op25b_pcap.batch.ranges import Range, ranges
+from op25b_pcap.batch.scanning import scan
+from op25b_pcap.batch.tables import manifest, publish
+from op25b_pcap.capture.names import path_order, short_names
+from op25b_pcap.facts import facts, gathered
+from op25b_pcap.faults import UsageFault
+from op25b_pcap.pipeline import Clock, concluded, with_dns
+from op25b_pcap.policy import Policy
+from op25b_pcap.reports.envelope import Envelope
+from op25b_pcap.reports.run import describe
+from op25b_pcap.roles.dns import Answers
+from op25b_pcap.tables.table import to_frame
+
+
+class Watching:
+    """Is told how far a batch is; this one does not listen."""
+
+    def begins(self, stage: str, tasks: int, octets: int = 0) -> None:
+        """A stage of so many tasks begins."""
+
+    def scanned(self, account: Account) -> None:
+        """A piece was read."""
+
+    def assembled(self, flows: int) -> None:
+        """A range was assembled."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch has come to."""
+
+    run: Mapping[str, Any]
+    summary: pd.DataFrame
+    pieces: list[Account]
+    """All that are in the inbox, or were."""
+    is_new: bool
+    """Whether tables were written."""
+
+    def of(self, *states: str) -> list[Account]:
+        """Pieces in one of these states."""
+        return [piece for piece in self.pieces if piece.state in states]
+
+    def sentences(self) -> Iterator[str]:
+        """What a person should know beside the tables."""
+        for state, most in (("damaged", None), ("unreadable", None), ("unfinished", None), ("duplicate", 3)):
+            found = self.of(state)
+            for piece in found[:most]:
+                yield f"{piece.path}: {state}: {piece.reason}"
+            if most and len(found) > most:
+                yield f"… and {len(found) - most} more of state {state}"
+        counted = ", ".join(f"{count} {state}" for state, count in self.run["pieces"].items())
+        packets, flows = self.run["packets"]["read"], self.run["tables"]["flows"]
+        yield f"pieces: {counted or 'none'}; {packets} packets, {flows} attempts on mail ports"
+        if not self.is_new:
+            yield "nothing has changed since the last run"
+        if self.run["policy"]["assumed"]:
+            yield "no policy given: roles are assumed from what the captures show (--policy P.toml)"
+
+
+def batch(
+    inbox: str,
+    lake: str,
+    crew: Crew,
+    policy: Policy | None = None,
+    envelope: Envelope = "domain",
+    watching: Watching | None = None,
+) -> Outcome:
+    """Bring a lake up to date with an inbox."""
+    watching, clock = watching or Watching(), Clock()
+    lake = lake if "://" in lake else str(Path(lake).absolute())
+    place = files(lake)
+    workshop = work.work_of(place)
+    with _alone(place):
+        workshop.sweep()
+        present = pieces(inbox, lake)
+        known = _known(workshop)
+        left = _scanned(present, known, lake, crew, watching)
+        accounts = _in_order(known)
+        clock.lap("scan")
+        joined = _joined(accounts, lake, crew, watching)
+        wanted = ranges(accounts, joined)
+        _assembled(wanted, lake, crew, watching)
+        clock.lap("assemble")
+        listed = _listed(known, accounts, left)
+        outcome = _concluded(place, wanted, accounts, joined, listed, policy, envelope, clock)
+        _tidy(workshop, wanted, accounts, joined)
+    return outcome
+
+
+def _known(workshop: Files) -> list[Account]:
+    """Accounts of earlier runs."""
+    below = workshop.below(work.ACCOUNTS)
+    return [account_of(below.read(name)) for name in below.names(".json")]
+
+
+def _scanned(
+    present: Sequence[Piece], known: list[Account], lake: str, crew: Crew, watching: Watching
+) -> list[Account]:
+    """Read what is new; what is to be known of it is added to `known`, what is left for later given."""
+    done = {(account.path, account.size, account.mtime_ns) for account in known}
+    before: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for account in known:
+        before[account.path].append((account.size, account.sha256))
+    new = [piece for piece in present if tuple(piece) not in done]
+    watching.begins("scan", len(new), sum(piece.size for piece in new))
+    left: list[Account] = []
+    for number, made in crew.results(scan, [(piece, lake, before[piece.path]) for piece in new]):
+        reason = "it has ended every process that read it"
+        if isinstance(made, Deadly):
+            account = Account(*new[number], state="unreadable", reason=reason)
+        else:
+            account = made
+        watching.scanned(account)
+        (known if account.sha256 and account.state != "unfinished" else left).append(account)
+    return left
+
+
+def _in_order(known: Sequence[Account]) -> list[Account]:
+    """Each content that counts once, in the order in which the pieces began."""
+    first: dict[str, Account] = {}
+    for account in sorted(standing(known), key=_path_order):
+        if account.counts:
+            first.setdefault(account.sha256, account)
+    return sorted(first.values(), key=lambda account: (account.began_ns, _path_order(account)))
+
+
+def _path_order(account: Account) -> Any:
+    return path_order(Path(account.path)), account.sha256
+
+
+def _joined(accounts: Sequence[Account], lake: str, crew: Crew, watching: Watching) -> Account | None:
+    """What became of fragments, if there are any."""
+    torn = [account for account in accounts if account.aside]
+    if not torn:
+        return None
+    contents = [account.sha256 for account in torn]
+    try:
+        return account_of(work.work_of(files(lake)).read(joined_name(signature(contents))))
+    except FileNotFoundError:
+        watching.begins("join", 1)
+        ((_, account),) = crew.results(join, [(contents, [each.began_ns for each in torn], lake)])
+        if isinstance(account, Deadly):
+            raise MemoryError("joining fragments has ended every worker") from None
+        return account
+
+
+def _assembled(wanted: Sequence[Range], lake: str, crew: Crew, watching: Watching) -> None:
+    there = set(work.work_of(files(lake)).names(".flows.arrow"))
+    missing = [range_ for range_ in wanted if not is_assembled(range_, there)]
+    watching.begins("assemble", len(missing))
+    for _, flows in crew.results(assemble, [(range_, range_.earlier(there), lake) for range_ in missing]):
+        if isinstance(flows, Deadly):
+            raise MemoryError("assembling has ended every worker")
+        watching.assembled(flows)
+
+
+def _listed(known: Sequence[Account], accounts: Sequence[Account], left: Sequence[Account]) -> list[Account]:
+    """All pieces, each with its state in the lake."""
+    own = {account.name for account in accounts}
+    others = {account.sha256: account.path for account in accounts}
+    listed = []
+    for account in sorted((*standing(known), *left), key=_path_order):
+        if account.counts and account.name not in own:
+            reason = f"the same as {others[account.sha256]}"
+            account = replace(account, state="duplicate", reason=reason)
+        listed.append(account)
+    return listed
+
+
+def _concluded(
+    lake: Files,
+    wanted: Sequence[Range],
+    accounts: Sequence[Account],
+    joined: Account | None,
+    listed: list[Account],
+    policy: Policy | None,
+    envelope: Envelope,
+    clock: Clock,
+) -> Outcome:
+    """All tables anew, unless nothing has changed since they were written."""
+    pieces_told = manifest(listed)
+    told = [
+        __version__,
+        [range_.name for range_ in wanted],
+        policy.digest if policy else None,
+        envelope,
+        pieces_told.astype(str).to_numpy().tolist(),
+    ]
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    run = _last_run(lake)
+    if run.get("signature") == digest:
+        with lake.opened("summary.parquet") as path:
+            return Outcome(run, to_frame(pq.read_table(path)), listed, is_new=False)
+    order = [account.sha256 for account in accounts]
+    names = short_names([Path(account.path) for account in accounts])
+    answers = Answers()
+    workshop = work.work_of(lake)
+    for content in [a.sha256 for a in (*accounts, *([joined] if joined else [])) if a.answers]:
+        with workshop.opened(work.answers(content)) as path:
+            work.read_answers(path, answers)
+    found = [found_in(range_, lake, order, answers) for range_ in wanted] or [gathered((), answers)]
+    latest_ns = max((account.last_time_ns or 0 for account in accounts), default=0)
+    known = with_dns(facts(found, names, latest_ns), answers)
+    tables, policy = concluded(known, policy, envelope, clock)
+    counted = [*accounts, *([joined] if joined else [])]
+    captures = [account.capture(name) for account, name in zip(accounts, names, strict=True)]
+    run = describe(
+        captures, _packets(counted), policy, tables, {"engine": "auto", "envelope": envelope}, clock.laps_s
+    )
+    run = {**run, "pieces": pieces_told["state"].value_counts().to_dict(), "signature": digest}
+    publish({**tables, "manifest": pieces_told}, run, lake)
+    return Outcome(run, tables["summary"], listed, is_new=True)
+
+
+def _last_run(lake: Files) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads(lake.read("run.json"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _packets(counted: Sequence[Account]) -> dict[str, Any]:
+    """What became of all records."""
+    skipped = Counter[str]()
+    for account in counted:
+        skipped.update(account.skipped)
+    return {
+        "read": sum(account.read for account in counted),
+        "decoded": sum(account.decoded for account in counted),
+        "by_scapy": sum(account.by_scapy for account in counted),
+        "skipped": dict(skipped.most_common()),
+    }
+
+
+def _tidy(
+    workshop: Files, wanted: Sequence[Range], accounts: Sequence[Account], joined: Account | None
+) -> None:
+    """Take away what no later run will ask for."""
+    contents = {account.sha256 for account in (*accounts, *([joined] if joined else []))}
+    results = {range_.name for range_ in wanted}
+    for name in workshop.names():
+        folder, _, rest = name.partition("/")
+        is_stale = (
+            (folder == "content" and rest.partition("/")[0] not in contents)
+            or (folder == "joined" and rest.removesuffix(".json") not in contents)
+            or (folder == "found" and f"found/{rest.partition('.')[0]}" not in results)
+        )
+        if is_stale:
+            workshop.remove(name)
+
+
+@contextmanager
+def _alone(lake: Files) -> Iterator[None]:
+    """One run at a time on a lake of this machine. Raises UsageFault."""
+    if not lake.is_local:
+        yield
+        return
+    folder = Path(lake.root) / ".work"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # it holds octets of mail
+        lock = (folder / "lock").open("w")
+    except OSError as fault:
+        raise UsageFault(f"cannot write to {lake.root}: {fault.strerror or fault}") from fault
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageFault(f"another batch is at work on {lake.root}") from None
+        yield

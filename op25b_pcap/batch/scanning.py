@@ -1,0 +1,139 @@
+"""One piece: read once, and what matters of it set down under the digest of its octets.
+
+A task of a worker. In: a piece. Out: its account, which also lies in the lake, unless the piece is
+left for a later run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from op25b_pcap.assembly.store import Store
+from op25b_pcap.batch import logs, work
+from op25b_pcap.batch.account import Account, Piece
+from op25b_pcap.batch.files import files
+from op25b_pcap.batch.inbox import opened, size_and_time
+from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.reading import first_time_ns
+from op25b_pcap.compiled import kernels
+from op25b_pcap.decode import Tally
+from op25b_pcap.pipeline import seldom_collected
+from op25b_pcap.roles.dns import Answers
+from op25b_pcap.scan.engine import Scan
+
+if TYPE_CHECKING:
+    from op25b_pcap.decode.dissect import Apart
+
+YOUNG_NS = 120_000_000_000
+"""Who writes a capture flushes it more often than this; what has no end after it never gets one."""
+_ENDS_EARLY = ("the file ends inside", "ends too early", "the file is empty")
+"""Reasons of damages that are none while the file is being written."""
+_NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar")
+"""Who calls a file so means a capture, whatever is in it; a compression's name may follow."""
+_STEP = 1 << 20
+
+
+def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Account:
+    """Read a piece. `before` are size and digest of what lay there at earlier runs."""
+    workshop = work.work_of(files(lake))
+    with opened(piece.path) as path, workshop.scratch() as folder, seldom_collected():
+        account = Account(*piece)
+        try:
+            if "://" not in piece.path:  # it may have been listed hours ago
+                was = account.size, account.mtime_ns = size_and_time(path)
+            account.kind = logs.kind(path)
+            made = logs.read(account, path, folder) if account.kind else _read(account, path, folder)
+            changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
+        except OSError as fault:
+            account.state, account.reason = "unreadable", f"it cannot be read ({fault.strerror or fault})"
+            return account
+        account.kind = account.kind or "capture"
+        _judge(account, changed=changed)
+        if account.state == "unfinished" or not account.sha256:
+            return account
+        account.was = _grown_from(path, account, before)
+        if account.counts:
+            for name, file in made.items():
+                workshop.put(file, name)
+        workshop.write(f"{work.ACCOUNTS}/{account.name}", account.octets())
+    return account
+
+
+def _read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
+    """Read a capture; gives what was written, by its place in the workshop."""
+    compiled, tally, answers = kernels(), Tally(), Answers()
+    layers = work.Layers(compiled, folder)
+    aside = work.Aside(folder / "aside.arrow")
+    engine = Scan(tally, compiled, partial(_apart, aside))
+    store = Store(compiled, layers)
+    observation = Observation([path])
+    for message in engine.settle(observation.items(compiled.walks), store):
+        answers.add(message)
+    layers.put(store)
+    aside.close()
+    (capture,) = observation.captures
+    account.sha256, account.size = capture.sha256 or "", capture.size or 0
+    account.format, account.compression, account.records = (
+        capture.format,
+        capture.compression,
+        capture.packets,
+    )
+    account.first_time_ns, account.last_time_ns = capture.first_time_ns, capture.last_time_ns
+    account.damages = [(damage.offset, damage.reason) for damage in capture.damages]
+    account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
+    account.by_scapy, account.aside, account.layers = engine.by_scapy, aside.count, layers.sizes
+    if capture.packets:
+        account.began_ns = first_time_ns(path)
+    content = account.sha256
+    made = {work.layer(content, number): file for number, file in enumerate(layers.paths)}
+    if aside.count:
+        made[work.aside(content)] = aside.path
+    account.answers = work.write_answers(answers, folder / "answers.arrow")
+    if account.answers:
+        made[work.answers(content)] = folder / "answers.arrow"
+    return made
+
+
+def _apart(aside: work.Aside, tally: Tally) -> Apart:
+    from op25b_pcap.decode.dissect import Apart
+
+    return Apart(tally, aside.add)
+
+
+def _judge(account: Account, *, changed: bool) -> None:
+    """What the piece is worth."""
+    is_young = time.time_ns() - account.mtime_ns < YOUNG_NS
+    early = any(word in reason for _, reason in account.damages for word in _ENDS_EARLY)
+    if changed:
+        account.state, account.reason = "unfinished", "it changed while it was read"
+    elif early and is_young:
+        account.state, account.reason = "unfinished", "it has no end yet"
+    elif not account.sha256 or (not account.format and account.kind == "capture"):
+        is_meant = any(word in Path(account.path).name.lower() for word in _NAMES)
+        account.state = "unreadable" if is_meant or not account.sha256 else "foreign"
+    elif account.damages:
+        account.state = "damaged"
+    if account.damages and not account.reason:
+        account.reason = account.damages[0][1]
+
+
+def _grown_from(path: Path, account: Account, before: Sequence[tuple[int, str]]) -> str:
+    """The digest of what lay there before, if the piece begins with it."""
+    for size, digest in sorted(before, reverse=True):
+        if size < account.size and digest and _digest(path, size) == digest:
+            return digest
+    return ""
+
+
+def _digest(path: Path, size: int) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while size and (piece := file.read(min(size, _STEP))):
+            found.update(piece)
+            size -= len(piece)
+    return found.hexdigest()

@@ -1,0 +1,169 @@
+"""Where things lie in the `.work` of a lake, and how they are written there.
+
+It holds octets of mail until their conversations may be over, as captures do: nobody but its
+owner may look into it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from op25b_pcap.assembly.shelf import set_down
+from op25b_pcap.batch.files import Files
+from op25b_pcap.capture.record import Record
+from op25b_pcap.roles.dns import Answers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from op25b_pcap.assembly.store import Store
+    from op25b_pcap.scan.kernels import Kernels
+
+ACCOUNTS = "accounts"
+SQUEEZED = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
+_ASIDE = pa.schema(
+    {
+        "number": pa.int64(),
+        "time_ns": pa.int64(),
+        "link_type": pa.int32(),
+        "interface": pa.int32(),
+        "length": pa.int64(),
+        "data": pa.binary(),
+    }
+)
+_RECORDS = 1024
+"""Records set aside that are held before they are written."""
+
+
+def layer(content: str, number: int) -> str:
+    """Packets of a piece."""
+    return f"content/{content}/{number}.arrow"
+
+
+def aside(content: str) -> str:
+    """Records of a piece that wait for fragments."""
+    return f"content/{content}/aside.arrow"
+
+
+def answers(content: str) -> str:
+    """What DNS taught in a piece."""
+    return f"content/{content}/answers.arrow"
+
+
+def entries(content: str) -> str:
+    """Entries of a flow log."""
+    return f"content/{content}/entries.arrow"
+
+
+class Layers:
+    """Takes full stores as layers into a folder of this machine."""
+
+    def __init__(self, kernels: Kernels, folder: Path) -> None:
+        self.sizes: list[list[int]] = []
+        """Of each layer the octets of its batches."""
+        self.paths: list[Path] = []
+        self._kernels = kernels
+        self._folder = folder
+
+    def put(self, store: Store) -> None:
+        """Set down all that is in a store, if there is anything."""
+        if len(store.packets):
+            path = self._folder / f"{len(self.paths)}.arrow"
+            self.sizes.append(set_down(self._kernels, store, path, "zstd"))
+            self.paths.append(path)
+
+
+class Aside:
+    """Takes records that wait for fragments into a file of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self.path = path
+        self._held: list[Record] = []
+        self._writer: Any = None
+
+    def add(self, record: Record) -> None:
+        """Take a record."""
+        self.count += 1
+        self._held.append(record)
+        if len(self._held) == _RECORDS:
+            self._write()
+
+    def close(self) -> None:
+        """Finish the file; there is none if there was no record."""
+        if self._held:
+            self._write()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self) -> None:
+        held, self._held = self._held, []
+        if self._writer is None:
+            self._writer = pa.ipc.new_file(str(self.path), _ASIDE, options=SQUEEZED)
+        columns = [pa.array([getattr(r, field.name) for r in held], field.type) for field in _ASIDE]
+        self._writer.write_batch(pa.record_batch(columns, schema=_ASIDE))
+
+
+def records(path: Path, capture: int) -> Iterator[Record]:
+    """What was set aside of a capture, in its order."""
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            for row in reader.get_batch(number).to_pylist():
+                yield Record(capture, **row)
+
+
+def write_answers(learnt: Answers, path: Path) -> bool:
+    """Set down what DNS taught; False if that is nothing."""
+    rows = [
+        (kind, one, other, time_ns)
+        for kind, known in learnt.told().items()
+        for (one, other), time_ns in known.items()
+    ]
+    if rows:
+        names = ("kind", "one", "other", "time_ns")
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        write_table(pa.table(columns, names=list(names)), path)
+    return bool(rows)
+
+
+def read_answers(path: Path, into: Answers) -> None:
+    """Learn what was set down."""
+    told: dict[str, dict[tuple[str, str], int]] = {}
+    for batch in read_table(path).to_batches():
+        for kind, one, other, time_ns in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            told.setdefault(kind, {})[one, other] = time_ns
+    into.take(told)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """A table as an Arrow file."""
+    with pa.ipc.new_file(str(path), table.schema, options=SQUEEZED) as writer:
+        writer.write_table(table)
+
+
+def read_table(path: Path) -> pa.Table:
+    """The table in an Arrow file."""
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def with_notes(table: pa.Table, notes: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """A table with lists in its metadata."""
+    return table.replace_schema_metadata({name: json.dumps(list(value)) for name, value in notes.items()})
+
+
+def note(table: pa.Table, name: str) -> list[Any]:
+    """A list out of a table's metadata."""
+    found: list[Any] = json.loads(table.schema.metadata[name.encode()])
+    return found
+
+
+def work_of(lake: Files) -> Files:
+    """The lake's workshop."""
+    return lake.below(".work")

@@ -1,0 +1,246 @@
+"""Batches: what is left, listed, counted once, and what a kill costs."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from op25b_pcap.batch import files, logs
+from tests.flow_logs import CONN, SMTP, conn, mail, read, talk, tsv
+from tests.lakes import (
+    SAMPLES,
+    analysed,
+    assert_like,
+    lake_tables,
+    manifest,
+    octets,
+    records_of,
+    run,
+    scatter,
+)
+
+CAPTURES = sorted(path for path in SAMPLES.rglob("*.pcap*") if path.is_file())
+RECORDS = records_of(*CAPTURES)
+LONG_AGO = time.time() - 3600
+
+
+class Place:
+    """An inbox, a lake, and a merged capture to compare with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.inbox, self.lake, self._merged = folder / "inbox", folder / "lake", folder / "merged.pcap"
+        self.inbox.mkdir()
+
+    def put(self, name: str, content: bytes, *, old: bool = False) -> Path:
+        path = self.inbox / name
+        path.write_bytes(content)
+        if old:
+            os.utime(path, (LONG_AGO, LONG_AGO))
+        return path
+
+    def states(self) -> dict[str, str]:
+        run(self.inbox, self.lake)
+        return manifest(self.lake)
+
+    def expect(self, *pieces: bytes) -> None:
+        """The lake is like what `analyze` says of the pieces."""
+        paths = []
+        for number, piece in enumerate(pieces):
+            paths.append(self._merged.with_name(f"piece{number}.pcap"))
+            paths[-1].write_bytes(piece)
+        assert_like(self.lake, analysed(*paths))
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def thirds() -> list[bytes]:
+    third = len(RECORDS) // 3
+    return [octets(RECORDS[:third]), octets(RECORDS[third : 2 * third]), octets(RECORDS[2 * third :])]
+
+
+def test_a_damaged_piece_costs_itself_only_and_what_it_holds_counts(place):
+    one, two, three = thirds()
+    torn = two[: len(two) // 2] + b"\xff" * 64 + two[len(two) // 2 + 64 :]
+    for name, piece in (("1.pcap", one), ("2.pcap", torn), ("3.pcap", three)):
+        place.put(name, piece)
+    assert place.states() == {"1.pcap": "done", "2.pcap": "damaged", "3.pcap": "done"}
+    place.expect(one, torn, three)
+
+
+@pytest.mark.parametrize("squeeze", [bytes, partial(gzip.compress, mtime=0)], ids=["plain", "gzip"])
+def test_a_piece_without_its_end_is_left_while_it_is_young_and_damaged_when_it_is_old(place, squeeze):
+    one, two, three = thirds()
+    place.put("1.pcap", one)
+    young = place.put("2.pcap", squeeze(two)[:-20])
+    assert place.states() == {"1.pcap": "done", "2.pcap": "unfinished"}
+    place.expect(one)
+    os.utime(young, (LONG_AGO, LONG_AGO))
+    assert place.states() == {"1.pcap": "done", "2.pcap": "damaged"}
+    place.put("2.pcap", squeeze(two))
+    place.put("3.pcap", three)
+    assert set(place.states().values()) == {"done"}
+    place.expect(*thirds())
+
+
+def test_a_piece_that_was_read_too_early_and_has_grown_counts_once(place):
+    one, two, three = thirds()
+    half = octets(RECORDS[len(RECORDS) // 3 : len(RECORDS) // 2])
+    place.put("1.pcap", one)
+    place.put("2.pcap", half)
+    assert set(place.states().values()) == {"done"}
+    assert two.startswith(half)
+    place.put("2.pcap", two)
+    place.put("3.pcap", three)
+    assert place.states() == {"1.pcap": "done", "2.pcap": "done", "3.pcap": "done"}
+    place.expect(one, two, three)
+
+
+def test_a_ring_of_files_whose_names_come_again(place):
+    for piece in thirds():
+        place.put("ring0.pcap", piece)
+        place.states()
+    place.expect(*thirds())
+
+
+def test_pieces_that_have_gone_stay_in_the_lake(place):
+    for number, piece in enumerate(thirds()):
+        path = place.put(f"{number}.pcap", piece)
+        place.states()
+        path.unlink()
+    place.put("0.pcap", thirds()[0])
+    place.expect(*thirds())
+
+
+def test_what_is_no_capture(place):
+    place.put("README.txt", b"words")
+    place.put("broken.pcap", b"words")
+    place.put("just-begun.pcap", b"")
+    place.put("never-begun.pcap", b"", old=True)
+    place.put(".hidden.pcap", b"")
+    assert place.states() == {
+        "README.txt": "foreign",
+        "broken.pcap": "unreadable",
+        "just-begun.pcap": "unfinished",
+        "never-begun.pcap": "unreadable",
+    }
+    assert not len(lake_tables(place.lake)["flows"])
+
+
+def test_a_piece_that_may_not_be_read_is_tried_again(place, monkeypatch):
+    path = place.put("1.pcap", thirds()[0])
+    monkeypatch.setattr(logs, "kind", lambda _: path.joinpath("below a file").stat())
+    assert place.states() == {"1.pcap": "unreadable"}
+    monkeypatch.undo()
+    assert place.states() == {"1.pcap": "done"}
+
+
+def test_a_lake_in_its_inbox_is_not_read(place):
+    place.put("1.pcap", thirds()[0])
+    place.lake = place.inbox / "lake"
+    assert place.states() == place.states() == {"1.pcap": "done"}
+
+
+class Killed(BaseException):
+    """As if the process had gone."""
+
+
+def test_a_run_that_ends_at_any_write_is_finished_by_the_next(tmp_path, monkeypatch):
+    inbox = tmp_path / "inbox"
+    scatter(RECORDS, [150, 300], inbox, random.Random(5))
+    expected = analysed(*CAPTURES)
+    steps = 0
+    real = Path.replace
+
+    def counted(self: Path, target: Path) -> Path:
+        nonlocal steps
+        steps -= 1
+        if not steps:
+            raise Killed
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", counted)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # a killed process cleans nothing up
+    kills = 0
+    for fatal in range(1, 100):
+        lake = tmp_path / f"lake{fatal}"
+        steps = fatal
+        try:
+            run(inbox, lake)
+        except Killed:
+            kills += 1
+            steps = 0
+            run(inbox, lake)
+            if kills % 4 == 0:
+                assert_like(lake, {**expected})
+        else:
+            break
+    assert kills > 10
+    assert_like(lake, expected)
+
+
+def test_flow_logs_beside_captures(place):
+    records = [conn(1), talk(2), talk(3, ts="1763968500.5")]
+    dialogues = [mail(2), mail(3, ts="1763968501.0", rcptto="carol@example.org")]
+    place.put("conn.log", tsv(records[:2], CONN), old=True)
+    place.put("conn2.log.gz", gzip.compress(tsv(records[2:], CONN)), old=True)
+    place.put("smtp.log", tsv(dialogues, SMTP), old=True)
+    place.put("tap.pcap", thirds()[0])
+    assert set(place.states().values()) == {"done"}
+    tables = lake_tables(place.lake)
+    flows = tables["flows"]
+    of_logs = flows[flows["capture"] != "tap.pcap"].set_index("flow_id")
+    told = {flow.row["flow_id"]: flow for flow in read(tsv(records, CONN), tsv(dialogues, SMTP)).flows}
+    assert set(of_logs.index) == set(told)
+    assert {flow_id: row["src_port"] for flow_id, row in of_logs.iterrows()} == {
+        flow_id: flow.row["src_port"] for flow_id, flow in told.items()
+    }
+    helos = tables["smtp_sessions"].set_index("flow_id")["helo"].dropna()
+    assert list(helos[helos.index.isin(told)]) == ["home.example.net"] * 2
+    assert len(tables["flows"]) > len(told)
+    place.put("smtp2.log", tsv([mail(1, ts="1763968411.2")], SMTP), old=True)
+    assert set(place.states().values()) == {"done"}
+    helos = lake_tables(place.lake)["smtp_sessions"].set_index("flow_id")["helo"].dropna()
+    assert len(helos[helos.index.isin(told)]) == 3
+
+
+def test_a_day_is_found_without_reading_the_others(place):
+    day = 86_400_000_000_000
+    for number in range(3):
+        moved = [record._replace(time_ns=record.time_ns + number * day) for record in RECORDS[:200]]
+        place.put(f"day{number}.pcap", octets(moved))
+    place.states()
+    lake = place.lake
+    days = sorted(path.name for path in (lake / "flows").iterdir())
+    assert len(days) == 3
+    query = f"from read_parquet('{lake}/flows/*/*.parquet', hive_partitioning=true) "
+    date = days[1].removeprefix("date=")
+    found = duckdb.sql(
+        f"select start_time, date {query} where date = '{date}' order by start_time"
+    ).fetchall()
+    assert found
+    assert {str(row[1]) for row in found} == {date}
+    plan = duckdb.sql(f"explain analyze select count(*) {query} where date = '{date}'").fetchall()[0][1]
+    assert "1/3" in plan
+    total = duckdb.sql(f"select count(*) {query}").fetchall()[0][0]
+    assert total == len(lake_tables(lake)["flows"])
+
+
+def test_another_policy_asks_for_no_piece(place, monkeypatch):
+    place.put("1.pcap", thirds()[0])
+    place.states()
+    shutil.rmtree(place.inbox)
+    place.inbox.mkdir()
+    outcome = run(place.inbox, place.lake, envelope="none")
+    assert outcome.is_new
+    assert lake_tables(place.lake)["smtp_transactions"]["rcpt_to"].isna().all()

@@ -1,0 +1,118 @@
+"""Batches by several processes: some of them are killed, and nobody sees it in the lake."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from op25b_pcap.batch.crew import crew
+from tests.lakes import POLICY, SAMPLES, analysed, assert_like, octets, records_of, run, scatter
+
+CAPTURES = sorted(path for path in SAMPLES.rglob("*.pcap*") if path.is_file())
+ROOT = Path(__file__).parents[2]
+pytestmark = [
+    # Dask closes its sockets when it is collected.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An inbox of many pieces, and what is in it."""
+    folder = tmp_path_factory.mktemp("whole")
+    records = records_of(*CAPTURES)
+    (folder / "merged.pcap").write_bytes(octets(records))
+    scatter(records, range(10, len(records), 10), folder / "inbox", random.Random(3))
+    return folder / "inbox", analysed(folder / "merged.pcap")
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with crew(2, None) as hands:
+        yield hands
+
+
+def test_two_workers_make_the_same_lake(whole, workers, tmp_path):
+    inbox, expected = whole
+    assert workers.dashboard.startswith("http://127.0.0.1:")
+    run(inbox, tmp_path / "lake", workers)
+    assert_like(tmp_path / "lake", expected)
+
+
+def test_a_worker_that_is_killed_costs_another_try(whole, workers, tmp_path):
+    inbox, expected = whole
+    client = workers.client
+    lake = tmp_path / "lake"
+    accounts = lake / ".work" / "accounts"
+    before = set(client.run(os.getpid).values())
+    victim = min(before)
+
+    def kill() -> None:
+        while not accounts.is_dir() or len(list(accounts.iterdir())) < 8:
+            time.sleep(0.005)
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run(inbox, lake, workers)
+    killer.join()
+    assert_like(lake, expected)
+    client.wait_for_workers(2, timeout=60)
+    assert victim not in client.run(os.getpid).values()
+
+
+def test_a_cluster_that_is_there(whole, workers, tmp_path):
+    inbox, expected = whole
+    with crew(None, workers.client.scheduler.address) as hands:
+        run(inbox, tmp_path / "lake", hands)
+    assert_like(tmp_path / "lake", expected)
+
+
+@pytest.mark.parametrize("seen", ["accounts", "found"])
+def test_a_driver_that_is_killed_leaves_what_the_next_run_goes_on_with(whole, tmp_path, seen):
+    inbox, expected = whole
+    lake = tmp_path / "lake"
+    call = [
+        sys.executable,
+        "-m",
+        "op25b_pcap",
+        "batch",
+        str(inbox),
+        "--out",
+        str(lake),
+        "--policy",
+        str(POLICY),
+    ]
+    driver = subprocess.Popen([*call, "--workers", "2"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    folder = lake / ".work" / seen
+    while not (folder.is_dir() and any(folder.iterdir())):
+        assert driver.poll() is None
+        time.sleep(0.005)
+    driver.kill()
+    driver.wait()
+    assert not (lake / "run.json").exists()
+    done = subprocess.run([*call, "--workers", "1", "--json"], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == len(expected["summary"])
+    assert_like(lake, expected)
+
+
+def test_nobody_answers(tmp_path):
+    call = [sys.executable, "-m", "op25b_pcap", "batch", str(SAMPLES), "--out", str(tmp_path / "lake")]
+    done = subprocess.run(
+        [*call, "--cluster", "tcp://127.0.0.1:9"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "no cluster answers at tcp://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr

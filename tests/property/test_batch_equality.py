@@ -1,0 +1,132 @@
+"""A lake of any pieces says what `analyze` says of the capture that they were cut from."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from op25b_pcap.pipeline import analyse
+from op25b_pcap.samples.frames import ip
+from tests.lakes import SAMPLES, analysed, assert_like, manifest, octets, records_of, run, scatter
+
+CAPTURES = sorted(path for path in SAMPLES.rglob("*.pcap*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Records of all samples, and what is in them."""
+    records = records_of(*CAPTURES)
+    path = tmp_path_factory.mktemp("whole") / "whole.pcap"
+    path.write_bytes(octets(records))
+    return records, analysed(path)
+
+
+def test_the_samples_as_they_are(tmp_path):
+    outcome = run(SAMPLES, tmp_path / "lake")
+    assert {account.state for account in outcome.pieces} == {"done", "foreign"}
+    assert_like(tmp_path / "lake", analysed(*CAPTURES), same_pieces=True)
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_any_cuts_in_any_order(whole, data):
+    records, expected = whole
+    cuts = data.draw(st.lists(st.integers(1, len(records) - 1), min_size=1, max_size=12, unique=True))
+    rng = random.Random(data.draw(st.integers(0, 1 << 30)))
+    with tempfile.TemporaryDirectory() as folder:
+        inbox, lake = Path(folder, "inbox"), Path(folder, "lake")
+        paths = scatter(records, cuts, inbox, rng)
+        copied = rng.choice(paths)
+        shutil.copy(copied, inbox / ("copy-" + copied.name))
+        run(inbox, lake)
+        assert_like(lake, expected)
+        assert list(manifest(lake).values()).count("duplicate") == 1
+
+
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_an_inbox_that_grows_piece_by_piece(whole, data):
+    records, expected = whole
+    cuts = data.draw(st.lists(st.integers(1, len(records) - 1), min_size=3, max_size=8, unique=True))
+    rng = random.Random(data.draw(st.integers(0, 1 << 30)))
+    with tempfile.TemporaryDirectory() as folder:
+        inbox, lake, later = Path(folder, "inbox"), Path(folder, "lake"), Path(folder, "later")
+        inbox.mkdir()
+        paths = scatter(records, cuts, later, rng)
+        rng.shuffle(paths)
+        while paths:
+            for _ in range(rng.randint(1, 3)):
+                if paths:
+                    path = paths.pop()
+                    path.rename(inbox / path.name)
+            run(inbox, lake)
+        assert_like(lake, expected)
+        assert not run(inbox, lake).is_new
+
+
+def in_parts(packet: bytes, at: int, number: int) -> list[bytes]:
+    """An IPv4 packet as two fragments; the second begins after `at` times 8 octets of payload."""
+    size = (packet[0] & 15) * 4
+    cut = size + 8 * at
+    if packet[0] >> 4 != 4 or cut >= len(packet):
+        return [packet]
+    parts = []
+    for start, end in ((size, cut), (cut, len(packet))):
+        header = bytearray(packet[:size])
+        header[2:4] = struct.pack("!H", size + end - start)
+        header[4:6] = struct.pack("!H", number)
+        header[6:8] = struct.pack("!H", (end < len(packet)) << 13 | (start - size) // 8)
+        parts.append(bytes(header) + packet[start:end])
+    return parts
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 1 << 30))
+def test_fragments_of_one_packet_in_several_pieces(whole, seed):
+    """Fragments in fragments, too, late ones and lost ones."""
+    rng = random.Random(seed)
+    torn = []
+    for number, record in enumerate(whole[0]):
+        packets = [record.data[14:]] if record.data[12:14] == b"\x08\x00" else []
+        for _ in range(2 if packets and rng.random() < 0.5 else 0):
+            packets = [part for packet in packets for part in in_parts(packet, rng.randint(1, 6), number)]
+            if rng.random() < 0.5:
+                packets = [ip("192.0.2.1", "192.0.2.2", 4, packet, 64, number) for packet in packets]
+        rng.shuffle(packets)
+        if len(packets) > 1 and rng.random() < 0.2:
+            packets.pop()
+        late_ns = rng.choice([0, 0, 0, 1_000_000, 20_000_000_000, 40_000_000_000])
+        for at, packet in enumerate(packets):
+            torn.append(
+                record._replace(data=record.data[:14] + packet, time_ns=record.time_ns + at * late_ns)
+            )
+        if not packets:
+            torn.append(record)
+    torn = [record._replace(length=len(record.data)) for record in torn]
+    torn.sort(key=lambda record: record.time_ns)
+    with tempfile.TemporaryDirectory() as folder:
+        inbox, lake, merged = Path(folder, "inbox"), Path(folder, "lake"), Path(folder, "merged.pcap")
+        merged.write_bytes(octets(torn))
+        paths = scatter(torn, rng.sample(range(1, len(torn)), 6), inbox, rng)
+        expected = analysed(merged)
+        run(inbox, lake)
+        assert_like(lake, expected)
+        assert any(account.aside for account in run(inbox, lake).pieces)
+        assert len(paths) == 7
+
+
+def test_the_tally_of_records_is_that_of_the_merged_capture(whole, tmp_path):
+    records, _ = whole
+    merged = tmp_path / "merged.pcap"
+    merged.write_bytes(octets(records))
+    scatter(records, range(9, len(records), 9), tmp_path / "inbox", random.Random(1))
+    told = run(tmp_path / "inbox", tmp_path / "lake").run["packets"]
+    tally = analyse([merged]).tally
+    assert (told["read"], told["decoded"], told["skipped"]) == (tally.read, tally.decoded, tally.skipped)
