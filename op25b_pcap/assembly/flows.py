@@ -215,12 +215,11 @@ class Sorted:
         if not is_plain or len(which) <= _MANY_PACKETS:
             return self.one_by_one(index)
         packets = self.store.packets[which]
-        from_src = (packets["src_port"] == packets["src_port"][0]) & (
-            packets["src_low"] == packets["src_low"][0]
-        )
-        kind = (
-            packets["flags"].astype(np.int64) << 2 | (packets["length"] > 0).astype(np.int64) << 1 | from_src
-        )
+        first = packets[0]
+        from_src = (packets["src_port"] == first["src_port"]) & (packets["src_low"] == first["src_low"])
+        if not all(_climbs(packets[from_src == is_src]) for is_src in (True, False)):
+            return self.one_by_one(index)
+        kind = packets["flags"].astype(np.int64) << 2 | (packets["length"] > 0) << 1 | from_src
         stays = packets["flags"] & (SYN | FIN | RST) != 0
         stays[np.unique(kind, return_index=True)[1]] = True
         stays[:_AT_BOTH_ENDS], stays[-_AT_BOTH_ENDS:] = True, True
@@ -237,6 +236,12 @@ class Sorted:
                     )
                 )
         return flows(told)
+
+
+def _climbs(segments: NDArray[Any]) -> bool:
+    """Whether no sequence number is below the one before, a RST's aside."""
+    numbers = segments["seq"][segments["flags"] & RST == 0].astype(np.int64)
+    return bool((np.diff(numbers) % MODULO < MODULO // 2).all())
 
 
 def _before(segments: NDArray[Any], number: int) -> int:
