@@ -98,7 +98,7 @@ def analyse(
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
     observation, tally, answers = Observation(paths), Tally(), Answers()
-    kernels = None if engine == "scapy" else kernels_for(observation.bytes_total)
+    kernels = None if engine == "scapy" else kernels_for(observation.octets_expected)
     scan = Scan(tally, kernels)
     with seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -188,7 +188,7 @@ def assembled(
 
 def with_dns(facts: Facts, answers: Answers) -> Facts:
     """The same with what DNS said of addresses."""
-    named = with_names(facts.flows, answers.frame())
+    named = with_names(facts.flows, answers.frame(facts.flows["dst_ip"].unique()))
     return replace(facts, flows=with_lookups(named, answers.lookups()))
 
 

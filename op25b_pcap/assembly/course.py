@@ -34,6 +34,7 @@ LEFT_OUT, OPENED, ERROR_TYPE, ERROR_CODE = range(MOST_EVENTS, MOST_EVENTS + 4)
 COURSE = MOST_EVENTS + 4
 """Octets of a course: its events; whether packets were left out; by what the opener is known, if
 there is more than one packet, if there are ICMP errors, and of what type and code these are."""
+_HAS_ERRORS = 4
 _FLAGS = FIN | SYN | RST | ACK
 _IS_ONE, _CARRIES, _ANEW, _BY_SERVER = 0x08, 0x20, 0x40, 0x80
 """Bits of an event beside these: that it is one; it has payload; its FIN or RST has another number
@@ -244,6 +245,22 @@ def tell(events: Any, event: int) -> bool:
     return True
 
 
+def is_plain(events: Any) -> bool:
+    """Whether the course would be the same with other numbers.
+
+    Nothing in it was repeated, closed or wrong, no side has ended twice at different numbers, and no
+    ICMP error quotes it.
+    """
+    ends = set()
+    for event in events[:MOST_EVENTS].tolist():
+        control, side = event & (FIN | SYN | RST), event & _BY_SERVER
+        if control not in (0, FIN, SYN, RST) or (event & _ANEW and (control, side) in ends):
+            return False
+        if event & _ANEW:
+            ends.add((control, side))
+    return not events[OPENED] & _HAS_ERRORS
+
+
 def opened(opening: Any, attempt: Any) -> bool:
     """Who called whom, by the first packet; False if only its later ones could say."""
     is_turned = False
@@ -424,7 +441,9 @@ def course(
     if errors and error_ns - last_ns > silence_after(answered, reset or closers == 3):
         return DOUBTFUL, 0
     events[LEFT_OUT] = left_out
-    events[OPENED] = by_syn + 2 * (sides[CLIENT, PACKETS] + sides[SERVER, PACKETS] > 1) + 4 * (errors > 0)
+    events[OPENED] = (
+        by_syn + 2 * (sides[CLIENT, PACKETS] + sides[SERVER, PACKETS] > 1) + _HAS_ERRORS * (errors > 0)
+    )
     attempt["src_packets"] = sides[CLIENT, PACKETS]
     attempt["dst_packets"] = sides[SERVER, PACKETS]
     attempt["src_bytes"] = sides[CLIENT, NEXT]

@@ -21,6 +21,7 @@ from op25b_pcap.assembly.course import (
     USUAL,
     Scratch,
     Told,
+    is_plain,
     none_known,
     scratch_for,
 )
@@ -28,8 +29,10 @@ from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.flows import Flow, flows
 from op25b_pcap.tables import FLOWS
+from op25b_pcap.tables.packets import FIN, RST, SYN, TcpSegment
 from op25b_pcap.tables.streams import SIDES, Chunk
 from op25b_pcap.tables.table import arrow_type
+from op25b_pcap.wire.sequence import MODULO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +48,7 @@ _BATCHES_A_TURN = 8
 """So that two of several processes come to their ends together."""
 _WORTH_A_SHARE = 30_000
 """Packets that it takes longer to assemble than to begin a process."""
+_MANY_PACKETS, _AT_BOTH_ENDS = 2_000, 100
 _PORT_BITS = 16
 
 
@@ -163,8 +167,10 @@ class Courses:
         if self._known.counts[0] == known:
             return
         numbers, firsts = np.unique(courses, return_index=True)
-        for index in conversations[firsts[numbers >= known]].tolist():
-            (flow,) = of.one_by_one(index)
+        for number, index in zip(numbers.tolist(), conversations[firsts].tolist(), strict=True):
+            if number < known:
+                continue
+            (flow,) = of.example(index, is_plain=is_plain(self._known.courses[number]))
             for name, told in self._meanings.items():
                 told.append(flow.row[name])
 
@@ -198,6 +204,51 @@ class Sorted:
             ]
             packets += [quote for quote in quotes if quote not in packets]
         return flows(packets)
+
+    def example(self, index: int, *, is_plain: bool) -> Iterator[Flow]:
+        """The same of one that took a usual course, for the words about it.
+
+        Of a plain one with very many packets most are left out that say nothing new, and the numbers
+        of the others close up: megabytes in order are told like a few octets.
+        """
+        which = self.order[self.begins[index] : self.begins[index + 1]]
+        if not is_plain or len(which) <= _MANY_PACKETS:
+            return self.one_by_one(index)
+        packets = self.store.packets[which]
+        first = packets[0]
+        from_src = (packets["src_port"] == first["src_port"]) & (packets["src_low"] == first["src_low"])
+        if not all(_climbs(packets[from_src == is_src]) for is_src in (True, False)):
+            return self.one_by_one(index)
+        kind = packets["flags"].astype(np.int64) << 2 | (packets["length"] > 0) << 1 | from_src
+        stays = packets["flags"] & (SYN | FIN | RST) != 0
+        stays[np.unique(kind, return_index=True)[1]] = True
+        stays[:_AT_BOTH_ENDS], stays[-_AT_BOTH_ENDS:] = True, True
+        gone = [packets[~stays & (from_src == is_src)] for is_src in (False, True)]
+        told = []
+        for at in np.flatnonzero(stays).tolist():
+            segment = self.store.packet(int(which[at]))
+            if isinstance(segment, TcpSegment):
+                mine, other = (gone[int(from_src[at] == is_src)] for is_src in (True, False))
+                told.append(
+                    segment._replace(
+                        seq=(segment.seq - _before(mine, segment.seq)) % MODULO,
+                        ack=(segment.ack - _before(other, segment.ack)) % MODULO,
+                    )
+                )
+        return flows(told)
+
+
+def _climbs(segments: NDArray[Any]) -> bool:
+    """Whether no sequence number is below the one before, a RST's aside."""
+    numbers = segments["seq"][segments["flags"] & RST == 0].astype(np.int64)
+    return bool((np.diff(numbers) % MODULO < MODULO // 2).all())
+
+
+def _before(segments: NDArray[Any], number: int) -> int:
+    """Octets of these segments that stand before a sequence number."""
+    half = MODULO // 2
+    ahead = (number - segments["seq"].astype(np.int64) + half) % MODULO - half
+    return int(np.clip(ahead, 0, segments["length"]).sum())
 
 
 def _grouped(packets: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PARTS = 256
 _BITS_BELOW = 56
-_EVERYWHERE = PARTS
+EVERYWHERE = PARTS
 """The batch of what belongs to all parts: ICMP errors that name no ports."""
 _OCTETS_TOGETHER = 128 << 20
 """Parts are taken up together as long as they are no more than this."""
@@ -80,11 +80,17 @@ class Layer:
         records, octets = (column[0].as_buffer() for column in self._reader.get_batch(number).columns)
         return np.frombuffer(records, PACKET), np.frombuffer(octets, np.uint8)
 
+    def everywhere(self, parts: range) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """The same of what belongs to all parts, but for what stands in those of its own already."""
+        packets, octets = self.part(EVERYWHERE)
+        own = _part_of(packets)
+        return packets[(own < parts.start) | (own >= parts.stop)], octets
+
 
 def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None = None) -> list[int]:
     """Write a store's packets, part by part; gives the octets of each batch."""
     packets = store.packets
-    part = (packets["conversation"] >> _BITS_BELOW) + PARTS // 2
+    part = _part_of(packets)
     order = np.argsort(part, kind="stable")
     begins = np.searchsorted(part[order], np.arange(PARTS + 1))
     chosen = [order[begins[n] : begins[n + 1]] for n in range(PARTS)]
@@ -100,14 +106,16 @@ def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None
         for which in chosen:
             records, octets = packets[which], np.empty(int(lengths[which].sum()), np.uint8)
             kernels.gather(records, store.octets, octets)
-            cells = [pa.array([held.tobytes()], pa.large_binary()) for held in (records, octets)]
+            cells = [_cell(held) for held in (records, octets)]
             writer.write_batch(pa.record_batch(cells, schema=schema))
     return sizes
 
 
 def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
     """Some parts of all layers together, in the order in which the layers were set down."""
-    found = [(layer, *layer.part(part)) for layer in layers for part in (*parts, _EVERYWHERE)]
+    found = [
+        (layer, *what) for layer in layers for what in (*map(layer.part, parts), layer.everywhere(parts))
+    ]
     store = Store(
         kernels,
         packets=sum(len(packets) for _, packets, _ in found),
@@ -116,3 +124,16 @@ def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
     for layer, packets, octets in found:
         store.extend(packets, octets, layer.wheres)
     return store
+
+
+def _part_of(packets: NDArray[Any]) -> NDArray[np.int64]:
+    parts: NDArray[np.int64] = (packets["conversation"] >> _BITS_BELOW) + PARTS // 2
+    return parts
+
+
+def _cell(held: NDArray[Any]) -> pa.Array:
+    """One value of all octets of an array, which is not copied."""
+    ends = np.array([0, held.nbytes], np.int64)
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), 1, [None, pa.py_buffer(ends), pa.py_buffer(held.view(np.uint8))]
+    )

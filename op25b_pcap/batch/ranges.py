@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from op25b_pcap import __version__
-from op25b_pcap.assembly.shelf import PARTS
+from op25b_pcap.assembly.shelf import EVERYWHERE, PARTS
 from op25b_pcap.batch import logs, work
 from op25b_pcap.batch.account import Account
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EVERYWHERE = PARTS
-"""The batch of what belongs to all parts."""
 _OCTETS_TOGETHER = 64 << 20
 """A range is no more than this, as long as one part is not."""
 _WORTH_SHARING = 8 << 20

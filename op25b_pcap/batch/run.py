@@ -7,9 +7,7 @@ it was, and a run over a grown inbox reads only what is new.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,28 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
-from op25b_pcap import __version__
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, Piece, account_of, standing
-from op25b_pcap.batch.assembling import assemble, found_in, is_assembled
+from op25b_pcap.batch.assembling import assemble, is_assembled
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
+from op25b_pcap.batch.judging import Gathered, conclude
 from op25b_pcap.batch.ranges import Range, ranges
 from op25b_pcap.batch.scanning import scan
-from op25b_pcap.batch.tables import manifest, publish
-from op25b_pcap.capture.names import path_order, short_names
-from op25b_pcap.facts import facts, gathered
+from op25b_pcap.capture.names import path_order
 from op25b_pcap.faults import UsageFault
-from op25b_pcap.pipeline import Clock, concluded, with_dns
+from op25b_pcap.pipeline import Clock
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
-from op25b_pcap.reports.run import describe
-from op25b_pcap.roles.dns import Answers
-from op25b_pcap.tables.table import to_frame
 
 
 class Watching:
@@ -60,10 +52,10 @@ class Outcome:
 
     run: Mapping[str, Any]
     summary: pd.DataFrame
-    pieces: list[Account]
-    """All that are in the inbox, or were."""
     is_new: bool
     """Whether tables were written."""
+    pieces: list[Account]
+    """All that are in the inbox, or were."""
 
     def of(self, *states: str) -> list[Account]:
         """Pieces in one of these states."""
@@ -110,10 +102,10 @@ def batch(
         wanted = ranges(accounts, joined)
         _assembled(wanted, lake, crew, watching)
         clock.lap("assemble")
-        listed = _listed(known, accounts, left)
-        outcome = _concluded(place, wanted, accounts, joined, listed, policy, envelope, clock)
-        _tidy(workshop, wanted, accounts, joined)
-    return outcome
+        gathered = Gathered(accounts, joined, wanted, _listed(known, accounts, left))
+        written = conclude(place, gathered, policy, envelope, clock)
+        _tidy(workshop, gathered)
+    return Outcome(*written, gathered.listed)
 
 
 def _known(workshop: Files) -> list[Account]:
@@ -196,78 +188,10 @@ def _listed(known: Sequence[Account], accounts: Sequence[Account], left: Sequenc
     return listed
 
 
-def _concluded(
-    lake: Files,
-    wanted: Sequence[Range],
-    accounts: Sequence[Account],
-    joined: Account | None,
-    listed: list[Account],
-    policy: Policy | None,
-    envelope: Envelope,
-    clock: Clock,
-) -> Outcome:
-    """All tables anew, unless nothing has changed since they were written."""
-    pieces_told = manifest(listed)
-    told = [
-        __version__,
-        [range_.name for range_ in wanted],
-        policy.digest if policy else None,
-        envelope,
-        pieces_told.astype(str).to_numpy().tolist(),
-    ]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    run = _last_run(lake)
-    if run.get("signature") == digest:
-        with lake.opened("summary.parquet") as path:
-            return Outcome(run, to_frame(pq.read_table(path)), listed, is_new=False)
-    order = [account.sha256 for account in accounts]
-    names = short_names([Path(account.path) for account in accounts])
-    answers = Answers()
-    workshop = work.work_of(lake)
-    for content in [a.sha256 for a in (*accounts, *([joined] if joined else [])) if a.answers]:
-        with workshop.opened(work.answers(content)) as path:
-            work.read_answers(path, answers)
-    found = [found_in(range_, lake, order, answers) for range_ in wanted] or [gathered((), answers)]
-    latest_ns = max((account.last_time_ns or 0 for account in accounts), default=0)
-    known = with_dns(facts(found, names, latest_ns), answers)
-    tables, policy = concluded(known, policy, envelope, clock)
-    counted = [*accounts, *([joined] if joined else [])]
-    captures = [account.capture(name) for account, name in zip(accounts, names, strict=True)]
-    run = describe(
-        captures, _packets(counted), policy, tables, {"engine": "auto", "envelope": envelope}, clock.laps_s
-    )
-    run = {**run, "pieces": pieces_told["state"].value_counts().to_dict(), "signature": digest}
-    publish({**tables, "manifest": pieces_told}, run, lake)
-    return Outcome(run, tables["summary"], listed, is_new=True)
-
-
-def _last_run(lake: Files) -> Mapping[str, Any]:
-    try:
-        found: Mapping[str, Any] = json.loads(lake.read("run.json"))
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
-def _packets(counted: Sequence[Account]) -> dict[str, Any]:
-    """What became of all records."""
-    skipped = Counter[str]()
-    for account in counted:
-        skipped.update(account.skipped)
-    return {
-        "read": sum(account.read for account in counted),
-        "decoded": sum(account.decoded for account in counted),
-        "by_scapy": sum(account.by_scapy for account in counted),
-        "skipped": dict(skipped.most_common()),
-    }
-
-
-def _tidy(
-    workshop: Files, wanted: Sequence[Range], accounts: Sequence[Account], joined: Account | None
-) -> None:
+def _tidy(workshop: Files, gathered: Gathered) -> None:
     """Take away what no later run will ask for."""
-    contents = {account.sha256 for account in (*accounts, *([joined] if joined else []))}
-    results = {range_.name for range_ in wanted}
+    contents = {account.sha256 for account in gathered.counted}
+    results = {range_.name for range_ in gathered.ranges}
     for name in workshop.names():
         folder, _, rest = name.partition("/")
         is_stale = (

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from op25b_pcap.assembly.packet import SEGMENT
-from op25b_pcap.assembly.shelf import PARTS, Layer
+from op25b_pcap.assembly.shelf import EVERYWHERE, Layer
 from op25b_pcap.assembly.store import Store, Where
-from op25b_pcap.batch.ranges import EVERYWHERE, Laid, Range
+from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.compiled import kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Wanted = Callable[[NDArray[Any]], NDArray[np.bool_]]
-
-_BITS_BELOW = 56
 
 
 class Source(NamedTuple):
@@ -64,13 +62,10 @@ def store_of(found: Iterable[Taken]) -> Store:
 
 
 def _batches(layer: Layer, laid: Laid, range_: Range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
-    for part, size in zip((*range(range_.begin, range_.end), EVERYWHERE), laid.sizes, strict=True):
+    parts = range(range_.begin, range_.end)
+    for part, size in zip((*parts, EVERYWHERE), laid.sizes, strict=True):
         if size:
-            packets, octets = layer.part(part)
-            if part == EVERYWHERE:  # those of this range are in their own part, too
-                own = (packets["conversation"] >> _BITS_BELOW) + PARTS // 2
-                packets = packets[(own < range_.begin) | (own >= range_.end)]
-            yield packets, octets
+            yield layer.everywhere(parts) if part == EVERYWHERE else layer.part(part)
 
 
 def _chosen(

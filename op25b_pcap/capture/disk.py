@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STDIN = Path("-")
 _WORTH_A_THREAD = 1 << 17
 """Octets whose sum takes ten times longer than telling another thread of them."""
+_STEPS = 4
+"""Pieces that are reckoned together: threads that meet too often wait for each other."""
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
     stat.S_IFCHR: "it is a device",
@@ -53,22 +55,36 @@ def flows(path: Path) -> bool:
 class _Digest:
     """SHA-256 of octets as they pass, reckoned beside what else is done with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: int) -> None:
         self._hash = hashlib.sha256()
+        self._most = _STEPS * step
+        self._held: list[bytes] = []
+        self._octets = 0
         self._running: Future[None] | None = None
 
     def update(self, piece: bytes) -> None:
         """Take the next octets in."""
+        self._held.append(piece)
+        self._octets += len(piece)
+        if self._octets < self._most:
+            return
         self._wait()
-        if len(piece) < _WORTH_A_THREAD:
-            self._hash.update(piece)
+        if self._octets < _WORTH_A_THREAD:
+            self._take(self._held)
         else:
-            self._running = _beside().submit(self._hash.update, piece)
+            self._running = _beside().submit(self._take, self._held)
+        self._held, self._octets = [], 0
 
     def hex(self) -> str:
         """What all octets so far come to."""
         self._wait()
+        self._take(self._held)
+        self._held, self._octets = [], 0
         return self._hash.hexdigest()
+
+    def _take(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._hash.update(piece)
 
     def _wait(self) -> None:
         if self._running is not None:
@@ -94,7 +110,7 @@ class Disk:
         self._path = path
         self._step = step
         self._passing = passing
-        self._digest = _Digest()
+        self._digest = _Digest(step)
         self._is_broken = False
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from op25b_pcap.capture.disk import flows, size_of
 from op25b_pcap.capture.names import path_order, short_names
-from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, read
+from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, packed, read
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run, Walks
 
@@ -27,6 +27,10 @@ their page faults cost more than all else (measured: 67,000 in 300 MB, and none 
 _LEAST_STEP = 1 << 14
 _STEPS_TOGETHER = 256 << 20
 """Octets read at a time, of all captures together if they are very many."""
+_UNPACKS_TO = 5
+"""What an octet of a compressed capture becomes, often."""
+_LARGE = 1 << 30
+"""Octets of captures of which it does not matter any more how they are packed."""
 _NEVER = ((1 << 63) - 1, 0)
 """A time and rank beyond those of any record."""
 
@@ -51,6 +55,15 @@ class Observation:
         flowing = any(flows(capture.path) and capture.size is None for capture in self.captures)
         self.bytes_total = None if flowing else sum(capture.size or 0 for capture in self.captures)
         """Octets of all captures as they lie on disk; None if a pipe is among them."""
+
+    @property
+    def octets_expected(self) -> int | None:
+        """Octets to be read, unpacked, at a guess; None if a pipe is among them."""
+        if self.bytes_total is None or self.bytes_total > _LARGE:
+            return self.bytes_total
+        return sum(
+            (capture.size or 0) * (_UNPACKS_TO if packed(capture.path) else 1) for capture in self.captures
+        )
 
     @property
     def latest_ns(self) -> int:

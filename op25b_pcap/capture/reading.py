@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from op25b_pcap.capture import pcap, pcapng
-from op25b_pcap.capture.compression import unpacked
+from op25b_pcap.capture.compression import compression_of, unpacked
 from op25b_pcap.capture.disk import Disk, flows
 from op25b_pcap.capture.foreign import HEAD, resemblance
 from op25b_pcap.capture.octets import Broken, Octets
@@ -84,6 +84,16 @@ def is_capture(path: Path) -> bool:
     octets = Octets(_plain(Capture("", path), Disk(path, _GLANCE, _unheard).pieces()), 1)
     octets.reach(_MAGIC_LENGTH)
     return bool(octets.fault or format_of(octets.window))
+
+
+def packed(path: Path) -> bool:
+    """Whether a regular file is compressed, as far as its first octets can be read."""
+    if flows(path):
+        return False
+    try:
+        return compression_of(next(Disk(path, _GLANCE, _unheard).pieces(), b"")) is not None
+    except Broken:
+        return False
 
 
 def first_time_ns(path: Path) -> int:

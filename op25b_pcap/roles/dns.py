@@ -8,6 +8,8 @@ come does not matter. Parsing is dnspython's; what it cannot parse says nothing.
 
 from __future__ import annotations
 
+import re
+import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -25,6 +27,12 @@ from op25b_pcap.wire.addresses import text
 
 MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
+_MOST_UNREAD = 32 << 20
+"""Octets of messages that are kept unread."""
+# TYPE and CLASS of a record; then its TTL and the length of its data (RFC 1035 section 3.2.1). At
+# every place, since what only looks like a record may hide one.
+_EXCHANGER = b"\0\x0f\0\x01"
+_ADDRESS = re.compile(rb"(?=\0(?:\x01\0\x01.{4}\0\x04(.{4})|\x1c\0\x01.{4}\0\x10(.{16})))", re.DOTALL)
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
 _ADDRESS_TYPES = (dns.rdatatype.A, dns.rdatatype.AAAA)
@@ -40,18 +48,35 @@ class Answers:
         """(host name, domain) likewise."""
         self._asked: dict[tuple[str, str], int] = {}
         """(client, domain) whose exchangers it was told."""
+        self._unread: list[tuple[bytes, int, str]] = []
+        self._unread_octets = 0
 
     def add(self, message: DnsMessage) -> None:
         """Learn from one response over UDP."""
-        self._learn(message.payload, message.seen.time_ns, text(message.dst))
+        self._hear(message.payload, message.seen.time_ns, text(message.dst))
 
     def add_stream(self, chunks: Iterable[Chunk], client: str) -> None:
         """Learn from a connection to port 53: messages behind their lengths (RFC 1035 4.2.2)."""
         for time_ns, payload in _framed(chunks):
-            self._learn(payload, time_ns, client)
+            self._hear(payload, time_ns, client)
+
+    def _hear(self, payload: bytes, time_ns: int, client: str) -> None:
+        """Keep a message until it is known which addresses matter: most answers are of no mail host."""
+        self._unread.append((payload, time_ns, client))
+        self._unread_octets += len(payload)
+        if self._unread_octets > _MOST_UNREAD:
+            self._read(None)
+
+    def _read(self, called: frozenset[bytes] | None) -> None:
+        """Learn from what was kept; of addresses only those that were called, if that is known."""
+        unread, self._unread, self._unread_octets = self._unread, [], 0
+        for payload, time_ns, client in unread:
+            if called is None or _names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
+                self._learn(payload, time_ns, client)
 
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
+        self._read(None)
         return Counter(client for client, _ in self._asked)
 
     def _learn(self, payload: bytes, time_ns: int, client: str) -> None:
@@ -90,6 +115,7 @@ class Answers:
 
     def told(self) -> dict[str, dict[tuple[str, str], int]]:
         """All of it, for `take` of another."""
+        self._read(None)
         return {"names": self._names, "exchangers": self._exchangers, "asked": self._asked}
 
     def take(self, told: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
@@ -98,8 +124,12 @@ class Answers:
             for (one, other), time_ns in told.get(name, {}).items():
                 self._note(known, one, other, time_ns)
 
-    def frame(self) -> pd.DataFrame:
-        """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`."""
+    def frame(self, called: Iterable[str] | None = None) -> pd.DataFrame:
+        """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`.
+
+        All that is known of the addresses that were called, if these are said.
+        """
+        self._read(None if called is None else frozenset(map(_packed, called)))
         names = pd.DataFrame(
             [(address, name, time_ns) for (address, name), time_ns in self._names.items()],
             columns=["address", "name", "known_ns"],
@@ -111,6 +141,21 @@ class Answers:
         named = names.merge(exchangers, on="name")
         named["known_ns"] = named[["known_ns", "named_ns"]].max(axis=1)
         return pd.concat([names.assign(domain=None), named.drop(columns="named_ns")], ignore_index=True)
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def _names_exchangers(payload: bytes) -> bool:
+    """Whether there may be an MX record."""
+    return _EXCHANGER in payload
+
+
+def _addresses(payload: bytes) -> Iterator[bytes]:
+    """The addresses of all A and AAAA records, and perhaps other octets."""
+    for found in _ADDRESS.finditer(payload):
+        yield found[1] or found[2]
 
 
 def _with_aliases(

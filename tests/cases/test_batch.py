@@ -14,6 +14,8 @@ import duckdb
 import pytest
 
 from op25b_pcap.batch import files, logs
+from op25b_pcap.batch.extra import needed
+from op25b_pcap.faults import UsageFault
 from tests.flow_logs import CONN, SMTP, conn, mail, read, talk, tsv
 from tests.lakes import (
     SAMPLES,
@@ -234,6 +236,31 @@ def test_a_day_is_found_without_reading_the_others(place):
     assert "1/3" in plan
     total = duckdb.sql(f"select count(*) {query}").fetchall()[0][0]
     assert total == len(lake_tables(lake)["flows"])
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["attempt first", "error first"])
+def test_an_error_that_names_no_ports_meets_its_attempt_in_another_run(place, first):
+    (path,) = (SAMPLES / "08-blocked-by-icmp").glob("*.pcap*")
+    records = records_of(path)
+    # Ethernet, IPv4, ICMP, and of the quoted packet the IPv4 header alone.
+    records = [r._replace(data=r.data[:62]) if r.data[23] == 1 else r for r in records]
+    errors = [record for record in records if record.data[23] == 1]
+    others = [record for record in records if record.data[23] != 1]
+    assert errors
+    assert others
+    pieces = [octets(others), octets(errors)]
+    for number in (first, 1 - first):
+        place.put(f"{number}.pcap", pieces[number])
+        assert set(place.states().values()) == {"done"}
+    assert "prohibited" in set(lake_tables(place.lake)["flows"]["outcome"])
+    place.expect(*pieces)
+
+
+def test_what_is_not_installed_is_said_with_its_command():
+    with pytest.raises(
+        UsageFault, match=r"several workers needs no_such_dask: pip install 'op25b-pcap\[cluster\]'"
+    ):
+        needed("no_such_dask", "several workers")
 
 
 def test_another_policy_asks_for_no_piece(place, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,16 +144,32 @@ def moved(packet, seconds: float):
     return packet._replace(seen=packet.seen._replace(time_ns=packet.seen.time_ns + round(seconds * SECOND)))
 
 
+happenings = given(
+    st.integers(0, len(stories()) - 1), st.lists(st.tuples(st.integers(0, 80), changes), max_size=5)
+)
+
+
 @many
-@given(st.integers(0, len(stories()) - 1), st.lists(st.tuples(st.integers(0, 80), changes), max_size=5))
+@happenings
 def test_a_story_that_something_happened_to(number, what):
+    told(number, what)
+
+
+@settings(max_examples=200, deadline=None)
+@happenings
+def test_a_long_story_is_told_by_what_is_new_in_it(number, what):
+    with mock.patch.multiple(flows, _MANY_PACKETS=9, _AT_BOTH_ENDS=2):
+        told(number, what)
+
+
+def told(number, what):
     packets = stories()[number].packets
     for place, change in what:
         packets = changed(packets, place, change)
     packets = sorted(packets, key=lambda packet: packet.seen.time_ns)
     packets = [p._replace(seen=p.seen._replace(number=n)) for n, p in enumerate(packets, 1)]
-    told, _ = assembled(packets)
-    assert told == by_reference(packets)
+    found, _ = assembled(packets)
+    assert found == by_reference(packets)
 
 
 def test_the_usual_course_is_told_by_kernels():

@@ -204,3 +204,13 @@ def test_stdin_byte_by_byte(monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", Stdin())
     assert told(Observation([Path("-")])) == meant(CONTENT)
+
+
+def test_how_much_there_is_to_read(tmp_path):
+    plain, squeezed = tmp_path / "a.pcap", tmp_path / "b.pcap"
+    plain.write_bytes(pcap(CONTENT))
+    squeezed.write_bytes(gzip.compress(pcap(CONTENT)))
+    size = squeezed.stat().st_size
+    assert Observation([plain]).octets_expected == plain.stat().st_size
+    assert size < Observation([squeezed]).octets_expected == 5 * size
+    assert Observation([plain, tmp_path / "none.pcap"]).octets_expected == plain.stat().st_size
