@@ -4,6 +4,7 @@
     python benchmarks/run.py mix=4000 mail=1000 flood=180 bulk=1000 --rounds 5
     python benchmarks/run.py memory mix=4000,8000,16000 mail=4000,8000,16000 --limit-mb 1024
     python benchmarks/run.py workers mix=4000
+    python benchmarks/run.py batch mail=500
 
 `kind=size` is in megabytes. A capture is generated and read once, so that it lies in memory; then
 ours and the other tool run in turn, and a figure is the median of the rounds, a ratio the median of
@@ -37,8 +38,11 @@ SIZES = {
     "compare": {"mix": [1000], "mail": [200], "flood": [45], "bulk": [400]},
     "memory": {"mix": [1000, 2000], "mail": [500, 1000]},
     "workers": {"mix": [1000]},
+    "batch": {"mail": [200]},
 }
-TITLES = {"compare": "Compared", "memory": "Memory", "workers": "Workers"}
+TITLES = {"compare": "Compared", "memory": "Memory", "workers": "Workers", "batch": "Batch"}
+PIECES = 40
+"""What a capture is cut into, as a tap that rotates its files leaves it."""
 SUMS = {
     "messages": "messages_accepted",
     "message_octets": "message_bytes",
@@ -149,6 +153,48 @@ class Bench:
             row(f"{kind} | {size_mb:.0f} | {count}", [a for a, _ in pairs], ratios(pairs)),
         ]
 
+    def batch(self, kind: str, megabytes: float, count: int) -> list[str]:
+        """One capture by `analyze` and by `batch`; its pieces by one worker and by several."""
+        capture, key = self.capture(kind, megabytes)
+        size_mb = capture.stat().st_size / 1e6
+        alone, inbox = self.folder / "alone", self.folder / "inbox"
+        for folder in (alone, inbox):
+            folder.mkdir()
+        cut(capture, inbox, PIECES)
+        capture.rename(alone / capture.name)
+        analyze = ours(alone / capture.name, self.out, "--workers", "1")
+        once, one, many = (self._batch(*what) for what in ((alone, 1), (inbox, 1), (inbox, count)))
+        spent(once)
+        self._check_lake(key)
+        against_analyze = self.pairs(once, analyze)
+        against_one = self.pairs(many, one)
+        self._check_lake(key)
+        for folder in (alone, inbox):
+            shutil.rmtree(folder)
+        begin = f"{kind} | {size_mb:.0f}"
+        return [
+            row(f"{begin} | 1 | analyze", [b for _, b in against_analyze], "1.00 | 1.00"),
+            row(f"{begin} | 1 | batch, 1 worker", [a for a, _ in against_analyze], ratios(against_analyze)),
+            row(f"{begin} | {PIECES} | batch, 1 worker", [b for _, b in against_one], "1.00 | 1.00"),
+            row(
+                f"{begin} | {PIECES} | batch, {count} workers",
+                [a for a, _ in against_one],
+                ratios(against_one),
+            ),
+        ]
+
+    def _batch(self, inbox: Path, workers: int) -> list[str]:
+        lake = self.folder / "lake"
+        command = ["-m", "op25b_pcap", "batch", str(inbox), "--out", str(lake), "--workers", str(workers)]
+        return ["/bin/sh", "-c", f'rm -rf {lake}; exec "$@"', "sh", sys.executable, *command]
+
+    def _check_lake(self, key: dict) -> None:
+        lake = self.folder / "lake"
+        flows = pq.read_table(lake / "flows", columns=["dst_port", "outcome"])
+        messages = pc.sum(pq.read_table(lake / "smtp_sessions", columns=["messages_accepted"])[0]).as_py()
+        if counted(flows, "dst_port", "outcome") != key["attempts"] or messages != key["messages"]:
+            sys.exit("wrong answers, no times")
+
     def small(self) -> str:
         """A capture of 100 kB, against the imports that it cannot do without."""
         capture, _ = self.capture("mail", 1)
@@ -161,6 +207,17 @@ class Bench:
         pairs = self.pairs(command, [sys.executable, "-c", "import pandas, pyarrow"])
         whole, imports = (statistics.median(one.wall_s for one in side) for side in zip(*pairs, strict=True))
         return f"A capture of 100 kB, second run: {whole:.2f} s; `import pandas, pyarrow`: {imports:.2f} s."
+
+
+def cut(capture: Path, folder: Path, pieces: int) -> None:
+    """The packets of a capture as files of about the same size."""
+    octets, at, number = capture.read_bytes(), 24, 0
+    while at < len(octets):
+        begin, least = at, len(octets) // pieces
+        while at < len(octets) and at - begin < least:
+            at += 16 + struct.unpack_from("<I", octets, at + 8)[0]
+        (folder / f"tap{number:03}.pcap").write_bytes(octets[:24] + octets[begin:at])
+        number += 1
 
 
 def row(begin: str, spents: list[Spent], end: str) -> str:
@@ -236,6 +293,21 @@ def shared(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]
     ]
 
 
+def lakes(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]:
+    rows = []
+    for kind, sizes in asked.items():
+        for megabytes in sizes:
+            rows += bench.batch(kind, megabytes, count)
+            print("\n".join(rows[-4:]), flush=True)
+    return [
+        "Against the line above: `analyze`, and one worker. The peak is that of the largest process.",
+        "",
+        "| capture | MB | pieces | command | runs | wall s | CPU s | peak MB | wall / its | CPU / its |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
 def keep(mode: str, lines: list[str]) -> None:
     """Put the section of this mode in the place of its last one."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}"
@@ -263,7 +335,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s [compare|memory|workers] [KIND=MB[,MB...] ...] [options]",
+        usage="%(prog)s [compare|memory|workers|batch] [KIND=MB[,MB...] ...] [options]",
     )
     words = sys.argv[1:]
     mode = words.pop(0) if words and words[0] in TITLES else "compare"
@@ -281,6 +353,8 @@ def main() -> None:
             lines = compared(bench, captures)
         elif mode == "memory":
             lines = remembered(bench, captures, asked.limit_mb)
+        elif mode == "batch":
+            lines = lakes(bench, captures, asked.count)
         else:
             lines = shared(bench, captures, asked.count)
     keep(mode, lines)

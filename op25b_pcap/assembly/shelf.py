@@ -28,7 +28,7 @@ PARTS = 256
 _BITS_BELOW = 56
 EVERYWHERE = PARTS
 """The batch of what belongs to all parts: ICMP errors that name no ports."""
-_OCTETS_TOGETHER = 128 << 20
+_OCTETS_TOGETHER = 64 << 20
 """Parts are taken up together as long as they are no more than this."""
 
 
@@ -69,7 +69,8 @@ class Layer:
     """A file with a store."""
 
     def __init__(self, path: Path) -> None:
-        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        # Not mapped: what was read of a mapping stays in memory as long as it does.
+        self._reader = pa.ipc.open_file(pa.OSFile(str(path)))
         known = self._reader.schema.metadata
         self.sizes: NDArray[np.int64] = np.array(json.loads(known[b"sizes"]), np.int64)[:PARTS]
         """Octets of each part."""

@@ -116,13 +116,16 @@ class Answers:
     def told(self) -> dict[str, dict[tuple[str, str], int]]:
         """All of it, for `take` of another."""
         self._read(None)
-        return {"names": self._names, "exchangers": self._exchangers, "asked": self._asked}
+        return self._known()
 
     def take(self, told: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
         """Learn what another has learnt."""
-        for name, known in self.told().items():
+        for name, known in self._known().items():
             for (one, other), time_ns in told.get(name, {}).items():
                 self._note(known, one, other, time_ns)
+
+    def _known(self) -> dict[str, dict[tuple[str, str], int]]:
+        return {"names": self._names, "exchangers": self._exchangers, "asked": self._asked}
 
     def frame(self, called: Iterable[str] | None = None) -> pd.DataFrame:
         """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`.
