@@ -25,6 +25,7 @@ import struct
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -266,12 +267,19 @@ def compared(bench: Bench, asked: dict[str, list[float]]) -> list[str]:
     ]
 
 
-def remembered(bench: Bench, asked: dict[str, list[float]], limit_mb: int | None) -> list[str]:
-    rows = []
+def printed(asked: dict[str, list[float]], measure: Callable[[str, float], list[str]]) -> list[str]:
+    """The rows of every size, shown as they come."""
+    rows: list[str] = []
     for kind, sizes in asked.items():
         for megabytes in sizes:
-            rows.append(bench.memory(kind, megabytes, limit_mb))
-            print(rows[-1], flush=True)
+            made = measure(kind, megabytes)
+            print("\n".join(made), flush=True)
+            rows += made
+    return rows
+
+
+def remembered(bench: Bench, asked: dict[str, list[float]], limit_mb: int | None) -> list[str]:
+    rows = printed(asked, lambda kind, megabytes: [bench.memory(kind, megabytes, limit_mb)])
     head = "| capture | MB | attempts | limit | wall s | CPU s | peak MB |"
     return [head, "|---|---|---|---|---|---|---|", *rows]
 
@@ -279,11 +287,7 @@ def remembered(bench: Bench, asked: dict[str, list[float]], limit_mb: int | None
 def shared(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]:
     if not knows_workers():
         sys.exit("`op25b-pcap analyze` has no --workers here")
-    rows = []
-    for kind, sizes in asked.items():
-        for megabytes in sizes:
-            rows += bench.workers(kind, megabytes, count)
-            print("\n".join(rows[-2:]), flush=True)
+    rows = printed(asked, lambda kind, megabytes: bench.workers(kind, megabytes, count))
     return [
         "The peak is that of the largest process.",
         "",
@@ -294,11 +298,7 @@ def shared(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]
 
 
 def lakes(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]:
-    rows = []
-    for kind, sizes in asked.items():
-        for megabytes in sizes:
-            rows += bench.batch(kind, megabytes, count)
-            print("\n".join(rows[-4:]), flush=True)
+    rows = printed(asked, lambda kind, megabytes: bench.batch(kind, megabytes, count))
     return [
         "Against the line above: `analyze`, and one worker. The peak is that of the largest process.",
         "",
