@@ -105,7 +105,8 @@ def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Fa
 
     `captures` are the names by their index; `latest_ns` is when the observation ended.
     """
-    flows = pa.concat_tables([part[FLOWS.name] for part in found]).unify_dictionaries().combine_chunks()
+    whole = merged(found)
+    flows = whole[FLOWS.name].unify_dictionaries().combine_chunks()
     start, end, capture, first = (
         flows[name].cast(pa.int64()).to_numpy()
         for name in ("start_time", "end_time", CAPTURE, "first_packet")
@@ -121,15 +122,11 @@ def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Fa
     )
     if flows["subscriber_key"].equals(flows["src_ip"]):
         flows = _with(flows, "subscriber_key", flows["src_ip"])
-    counts = np.cumsum([0, *(len(part[FLOWS.name]) for part in found)])
     sessions = []
     for table in _SESSIONS:
-        rows = pa.concat_tables([part[table.name] for part in found])
-        of = [
-            part[table.name][_FLOW].to_numpy() + before for part, before in zip(found, counts, strict=False)
-        ]
+        rows = whole[table.name]
         # Stable: transactions keep their order.
-        by_flow = np.argsort(rank[np.concatenate(of)], kind="stable")
+        by_flow = np.argsort(rank[rows[_FLOW].to_numpy()], kind="stable")
         sessions.append(to_frame(_taken(rows.drop_columns(_FLOW), by_flow)))
     return Facts(to_frame(_taken(flows.drop_columns(CAPTURE), order)), *sessions)
 

@@ -120,12 +120,13 @@ class Courses:
         if not last:
             return
         scratch = scratch_for(int(np.diff(begins).max()))
-        together = _OCTETS_TOGETHER if turns == 1 else int(octets[-1]) // (_BATCHES_A_TURN * turns)
-        conversations = _CONVERSATIONS_TOGETHER if turns == 1 else -(-last // (_BATCHES_A_TURN * turns))
+        parts = _BATCHES_A_TURN * turns if turns > 1 else 1
+        most_octets = min(_OCTETS_TOGETHER, int(octets[-1]) // parts)
+        most = min(_CONVERSATIONS_TOGETHER, -(-last // parts))
         at, count = 0, 0
         while at < last:
-            end = int(np.searchsorted(octets, octets[at] + min(together, _OCTETS_TOGETHER), "right")) - 1
-            end = min(max(end, at + 1), at + min(conversations, _CONVERSATIONS_TOGETHER), last)
+            end = int(np.searchsorted(octets, octets[at] + most_octets, "right")) - 1
+            end = min(max(end, at + 1), at + most, last)
             if count % turns == turn:
                 yield from self._batch(of, at, end, scratch)
             at, count = end, count + 1

@@ -7,7 +7,10 @@ for everything else about the place.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 SEGMENT, ERROR = range(2)
 """Kinds of packet."""
@@ -43,3 +46,10 @@ PACKET = np.dtype(
     ],
     align=True,
 )
+
+
+def carried(packets: NDArray[Any]) -> NDArray[np.int64]:
+    """Octets that lie in the store for each packet."""
+    payload = np.where(packets["kind"] == SEGMENT, packets["captured"], 0)
+    octets: NDArray[np.int64] = packets["options"].astype(np.int64) + payload
+    return octets

@@ -8,13 +8,13 @@ for each part, of which two cells hold all records and all octets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from op25b_pcap.assembly.packet import PACKET
+from op25b_pcap.assembly.packet import PACKET, carried
 from op25b_pcap.assembly.store import Store, Where, is_cut_quote
 
 if TYPE_CHECKING:
@@ -32,36 +32,48 @@ _OCTETS_TOGETHER = 64 << 20
 """Parts are taken up together as long as they are no more than this."""
 
 
+class Taken(NamedTuple):
+    """Some packets of a layer."""
+
+    packets: NDArray[Any]
+    octets: NDArray[np.uint8]
+    wheres: Sequence[Where]
+
+
 class Shelf:
     """Layers in a folder, which is there and is nobody else's."""
 
-    def __init__(self, kernels: Kernels, folder: Path) -> None:
+    def __init__(self, kernels: Kernels, folder: Path, compression: str | None = None) -> None:
+        self.paths: list[Path] = []
+        self.sizes: list[list[int]] = []
+        """Of each layer the octets of its batches."""
         self._kernels = kernels
         self._folder = folder
-        self._layers: list[Path] = []
+        self._compression = compression
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was set down."""
-        return not self._layers
+        return not self.paths
 
     def put(self, store: Store) -> None:
-        """Set down all that is in a store."""
-        path = self._folder / f"{len(self._layers)}.arrow"
-        set_down(self._kernels, store, path)
-        self._layers.append(path)
+        """Set down all that is in a store, if there is anything."""
+        if len(store.packets):
+            path = self._folder / f"{len(self.paths)}.arrow"
+            self.sizes.append(set_down(self._kernels, store, path, self._compression))
+            self.paths.append(path)
 
     def stores(self, turn: int, turns: int) -> Iterator[Store]:
         """What was set down, each conversation in one store: every so many of the stores."""
-        with_sizes = [Layer(path) for path in self._layers]
-        sizes = np.sum([layer.sizes for layer in with_sizes], axis=0)
+        layers = [Layer(path) for path in self.paths]
+        sizes = np.sum(self.sizes, axis=0)
         begin, count = 0, 0
         while begin < PARTS:
             end = begin + 1
             while end < PARTS and sizes[begin : end + 1].sum() <= _OCTETS_TOGETHER:
                 end += 1
             if count % turns == turn:
-                yield taken_up(self._kernels, with_sizes, range(begin, end))
+                yield taken_up(self._kernels, layers, range(begin, end))
             begin, count = end, count + 1
 
 
@@ -71,10 +83,7 @@ class Layer:
     def __init__(self, path: Path) -> None:
         # Not mapped: what was read of a mapping stays in memory as long as it does.
         self._reader = pa.ipc.open_file(pa.OSFile(str(path)))
-        known = self._reader.schema.metadata
-        self.sizes: NDArray[np.int64] = np.array(json.loads(known[b"sizes"]), np.int64)[:PARTS]
-        """Octets of each part."""
-        self.wheres = [Where(*where) for where in json.loads(known[b"wheres"])]
+        self.wheres = [Where(*where) for where in json.loads(self._reader.schema.metadata[b"wheres"])]
 
     def part(self, number: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Packets and octets of a part."""
@@ -96,11 +105,11 @@ def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None
     begins = np.searchsorted(part[order], np.arange(PARTS + 1))
     chosen = [order[begins[n] : begins[n + 1]] for n in range(PARTS)]
     chosen.append(np.flatnonzero(is_cut_quote(packets)))
-    lengths = packets["options"].astype(np.int64) + np.where(packets["kind"] == 0, packets["captured"], 0)
+    lengths = carried(packets)
     sizes = [int(lengths[which].sum()) + len(which) * PACKET.itemsize for which in chosen]
     schema = pa.schema(
         {"packets": pa.large_binary(), "octets": pa.large_binary()},
-        metadata={"sizes": json.dumps(sizes), "wheres": json.dumps(store.wheres)},
+        metadata={"wheres": json.dumps(store.wheres)},
     )
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_file(str(path), schema, options=options) as writer:
@@ -114,16 +123,24 @@ def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None
 
 def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
     """Some parts of all layers together, in the order in which the layers were set down."""
-    found = [
-        (layer, *what) for layer in layers for what in (*map(layer.part, parts), layer.everywhere(parts))
-    ]
-    store = Store(
+    return store_of(
         kernels,
-        packets=sum(len(packets) for _, packets, _ in found),
-        octets=sum(len(octets) for _, _, octets in found),
+        (
+            Taken(*what, layer.wheres)
+            for layer in layers
+            for what in (*map(layer.part, parts), layer.everywhere(parts))
+        ),
     )
-    for layer, packets, octets in found:
-        store.extend(packets, octets, layer.wheres)
+
+
+def store_of(kernels: Kernels, found: Iterable[Taken]) -> Store:
+    """A store with these packets, and no room for more."""
+    held = list(found)
+    store = Store(
+        kernels, packets=sum(len(one.packets) for one in held), octets=sum(len(one.octets) for one in held)
+    )
+    for one in held:
+        store.extend(*one)
     return store
 
 

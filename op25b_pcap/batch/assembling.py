@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.assembly.flows import Courses, Sorted
+from op25b_pcap.assembly.shelf import store_of
 from op25b_pcap.batch import logs, work
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.mending import Earlier, mending
 from op25b_pcap.batch.ranges import Range
-from op25b_pcap.batch.taking import Source, store_of, taken
+from op25b_pcap.batch.taking import Source, taken
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import CAPTURE, Found, gathered, kept, logged, merged
 from op25b_pcap.flowlogs import Entry, together
@@ -125,7 +126,7 @@ def _mended(
 
 def _flows(sources: Sequence[Source], range_: Range, answers: Answers, wanted: Wanted | None = None) -> Found:
     """Flows of all packets of a range, or of those that are wanted."""
-    store = store_of(taken(sources, range_, wanted))
+    store = store_of(kernels(), taken(sources, range_, wanted))
     return gathered(Courses(kernels()).flows(Sorted(store)), answers)
 
 

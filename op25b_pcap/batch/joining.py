@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
+from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account
@@ -37,7 +38,7 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
     with ExitStack() as stack:
         folder = stack.enter_context(workshop.scratch())
         paths = [stack.enter_context(workshop.opened(work.aside(content))) for content in contents]
-        layers = work.Layers(kernels(), folder)
+        layers = Shelf(kernels(), folder, work.COMPRESSION)
         store = Store(kernels(), layers)
         streams = [work.records(path, number) for number, path in enumerate(paths)]
         for packet in decode(_merged(streams, began_ns), tally):

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import logs, work
 from op25b_pcap.batch.account import Account, Piece
@@ -67,7 +68,7 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Acc
 def _read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     """Read a capture; gives what was written, by its place in the workshop."""
     compiled, tally, answers = kernels(), Tally(), Answers()
-    layers = work.Layers(compiled, folder)
+    layers = Shelf(compiled, folder, work.COMPRESSION)
     aside = work.Aside(folder / "aside.arrow")
     engine = Scan(tally, compiled, partial(_apart, aside))
     store = Store(compiled, layers)

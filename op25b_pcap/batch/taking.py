@@ -1,16 +1,15 @@
-"""Packets of a range out of all layers that hold some, into one store."""
+"""Packets of a range out of all layers that hold some."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from op25b_pcap.assembly.packet import SEGMENT
-from op25b_pcap.assembly.shelf import EVERYWHERE, Layer
-from op25b_pcap.assembly.store import Store, Where
+from op25b_pcap.assembly.packet import carried
+from op25b_pcap.assembly.shelf import EVERYWHERE, Layer, Taken
 from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.compiled import kernels
 
@@ -25,14 +24,6 @@ class Source(NamedTuple):
 
     laid: Laid
     path: Path
-
-
-class Taken(NamedTuple):
-    """Some packets of a layer."""
-
-    packets: NDArray[Any]
-    octets: NDArray[np.uint8]
-    wheres: Sequence[Where]
 
 
 def taken(sources: Iterable[Source], range_: Range, wanted: Wanted | None = None) -> Iterator[Taken]:
@@ -50,17 +41,6 @@ def taken(sources: Iterable[Source], range_: Range, wanted: Wanted | None = None
             yield Taken(mine, octets, layer.wheres)
 
 
-def store_of(found: Iterable[Taken]) -> Store:
-    """A store of these packets."""
-    held = list(found)
-    store = Store(
-        kernels(), packets=sum(len(one.packets) for one in held), octets=sum(len(one.octets) for one in held)
-    )
-    for one in held:
-        store.extend(*one)
-    return store
-
-
 def _batches(layer: Layer, laid: Laid, range_: Range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
     parts = range(range_.begin, range_.end)
     for part, size in zip((*parts, EVERYWHERE), laid.sizes, strict=True):
@@ -75,8 +55,7 @@ def _chosen(
     if which.all():
         return packets, octets
     few = packets[which]
-    carried = few["options"].astype(np.int64) + np.where(few["kind"] == SEGMENT, few["captured"], 0)
-    own = np.empty(int(carried.sum()), np.uint8)
+    own = np.empty(int(carried(few).sum()), np.uint8)
     if len(few):
         kernels().gather(few, octets, own)
     return few, own

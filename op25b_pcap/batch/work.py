@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from op25b_pcap.assembly.shelf import set_down
 from op25b_pcap.batch.files import Files
 from op25b_pcap.capture.record import Record
 from op25b_pcap.roles.dns import Answers
@@ -21,11 +20,10 @@ from op25b_pcap.roles.dns import Answers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from op25b_pcap.assembly.store import Store
-    from op25b_pcap.scan.kernels import Kernels
 
 ACCOUNTS = "accounts"
-SQUEEZED = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
+COMPRESSION = "zstd"
+SQUEEZED = pa.ipc.IpcWriteOptions(compression=COMPRESSION, unify_dictionaries=True)
 _ASIDE = pa.schema(
     {
         "number": pa.int64(),
@@ -58,24 +56,6 @@ def answers(content: str) -> str:
 def entries(content: str) -> str:
     """Entries of a flow log."""
     return f"content/{content}/entries.arrow"
-
-
-class Layers:
-    """Takes full stores as layers into a folder of this machine."""
-
-    def __init__(self, kernels: Kernels, folder: Path) -> None:
-        self.sizes: list[list[int]] = []
-        """Of each layer the octets of its batches."""
-        self.paths: list[Path] = []
-        self._kernels = kernels
-        self._folder = folder
-
-    def put(self, store: Store) -> None:
-        """Set down all that is in a store, if there is anything."""
-        if len(store.packets):
-            path = self._folder / f"{len(self.paths)}.arrow"
-            self.sizes.append(set_down(self._kernels, store, path, "zstd"))
-            self.paths.append(path)
 
 
 class Aside:
