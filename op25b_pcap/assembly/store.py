@@ -218,7 +218,7 @@ class Store:
         slot = self._kernels.found(self._places, self._kernels.where_of(window, np.array(row, np.int64)))
         return bool(self._places[slot, 1] >= 0)
 
-    def _learn_place(self, window: Any, octets: bytes, row: list[int]) -> None:
+    def _learn_place(self, window: Any, octets: memoryview, row: list[int]) -> None:
         """Let the kernel know the place of a row."""
         told = seen(octets, row, 0, 0)
         number = self.number_of(Where(told.place, told.encapsulation, told.outer_src, told.outer_dst))

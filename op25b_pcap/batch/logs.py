@@ -17,7 +17,7 @@ import pyarrow as pa
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account
 from op25b_pcap.capture.compression import unpacked
-from op25b_pcap.capture.disk import Disk
+from op25b_pcap.capture.disk import Disk, digest_of
 from op25b_pcap.capture.octets import Broken
 from op25b_pcap.capture.reading import DAMAGES_LISTED, format_of
 from op25b_pcap.flowlogs import HEAD, Entry, Log, kind_of
@@ -36,7 +36,7 @@ def kind(path: Path) -> str:
     path.stat()
     head = b""
     try:
-        _, pieces = unpacked(Disk(path, _STEP, _unheard).pieces())
+        _, pieces = unpacked(Disk(path).pieces(_STEP))
         while len(head) < HEAD and (piece := next(pieces, b"")):
             head += piece
             if format_of(head):
@@ -48,8 +48,8 @@ def kind(path: Path) -> str:
 
 def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     """Read a log of a kind; gives what was written, by its place in the workshop."""
-    disk = Disk(path, _STEP, _unheard)
-    raw = disk.pieces()
+    disk = Disk(path, digest=digest_of(path))
+    raw = disk.pieces(_STEP)
     damages: list[tuple[int, str]] = []
 
     def damaged(offset: int, reason: str) -> None:
@@ -60,9 +60,13 @@ def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     log = Log(0, damaged, written_ns=account.mtime_ns)
     file = folder / "entries.arrow"
     parts = _set_down((log.take(entry) for entry in entries_of(pieces, account.kind, log)), file)
-    for _ in raw:  # what a damage has left over belongs to size and hash
-        pass
-    account.sha256, account.size, account.damages = disk.sha256 or "", disk.size, damages
+    try:
+        for _ in raw:  # what a damage has left over belongs to size and hash
+            pass
+        account.sha256 = disk.sha256() or ""
+    except Broken as fault:
+        damaged(disk.size, str(fault))
+    account.size, account.damages = disk.size, damages
     account.records, account.format = log.records, account.kind
     account.first_time_ns, account.last_time_ns = log.first_time_ns, log.last_time_ns
     account.began_ns = -1 if log.first_time_ns is None else log.first_time_ns
@@ -120,7 +124,3 @@ def _entry(text: str) -> Entry:
         recipients = told["mail"]["rcpt_to"]
         told["mail"] = Mail(**{**told["mail"], "rcpt_to": None if recipients is None else tuple(recipients)})
     return Entry(**told)
-
-
-def _unheard(passed: int) -> None:
-    """Nobody counts these octets."""

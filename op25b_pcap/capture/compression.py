@@ -41,7 +41,8 @@ _BIT = 1 << 16
 """Octets that are handed out at a time, about: few enough to be in the processor's cache when used."""
 _LZMA_MEMORY = 256 << 20
 """Octets that an xz stream may ask for; `xz -9` needs 65 MiB."""
-_MAGIC_LENGTH = 6
+MAGIC_LENGTH = 6
+"""Octets that tell a compression."""
 _FAULTS = (
     cast("type[Exception]", zlib_ng.error),  # its annotation says it is an exception itself
     lzma.LZMAError,
@@ -98,7 +99,7 @@ COMPRESSIONS = (
 )
 
 
-def compression_of(head: bytes) -> Compression | None:
+def compression_of(head: bytes | memoryview) -> Compression | None:
     """What a stream that begins with `head` is compressed with; None if with nothing known."""
     return next((known for known in COMPRESSIONS if known.magic.match(head)), None)
 
@@ -106,7 +107,7 @@ def compression_of(head: bytes) -> Compression | None:
 def unpacked(pieces: Iterator[bytes]) -> tuple[str, Iterator[bytes]]:
     """The name of the compression, empty if there is none, and the pieces without it."""
     head = b""
-    while len(head) < _MAGIC_LENGTH and (piece := next(pieces, b"")):
+    while len(head) < MAGIC_LENGTH and (piece := next(pieces, b"")):
         head += piece
     whole = chain([head], pieces) if head else iter(())
     compression = compression_of(head)

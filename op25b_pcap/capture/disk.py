@@ -1,32 +1,24 @@
 """The octets of a capture as they lie on disk, or come through a pipe.
 
-In: a path, `-` for stdin. Out: pieces of octets, counted and hashed as they pass, so that a
-SHA-256 costs no second reading. Refused: folders, devices and sockets, which have no end.
+In: a path, `-` for stdin. Out: octets, counted as they pass. Refused: folders, devices and sockets,
+which have no end.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from op25b_pcap.capture.digest import OfFile, OfFlow
 from op25b_pcap.capture.octets import Broken
 
-if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
-
 STDIN = Path("-")
-_WORTH_A_THREAD = 1 << 17
-"""Octets whose sum takes ten times longer than telling another thread of them."""
-_STEPS = 4
-"""Pieces that are reckoned together: threads that meet too often wait for each other."""
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
     stat.S_IFCHR: "it is a device",
@@ -52,81 +44,67 @@ def flows(path: Path) -> bool:
         return False
 
 
-class _Digest:
-    """SHA-256 of octets as they pass, reckoned beside what else is done with them."""
-
-    def __init__(self, step: int) -> None:
-        self._hash = hashlib.sha256()
-        self._most = _STEPS * step
-        self._held: list[bytes] = []
-        self._octets = 0
-        self._running: Future[None] | None = None
-
-    def update(self, piece: bytes) -> None:
-        """Take the next octets in."""
-        self._held.append(piece)
-        self._octets += len(piece)
-        if self._octets < self._most:
-            return
-        self._wait()
-        if self._octets < _WORTH_A_THREAD:
-            self._take(self._held)
-        else:
-            self._running = _beside().submit(self._take, self._held)
-        self._held, self._octets = [], 0
-
-    def hex(self) -> str:
-        """What all octets so far come to."""
-        self._wait()
-        self._take(self._held)
-        self._held, self._octets = [], 0
-        return self._hash.hexdigest()
-
-    def _take(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            self._hash.update(piece)
-
-    def _wait(self) -> None:
-        if self._running is not None:
-            self._running.result()
-            self._running = None
-
-
-@cache
-def _beside() -> Executor:
-    """A thread for all digests: hashlib lets others run while it reckons."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(1, "digest")
+def digest_of(path: Path) -> OfFile | OfFlow | None:
+    """Begins to reckon what octets of a path come to, if it is anything to be read."""
+    if flows(path):
+        return OfFlow()
+    return None if size_of(path) is None else OfFile(path)
 
 
 class Disk:
     """One file or pipe, read from its beginning to its end, once."""
 
-    def __init__(self, path: Path, step: int, passing: Callable[[int], None]) -> None:
-        """`step` octets at a time; `passing` is told each time how many have come."""
+    def __init__(
+        self, path: Path, passing: Callable[[int], None] | None = None, digest: OfFile | OfFlow | None = None
+    ) -> None:
+        """`passing` is told each time how many octets have come; without a digest there is no hash."""
         self.size = 0
         """Octets that have passed."""
         self._path = path
-        self._step = step
         self._passing = passing
-        self._digest = _Digest(step)
+        self._digest = digest
         self._is_broken = False
+        self._pipe: BufferedReader | FileIO | None = None
+        self._flows = flows(path)
 
-    @property
     def sha256(self) -> str | None:
-        """Hex digest of the octets that have passed; None if they could not all be read."""
-        return None if self._is_broken else self._digest.hex()
+        """Hex digest of the octets that have passed; None if not all could be. Raises Broken."""
+        if self._is_broken or self._digest is None:
+            return None
+        with self._told():
+            return self._digest.hex(self.size)
 
-    def pieces(self) -> Iterator[bytes]:
-        """The octets, until the end. Raises Broken if there is something that cannot be read."""
+    def readinto(self, room: memoryview) -> int:
+        """Fill room with the next octets, or a part of it; how many, 0 at the end. Raises Broken, once."""
+        if self._is_broken:
+            return 0
+        with self._told():
+            count = self._flowing(room) if self._flows else self._regular(room)
+        self.size += count
+        if isinstance(self._digest, OfFlow):
+            self._digest.update(room[:count])
+        if self._passing is not None and count:
+            self._passing(count)
+        return count
+
+    def pieces(self, step: int) -> Iterator[bytes]:
+        """The octets that are left, `step` at a time. Raises Broken."""
+        room = memoryview(bytearray(step))
+        while count := self.readinto(room):
+            yield bytes(room[:count])
+
+    def close(self) -> None:
+        """Nothing more will be read."""
+        if self._pipe is not None and self._path != STDIN:
+            self._pipe.close()
+        if self._digest is not None:
+            self._digest.give_up()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the system says against reading as Broken."""
         try:
-            with self._opened() as read:
-                while piece := read():
-                    self.size += len(piece)
-                    self._digest.update(piece)
-                    self._passing(len(piece))
-                    yield piece
+            yield
         except (OSError, ValueError) as fault:
             self._is_broken = True
             reason = fault.strerror if isinstance(fault, OSError) else None
@@ -135,20 +113,19 @@ class Disk:
             self._is_broken = True
             raise
 
-    @contextmanager
-    def _opened(self) -> Iterator[Callable[[], bytes]]:
-        """A call that gives the next octets, empty at the end."""
-        if self._path == STDIN:
-            if sys.stdin is None:
+    def _flowing(self, room: memoryview) -> int:
+        """As much as there is, at least one octet before the end."""
+        if self._pipe is None:
+            if self._path != STDIN:
+                self._pipe = self._path.open("rb", buffering=0)
+            elif sys.stdin is None:
                 raise Broken("stdin is closed")
-            yield partial(cast(BufferedReader, sys.stdin.buffer).read1, self._step)
-        elif flows(self._path):
-            with self._path.open("rb", buffering=0) as pipe:
-                yield partial(pipe.read, self._step)
-        else:
-            yield self._regular
+            else:
+                self._pipe = cast(BufferedReader, sys.stdin.buffer)
+        pipe = self._pipe
+        return pipe.readinto1(room) if isinstance(pipe, BufferedReader) else pipe.readinto(room) or 0
 
-    def _regular(self) -> bytes:
+    def _regular(self, room: memoryview) -> int:
         """The next octets of a regular file, which is open for this moment only.
 
         So thousands of captures that overlap in time need no thousands of descriptors; reading
@@ -159,4 +136,4 @@ class Disk:
             raise Broken(_KINDS.get(kind, "it is no regular file"))
         with self._path.open("rb", buffering=0) as file:
             file.seek(self.size)
-            return file.read(self._step)
+            return file.readinto(room) or 0

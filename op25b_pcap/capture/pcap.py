@@ -68,7 +68,7 @@ def records(
     if not octets.reach(_FILE_HEADER):
         report(octets.offset, octets.ending("the file header"))
         return iter(())
-    variant = _VARIANTS[octets.window[octets.at : octets.at + 4]]
+    variant = _VARIANTS[bytes(octets.window[octets.at : octets.at + 4])]
     major, minor, snap_length, link_type = struct.unpack_from(
         variant.order + "4xHH8xII", octets.window, octets.at
     )
@@ -135,7 +135,7 @@ def _packets(
         # A fraction of a second and more is out of its range, and simply added.
         time_ns = seconds * _NS + fraction * tick_ns
         octets.at = after
-        yield new(Record, (capture, number, time_ns, link_type, 0, length, window[data:after]))
+        yield new(Record, (capture, number, time_ns, link_type, 0, length, bytes(window[data:after])))
         at = after
     if octets.left or octets.fault:
         report(octets.offset, octets.ending(f"packet {number + 1}"))

@@ -113,7 +113,9 @@ def records(
             report(octets.offset, str(fault))
 
 
-def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple[int, bytes, int, int] | Run]:
+def _blocks(
+    octets: Octets, section: _Section, report: Report
+) -> Iterator[tuple[int, memoryview, int, int] | Run]:
     """Type and body, window[at:end], of each interface and packet block whose frame is sound.
 
     While a block is looked at, the offset of `octets` is that of its beginning. Packet blocks that a
@@ -127,7 +129,7 @@ def _blocks(octets: Octets, section: _Section, report: Report) -> Iterator[tuple
         if kind == _SECTION:
             if not octets.reach(_SECTION_HEADER):
                 break
-            if fault := section.begin(octets.window[octets.at : octets.at + _SECTION_HEADER]):
+            if fault := section.begin(bytes(octets.window[octets.at : octets.at + _SECTION_HEADER])):
                 report(octets.offset, fault)
                 return
             kind, length = section.layout.head.unpack_from(octets.window, octets.at)
@@ -185,7 +187,7 @@ class _Section:
         if kind == _INTERFACE:
             self._interfaces.append(None)
 
-    def add_interface(self, window: bytes, at: int, end: int) -> None:
+    def add_interface(self, window: memoryview, at: int, end: int) -> None:
         """Read the body of an Interface Description Block. Raises _Fault; its number is taken anyway."""
         self._described = None
         if len(self._interfaces) >= GREATEST_INTERFACES:
@@ -221,7 +223,7 @@ class _Section:
         self._packets += count
         return Run(self._capture, first, octets.window, self._table[:count])
 
-    def packet(self, kind: int, window: bytes, at: int, end: int) -> Record:
+    def packet(self, kind: int, window: memoryview, at: int, end: int) -> Record:
         """Read the body of a packet block of any kind. Raises _Fault."""
         fixed = self.layout.packets[kind]
         data = at + fixed.size
@@ -246,10 +248,10 @@ class _Section:
             raise _Fault("a packet whose time is in no calendar")
         self._packets += 1
         index += self._interfaces_before
-        octets = window[data:after]
+        octets = bytes(window[data:after])
         return _new(Record, (self._capture, self._packets, time_ns, link_type, index, length, octets))
 
-    def _options(self, window: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    def _options(self, window: memoryview, at: int, end: int) -> Iterator[tuple[int, memoryview]]:
         while end - at >= self.layout.option.size:
             code, length = self.layout.option.unpack_from(window, at)
             at += self.layout.option.size

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from op25b_pcap.capture import pcap, pcapng
-from op25b_pcap.capture.compression import compression_of, unpacked
-from op25b_pcap.capture.disk import Disk, flows
+from op25b_pcap.capture.compression import MAGIC_LENGTH, compression_of, unpacked
+from op25b_pcap.capture.disk import Disk, digest_of, flows
 from op25b_pcap.capture.foreign import HEAD, resemblance
-from op25b_pcap.capture.octets import Broken, Octets
+from op25b_pcap.capture.octets import Broken, Octets, of_pieces
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run, Walks
 
@@ -20,10 +21,6 @@ DAMAGES_LISTED = 20
 _MAGIC_LENGTH = 4
 _GLANCE = 4096
 """Octets that are read at a time to see what a file is."""
-
-
-def _unheard(passed: int) -> None:
-    """Nobody wants to know how many octets have passed."""
 
 
 class Damage(NamedTuple):
@@ -70,9 +67,9 @@ class Capture:
             self.damages.append(Damage(self.name, offset, reason))
 
 
-def format_of(head: bytes) -> str:
+def format_of(head: bytes | memoryview) -> str:
     """`pcap` or `pcapng`, by the first four octets; empty if neither."""
-    magic = head[:_MAGIC_LENGTH]
+    magic = bytes(head[:_MAGIC_LENGTH])
     return "pcap" if magic in pcap.MAGICS else "pcapng" if magic == pcapng.MAGIC else ""
 
 
@@ -81,7 +78,7 @@ def is_capture(path: Path) -> bool:
 
     True also where that cannot be told, so that reading it will say why.
     """
-    octets = Octets(_plain(Capture("", path), Disk(path, _GLANCE, _unheard).pieces()), 1)
+    octets = _octets(Capture("", path), Disk(path), _GLANCE)
     octets.reach(_MAGIC_LENGTH)
     return bool(octets.fault or format_of(octets.window))
 
@@ -90,17 +87,15 @@ def packed(path: Path) -> bool:
     """Whether a regular file is compressed, as far as its first octets can be read."""
     if flows(path):
         return False
-    try:
-        return compression_of(next(Disk(path, _GLANCE, _unheard).pieces(), b"")) is not None
-    except Broken:
-        return False
+    capture = Capture("", path)
+    _octets(capture, Disk(path), _GLANCE)
+    return bool(capture.compression)
 
 
 def first_time_ns(path: Path) -> int:
     """Time of the first packet of a regular file; -1 if it has none. The file is not kept open."""
-    disk = Disk(path, _GLANCE, _unheard)
     capture = Capture("", path)
-    first = next(_records(capture, 0, Octets(_plain(capture, disk.pieces()), _GLANCE)), None)
+    first = next(_records(capture, 0, _octets(capture, Disk(path), _GLANCE)), None)
     return first.time_ns if isinstance(first, Record) else -1
 
 
@@ -117,24 +112,27 @@ def read(
     but for the packets and their times, which who takes the records counts. Never raises for
     what the file holds, nor if it cannot be read.
     """
-    disk = Disk(capture.path, step, passing)
-    pieces = disk.pieces()
-    octets = Octets(_plain(capture, pieces), step)
-    yield from _records(capture, index, octets, walks)
-    if not flows(capture.path):
+    disk = Disk(capture.path, passing, digest_of(capture.path))
+    try:
+        octets = _octets(capture, disk, step)
+        yield from _records(capture, index, octets, walks)
         try:
-            for _ in pieces:  # what a damage has left over belongs to size and hash
-                pass
+            if not flows(capture.path):
+                for _ in disk.pieces(step):  # what a damage has left over belongs to size and hash
+                    pass
+            capture.sha256 = disk.sha256()
         except Broken as fault:
             capture.damaged(octets.offset, str(fault))
-    capture.size, capture.sha256 = disk.size, disk.sha256
+        capture.size = disk.size
+    finally:
+        disk.close()
 
 
 def _records(
     capture: Capture, index: int, octets: Octets, walks: Walks | None = None
 ) -> Iterator[Record | Run]:
     octets.reach(HEAD)
-    head = octets.window[:HEAD]
+    head = bytes(octets.window[:HEAD])
     capture.format = format_of(head)
     if capture.format == "pcap":
         return pcap.records(octets, index, capture.damaged, walks)
@@ -145,10 +143,15 @@ def _records(
     return iter(())
 
 
-def _plain(capture: Capture, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What the file's octets unpack to, piece by piece. Raises Broken."""
-    capture.compression, plain = unpacked(pieces)
-    yield from plain
+def _octets(capture: Capture, disk: Disk, step: int) -> Octets:
+    """What the file's octets unpack to, with the name of the compression noted."""
+    plain = Octets(disk.readinto, step)
+    plain.reach(MAGIC_LENGTH)
+    if plain.fault or compression_of(plain.window) is None:
+        return plain
+    packed_ones = chain([bytes(plain.window)], disk.pieces(step))
+    capture.compression, pieces = unpacked(packed_ones)
+    return Octets(of_pieces(pieces), step)
 
 
 def _refusal(head: bytes) -> str:

@@ -35,7 +35,8 @@ class Run(NamedTuple):
     capture: int
     number: int
     """Of the first; counts as in `Record`."""
-    window: bytes
+    window: memoryview
+    """Read anew with what follows: none of it may be kept."""
     table: Table
 
     @property
@@ -78,8 +79,8 @@ class Form(NamedTuple):
 class Walks(NamedTuple):
     """Both walks, compiled or as they stand here. Each gives the number of records, and where it stopped."""
 
-    pcap: Callable[[bytes, int, tuple[int, ...], Any], tuple[int, int]]
-    pcapng: Callable[[bytes, int, int, Any, Any], tuple[int, int]]
+    pcap: Callable[[memoryview, int, tuple[int, ...], Any], tuple[int, int]]
+    pcapng: Callable[[memoryview, int, int, Any, Any], tuple[int, int]]
 
 
 def new_table() -> Table:
@@ -105,14 +106,14 @@ def described(interfaces: Sequence[tuple[int, ...] | None], before: int) -> Tabl
     return table
 
 
-def number(data: bytes, at: int, is_big: int) -> int:
+def number(data: memoryview, at: int, is_big: int) -> int:
     """Four octets."""
     if is_big:
         return data[at] * 16777216 + data[at + 1] * 65536 + data[at + 2] * 256 + data[at + 3]
     return data[at + 3] * 16777216 + data[at + 2] * 65536 + data[at + 1] * 256 + data[at]
 
 
-def pcap_walk(window: bytes, at: int, form: tuple[int, ...], table: Any) -> tuple[int, int]:
+def pcap_walk(window: memoryview, at: int, form: tuple[int, ...], table: Any) -> tuple[int, int]:
     """Records of pcap from `at` on."""
     is_big, header, tick_ns, bound, link_type = form
     end, most, count = len(window), len(table), 0
@@ -133,7 +134,7 @@ def pcap_walk(window: bytes, at: int, form: tuple[int, ...], table: Any) -> tupl
     return count, at
 
 
-def pcapng_walk(window: bytes, at: int, is_big: int, interfaces: Any, table: Any) -> tuple[int, int]:
+def pcapng_walk(window: memoryview, at: int, is_big: int, interfaces: Any, table: Any) -> tuple[int, int]:
     """Records of Enhanced Packet Blocks from `at` on.
 
     An interface is a row: its number in the file, link type, multiplier, divisor, offset in

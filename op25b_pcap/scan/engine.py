@@ -163,5 +163,5 @@ def _into(store: Settling, packets: Iterable[Packet]) -> Iterator[DnsMessage]:
 def _record(run: Run, at: int) -> Record:
     """One record of a run as an object."""
     row: list[Any] = run.table[at].tolist()
-    data = run.window[row[START] : row[START] + row[CAPTURED]]
+    data = bytes(run.window[row[START] : row[START] + row[CAPTURED]])
     return Record(run.capture, run.number + at, row[TIME], row[LINK_TYPE], row[INTERFACE], row[LENGTH], data)

@@ -13,7 +13,7 @@ Kernel = Callable[..., Any]
 class Kernels(NamedTuple):
     """Each is described where it stands: in `capture.runs`, in `scan` and in `assembly`."""
 
-    window: Callable[[bytes], Any]
+    window: Callable[[memoryview], Any]
     """A window as the kernels want it."""
     walks: Walks
     frame: Kernel

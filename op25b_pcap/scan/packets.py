@@ -40,7 +40,7 @@ _HEADERS = {
 _new = tuple.__new__
 
 
-def packet(verdict: int, data: bytes, row: list[int], capture: int, number: int) -> Packet:
+def packet(verdict: int, data: bytes | memoryview, row: list[int], capture: int, number: int) -> Packet:
     """The packet that a row tells of; `data` is the buffer that the row was made from."""
     where = seen(data, row, capture, number)
     src, dst = ends(data, row[IP_AT], row[IP_VERSION])
@@ -50,10 +50,10 @@ def packet(verdict: int, data: bytes, row: list[int], capture: int, number: int)
         reporter, _ = ends(data, row[cell.FAILURE_AT], row[cell.FAILURE_VERSION])
         ports = (None if row[at] < 0 else row[at] for at in (cell.SRC_PORT, cell.DST_PORT, cell.SEQ))
         return IcmpError(where, reporter, row[cell.TYPE], row[cell.CODE], src, dst, *ports)
-    return DnsMessage(where, src, dst, data[row[AT] : row[END]])
+    return DnsMessage(where, src, dst, bytes(data[row[AT] : row[END]]))
 
 
-def _segment(where: Seen, src: bytes, dst: bytes, data: bytes, row: list[int]) -> TcpSegment:
+def _segment(where: Seen, src: bytes, dst: bytes, data: bytes | memoryview, row: list[int]) -> TcpSegment:
     at, end, header = row[AT], row[END], row[IP_AT]
     if row[IP_VERSION] == 4:
         ttl: int = data[header + ip.IPV4_TTL]
@@ -61,7 +61,7 @@ def _segment(where: Seen, src: bytes, dst: bytes, data: bytes, row: list[int]) -
     else:
         ttl, identification = data[header + ip.IPV6_HOPS], None
     checked = row[cell.CHECKSUM]
-    right = tcp.checksum_ok(src, dst, data[at:end]) if checked == cell.UNCHECKED else _OK[checked]
+    right = tcp.checksum_ok(src, dst, bytes(data[at:end])) if checked == cell.UNCHECKED else _OK[checked]
     window = row[cell.WINDOW]
     return _new(
         TcpSegment,
@@ -77,24 +77,24 @@ def _segment(where: Seen, src: bytes, dst: bytes, data: bytes, row: list[int]) -
             None if window < 0 else window,
             ttl,
             identification,
-            data[at + tcp.HEADER : row[cell.OPTIONS_END]],
-            data[row[cell.PAYLOAD_AT] : end],
+            bytes(data[at + tcp.HEADER : row[cell.OPTIONS_END]]),
+            bytes(data[row[cell.PAYLOAD_AT] : end]),
             row[cell.LENGTH],
             right,
         ),
     )
 
 
-def ends(data: bytes, at: int, version: int) -> tuple[bytes, bytes]:
+def ends(data: bytes | memoryview, at: int, version: int) -> tuple[bytes, bytes]:
     """Source and destination of the IP header that stands there."""
     if version == 4:
         at += ip.IPV4_ENDS
-        return data[at : at + 4], data[at + 4 : at + 8]
+        return bytes(data[at : at + 4]), bytes(data[at + 4 : at + 8])
     at += ip.IPV6_ENDS
-    return data[at : at + 16], data[at + 16 : at + 32]
+    return bytes(data[at : at + 16]), bytes(data[at + 16 : at + 32])
 
 
-def seen(data: bytes, row: list[int], capture: int, number: int) -> Seen:
+def seen(data: bytes | memoryview, row: list[int], capture: int, number: int) -> Seen:
     """Where and when."""
     src = dst = encapsulation = ""
     if row[WORDS]:
@@ -102,7 +102,7 @@ def seen(data: bytes, row: list[int], capture: int, number: int) -> Seen:
         if row[OUTER_VERSION]:
             src, dst = map(text, ends(data, row[OUTER_AT], row[OUTER_VERSION]))
     at = row[PLACE_AT]
-    place = _place(row[cell.INTERFACE], row[PLACE], data[at : at + _HEADERS[row[PLACE]]])
+    place = _place(row[cell.INTERFACE], row[PLACE], bytes(data[at : at + _HEADERS[row[PLACE]]]))
     return _new(Seen, (row[cell.TIME], capture, number, place, encapsulation, src, dst))
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.capture.observation import Observation
-from op25b_pcap.capture.octets import Octets
+from op25b_pcap.capture.octets import Octets, of_pieces
 from tests.capture_files import BE, ETHERNET, LE, RAW, START, Packet, meant, packets, pcap, pcapng, read, told
 
 CONTENT = packets(40)
@@ -136,12 +136,12 @@ def test_any_octets_after_a_magic_never_raise(magic, rest):
 )
 def test_a_window_shows_the_stream_whatever_its_pieces(pieces, step, moves):
     stream = b"".join(pieces)
-    octets = Octets(iter([piece for piece in pieces if piece]), step)
+    octets = Octets(of_pieces(iter(pieces)), step)
     at = 0
     for index, move in enumerate(moves):
         if index % 2:
             assert octets.reach(move) == (at + move <= len(stream))
-            assert stream.startswith(octets.window[octets.at :], at)
+            assert stream.startswith(bytes(octets.window[octets.at :]), at)
         elif octets.skip(move):
             at += move
             assert octets.offset == at

@@ -26,7 +26,7 @@ def unrolled(items):
             yield item
             continue
         for index, (at, captured, length, time_ns, link_type, interface) in enumerate(item.table.tolist()):
-            data = item.window[at : at + captured]
+            data = bytes(item.window[at : at + captured])
             yield item.capture, item.number + index, time_ns, link_type, interface, length, data
 
 
