@@ -3,7 +3,7 @@
 In: DNS responses, over UDP as they come or over TCP as a stream. Out: one row for each
 (address, name, domain): a host name that was said to have the address, and a domain whose MX
 named that host, with the earliest time at which both were known. The order in which answers
-come does not matter. Parsing is dnspython's; what it cannot parse says nothing.
+come does not matter.
 """
 
 from __future__ import annotations
@@ -13,14 +13,9 @@ import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.rdataclass
-import dns.rdatatype
 import pandas as pd
 
+from op25b_pcap.roles.records import CNAME, MX, records
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
@@ -35,7 +30,6 @@ _EXCHANGER = b"\0\x0f\0\x01"
 _ADDRESS = re.compile(rb"(?=\0(?:\x01\0\x01.{4}\0\x04(.{4})|\x1c\0\x01.{4}\0\x10(.{16})))", re.DOTALL)
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
-_ADDRESS_TYPES = (dns.rdatatype.A, dns.rdatatype.AAAA)
 
 
 class Answers:
@@ -80,31 +74,20 @@ class Answers:
         return Counter(client for client, _ in self._asked)
 
     def _learn(self, payload: bytes, time_ns: int, client: str) -> None:
-        try:
-            message = dns.message.from_wire(payload, ignore_trailing=True, continue_on_error=True)
-        except (dns.exception.DNSException, ValueError, IndexError, OverflowError):
-            return
-        if not message.flags & dns.flags.QR:
-            return
-        answer, additional = (
-            [record for record in section if record.rdclass == dns.rdataclass.IN]
-            for section in (message.answer, message.additional)
-        )
-        aliases: dict[dns.name.Name, list[dns.name.Name]] = {}
-        for record in answer:
-            if record.rdtype == dns.rdatatype.CNAME:
-                for target in record:
-                    aliases.setdefault(target.target, []).append(record.name)
-        for record in (*answer, *additional):
-            if record.rdtype == dns.rdatatype.MX:
-                for name in _with_aliases(record.name, aliases):
-                    self._note(self._asked, client, _text(name), time_ns)
-                    for exchanger in record:
-                        self._note(self._exchangers, _text(exchanger.exchange), _text(name), time_ns)
-            elif record.rdtype in _ADDRESS_TYPES:
-                for name in _with_aliases(record.name, aliases):
-                    for address in record:
-                        self._note(self._names, str(address.address), _text(name), time_ns)
+        said = records(payload)
+        aliases: dict[str, list[str]] = {}
+        for kind, owner, target in said:
+            if kind == CNAME:
+                aliases.setdefault(target, []).append(owner)
+        for kind, owner, data in said:
+            if kind == CNAME:
+                continue
+            for name in _with_aliases(owner, aliases) if aliases else (owner,):
+                if kind == MX:
+                    self._note(self._asked, client, name, time_ns)
+                    self._note(self._exchangers, data, name, time_ns)
+                else:
+                    self._note(self._names, data, name, time_ns)
 
     def _note(self, known: dict[tuple[str, str], int], one: str, other: str, time_ns: int) -> None:
         key = one, other
@@ -161,19 +144,12 @@ def _addresses(payload: bytes) -> Iterator[bytes]:
         yield found[1] or found[2]
 
 
-def _with_aliases(
-    name: dns.name.Name, aliases: dict[dns.name.Name, list[dns.name.Name]]
-) -> Iterator[dns.name.Name]:
+def _with_aliases(name: str, aliases: Mapping[str, list[str]]) -> Iterator[str]:
     """The name, and the names that the same message calls aliases of it."""
     seen = [name]
     for current in seen:
         yield current
         seen += [alias for alias in aliases.get(current, ()) if alias not in seen][: _MAX_ALIASES - len(seen)]
-
-
-def _text(name: dns.name.Name) -> str:
-    """A name as tables show it: lower case, without the root's dot, escaped as in zone files."""
-    return name.canonicalize().to_text(omit_final_dot=True).removesuffix(".")
 
 
 def _framed(chunks: Iterable[Chunk]) -> Iterator[tuple[int, bytes]]:
