@@ -22,10 +22,13 @@ import numpy as np
 import op25b_pcap
 from op25b_pcap.assembly import course, settle, spell
 from op25b_pcap.capture import runs
+from op25b_pcap.forms import imap, message, pen, pop3, smtp, tls, write
+from op25b_pcap.forms import spell as spell_forms
 from op25b_pcap.scan import below_ip, frame, ip, sweep, view
 from op25b_pcap.scan.kernels import Kernels
 
-_MODULES = (runs, view, below_ip, ip, frame, sweep, settle, course, spell)
+_FORMS = (pen, message, tls, smtp, pop3, imap, write, spell_forms)
+_MODULES = (runs, view, below_ip, ip, frame, sweep, settle, course, spell, *_FORMS)
 """In the order in which they call each other: a function comes after what it calls."""
 _CALLED = (
     runs.pcap_walk,
@@ -41,9 +44,13 @@ _CALLED = (
     spell.spell_digests,
     spell.spell_community_ids,
     spell.spell_ipv4,
+    write.forms_of,
+    spell_forms.measure_texts,
+    spell_forms.fill_texts,
+    spell_forms.add_numbers,
 )
 """What is called from outside, in the order of `Kernels`."""
-_SOURCES = ("wire", "scan", "capture", "decode", "assembly", "flows", "tables")
+_SOURCES = ("wire", "scan", "capture", "decode", "assembly", "flows", "forms", "tables")
 """Folders whose modules go into the kernels, as code or as numbers."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from op25b_pcap.assembly.flows import Usual
+from op25b_pcap.compiled import kernels
 from op25b_pcap.flowlogs import Flow as LoggedFlow
 from op25b_pcap.flows import Flow
+from op25b_pcap.forms.reading import WORTH_A_LOOK, Forms
 from op25b_pcap.mail.sessions import READ, read
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
@@ -140,6 +143,12 @@ def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), name, values)
 
 
+@cache
+def _forms() -> Forms:
+    """What this process has learnt of dialogues; it has kernels, for they have told the flows."""
+    return Forms(kernels())
+
+
 class _Rows:
     """Finished rows."""
 
@@ -176,9 +185,20 @@ class _Rows:
         is_silent = usual.begins == usual.ends
         rows = pa.table({name: columns[name] for name in READ})
         self._add_silent(begin, np.flatnonzero(is_silent), usual.kinds, rows)
-        speaking = np.flatnonzero(~is_silent)
-        told = rows.take(pa.array(speaking)).to_pylist()
-        for at, row in zip(speaking.tolist(), told, strict=True):
+        self._add_speaking(begin, np.flatnonzero(~is_silent), usual, rows)
+
+    def _add_speaking(self, begin: int, speaking: NDArray[np.int64], usual: Usual, rows: pa.Table) -> None:
+        """The sessions of flows that carried something: by their form, or read one by one."""
+        told = rows.take(pa.array(speaking))
+        if len(speaking) >= WORTH_A_LOOK:
+            filled, left = _forms().rows(usual, speaking, told)
+            for table, (whose, columns) in filled.items():
+                own = {name: told[name].take(pa.array(whose)).combine_chunks() for name in SHARED}
+                own = {name: column for name, column in own.items() if name in table.names}
+                self._sessions[table].add_columns(columns | own, len(whose))
+                self._of[table].frombytes((begin + speaking[whose]).tobytes())
+            speaking, told = speaking[left], told.take(pa.array(left))
+        for at, row in zip(speaking.tolist(), told.to_pylist(), strict=True):
             self._add_sessions(begin + at, read(row, usual.chunks(at)))
 
     def _add_silent(

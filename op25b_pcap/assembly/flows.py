@@ -62,17 +62,17 @@ class Usual(NamedTuple):
     """Which `runs` are whose."""
     kinds: NDArray[np.int64]
     """The same number for attempts that took the same course on the same port."""
-    runs: list[tuple[int, int, int]]
+    runs: NDArray[Any]
     """Payload in readable order, as `course.RUN` has it."""
-    text: bytes
+    text: NDArray[np.uint8]
     """The octets that the runs are of."""
 
     def chunks(self, index: int) -> list[Chunk]:
         """What the attempt of that number carried."""
         text, sides = self.text, SIDES
         return [
-            Chunk(sides[side], 0, 0, text[begin:end])
-            for side, begin, end in self.runs[self.begins[index] : self.ends[index]]
+            Chunk(sides[side], 0, 0, text[begin:end].tobytes())
+            for side, begin, end in self.runs[self.begins[index] : self.ends[index]].tolist()
         ]
 
 
@@ -159,8 +159,8 @@ class Courses:
         }
         columns = flow_columns(attempts, store, meanings, self._kernels)
         kinds = attempts["course"] << _PORT_BITS | columns["dst_port"]
-        told = runs[:used_runs].tolist()
-        yield Usual(columns, attempts["runs"], attempts["runs_end"], kinds, told, text[:used].tobytes())
+        told = runs[:used_runs], text[:used]
+        yield Usual(columns, attempts["runs"], attempts["runs_end"], kinds, *told)
 
     def _learn(self, of: Sorted, courses: NDArray[np.int64], conversations: NDArray[np.int64]) -> None:
         """What the courses mean that were not met before: `flows` says it of the first of each."""

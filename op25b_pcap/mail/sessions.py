@@ -24,7 +24,7 @@ READ = (*SHARED, "conn_state", "initiator_evidence", "src_packets", "dst_packets
 """Columns of a flow that are read here."""
 _TLS_SERVICES = ("submissions", "pop3s", "imaps")
 _SUBMISSION = ("submission", "submissions", "smtp-alt")
-_OVER = frozenset({"SF", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR"})
+OVER = frozenset({"SF", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR"})
 """States in which the connection was seen to end, by Zeek's words."""
 
 _LOOK_AT = 1_024
@@ -67,7 +67,7 @@ def _smtp(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
     on_tls_port = service in _TLS_SERVICES
     dialogue = Dialogue(from_start=_from_start(flow_row), tls_port=on_tls_port)
     _play(dialogue, chunks)
-    dialogue.close(is_over=flow_row["conn_state"] in _OVER)
+    dialogue.close(is_over=flow_row["conn_state"] in OVER)
     session, last = dialogue.session, dialogue.last_reply
     last_code = last.code if last else None
     spoken = dialogue.has_spoken or last is not None

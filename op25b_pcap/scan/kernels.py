@@ -11,7 +11,7 @@ Kernel = Callable[..., Any]
 
 
 class Kernels(NamedTuple):
-    """Each is described where it stands: in `capture.runs`, in `scan` and in `assembly`."""
+    """Each is described where it stands: in `capture.runs`, `scan`, `assembly` and `forms`."""
 
     window: Callable[[memoryview], Any]
     """A window as the kernels want it."""
@@ -27,3 +27,7 @@ class Kernels(NamedTuple):
     spell_digests: Kernel
     spell_community_ids: Kernel
     spell_ipv4: Kernel
+    forms_of: Kernel
+    measure_texts: Kernel
+    fill_texts: Kernel
+    add_numbers: Kernel

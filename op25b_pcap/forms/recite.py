@@ -1,0 +1,123 @@
+"""A form as a dialogue again, with words of our own in its blanks by which they are known."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from op25b_pcap.forms import pen
+from op25b_pcap.tables.streams import CLIENT, SERVER, Chunk, Side
+
+_WORD = "q7x{:04d}x7q"
+WORD = re.compile("q7x([0-9]{4})x7q")
+_TAKEN = b"q7x"
+"""A form in which this stands cannot be recited: it may be one of our words."""
+UNIT = 512
+"""The n-th number of a form is this times the n-th power of two, so that a sum shows what went into it."""
+_RECEIVED, _FIELD = b"Received: x\r\n", b"X: "
+_SIDES = {pen.CLIENT_SAYS: CLIENT, pen.SERVER_SAYS: SERVER}
+_SECRET, _LINES = b"secret", b"x\r\n.\r\n"
+
+
+class Recital(NamedTuple):
+    """A form in our words."""
+
+    chunks: list[Chunk]
+    numbers: list[int]
+    """Which of its blanks are numbers, in order."""
+
+
+def recite(form: bytes) -> Recital | None:
+    """The dialogue of a form (its circumstances left out); None: it holds what our words are made of."""
+    return None if _TAKEN in form else _Recital(form).told()
+
+
+class _Recital:
+    def __init__(self, form: bytes) -> None:
+        self._marks = iter(form)
+        self._blanks = 0
+        self._numbers: list[int] = []
+        self._size = 0
+        self._name = b""
+        self._runs: list[tuple[Side, bytearray]] = []
+
+    def told(self) -> Recital:
+        for octet in self._marks:
+            if octet in _SIDES:
+                self._runs.append((_SIDES[octet], bytearray()))
+            elif octet in (pen.CLIENT_HELLO, pen.NAMELESS_HELLO):
+                name = self._word() if octet == pen.CLIENT_HELLO else b""
+                self._runs.append((CLIENT, bytearray(_client_hello(name))))
+            elif octet == pen.SERVER_HELLO:
+                self._runs.append((SERVER, bytearray(_server_hello(next(self._marks)))))
+            else:
+                self._runs[-1][1].extend(self._said(octet))
+        chunks = [Chunk(side, 0, 0, bytes(octets)) for side, octets in self._runs if octets]
+        return Recital(chunks, self._numbers)
+
+    def _said(self, octet: int) -> bytes:
+        match octet:
+            case pen.TEXT:
+                return self._word()
+            case pen.NUMBER:
+                return b"%d" % self._number()
+            case pen.MESSAGE:
+                return _message(self._number(), next(self._marks)) + b".\r\n"
+            case pen.TORN_MESSAGE:
+                return _message(self._number(), next(self._marks))
+            case pen.CHUNK:
+                return _message(self._size, next(self._marks))
+            case pen.AGAIN:
+                return self._name
+            case pen.SECRET:
+                return _SECRET
+            case pen.LINES:
+                return _LINES
+        return bytes((octet,))
+
+    def _word(self) -> bytes:
+        word = _WORD.format(self._blanks).encode()
+        self._blanks += 1
+        said = self._runs[-1] if self._runs else None
+        if not self._name and said is not None and said[0] is CLIENT:
+            bracket = b"[" if said[1].endswith(b"[") else b""
+            self._name = bracket + word
+        return word
+
+    def _number(self) -> int:
+        self._size = UNIT << len(self._numbers)
+        self._numbers.append(self._blanks)
+        self._blanks += 1
+        return self._size
+
+
+def _message(octets: int, received: int) -> bytes:
+    """Message data of that length, which so many Received: fields open; it ends with CRLF."""
+    opening = _RECEIVED * received + _FIELD
+    return opening + b"x" * (octets - len(opening) - 2) + b"\r\n"
+
+
+def _vector(octets: bytes, length_octets: int) -> bytes:
+    return len(octets).to_bytes(length_octets, "big") + octets
+
+
+def _record(kind: int, octets: bytes) -> bytes:
+    return bytes((kind, 3, 3)) + _vector(octets, 2)
+
+
+_ENCRYPTED = _record(23, bytes(16))
+"""Behind it nothing can be read."""
+
+
+def _client_hello(name: bytes) -> bytes:
+    """A ClientHello (RFC 8446 section 4.1.2) that asks for this name, if any (RFC 6066 section 3)."""
+    server_name = b"\0\0" + _vector(_vector(b"\0" + _vector(name, 2), 2), 2) if name else b""
+    body = b"\3\3" + bytes(32) + _vector(b"", 1) + _vector(b"\x13\1", 2) + _vector(b"\0", 1)
+    body += _vector(server_name, 2)
+    return _record(22, b"\1" + _vector(body, 3)) + _ENCRYPTED
+
+
+def _server_hello(version: int) -> bytes:
+    """A ServerHello (RFC 8446 section 4.1.3) that chose version 3.`version`."""
+    body = bytes((3, version)) + bytes(32) + _vector(b"", 1) + b"\x13\1\0"
+    return _record(22, b"\2" + _vector(body, 3)) + _ENCRYPTED
