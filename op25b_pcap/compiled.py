@@ -58,7 +58,8 @@ WORTHWHILE = 8 << 20
 """Octets of capture from which on compiled kernels save more than the third of a second that it
 takes to load them; as Python, the scan takes some 8 µs a record."""
 WORTH_COMPILING = 128 << 20
-"""The same where they must be compiled first, which takes some fifteen seconds, once on a machine."""
+"""The same where they must be compiled first, which takes some fifteen seconds, once on a machine,
+and as much again for those of `forms` where there are many dialogues."""
 
 
 def is_available() -> bool:

@@ -29,6 +29,14 @@ class Spoken(NamedTuple):
     """Begin and end in the text; or a number, and -1."""
 
 
+class Arrays(NamedTuple):
+    """Programs, as `spell` describes them."""
+
+    bounds: NDArray[np.int64]
+    pieces: NDArray[np.int64]
+    literals: NDArray[np.uint8]
+
+
 class Programs:
     """What `spell` follows: the values of columns as literal pieces and blanks."""
 
@@ -36,6 +44,7 @@ class Programs:
         self._literals = bytearray()
         self._pieces: list[tuple[int, int]] = []
         self._bounds = [0]
+        self._arrays: Arrays | None = None
 
     def of_text(self, told: str) -> int:
         """The program of a text in which our words stand for blanks."""
@@ -58,12 +67,18 @@ class Programs:
             self._pieces.append((told, 0))
         return self._close()
 
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-        """Bounds, pieces and literals, as the kernels want them."""
-        pieces = np.array(self._pieces, np.int64).reshape(-1, 2)
-        return np.array(self._bounds, np.int64), pieces, np.frombuffer(bytes(self._literals), np.uint8)
+    def arrays(self) -> Arrays:
+        """All of them, as the kernels want them."""
+        if self._arrays is None:
+            self._arrays = Arrays(
+                np.array(self._bounds, np.int64),
+                np.array(self._pieces, np.int64).reshape(-1, 2),
+                np.frombuffer(bytes(self._literals), np.uint8),
+            )
+        return self._arrays
 
     def _close(self) -> int:
+        self._arrays = None
         self._bounds.append(len(self._pieces))
         return len(self._bounds) - 2
 
@@ -84,6 +99,7 @@ class Patterns:
 
     def add(self, row: Mapping[str, Any], numbers: Sequence[int]) -> int:
         """Take a row that was read from a recital; gives its number."""
+        program: Any
         for column in self._columns:
             told = row.get(column.name)
             self._constants[column.name].append(told)

@@ -31,7 +31,7 @@ LINES = 0x89
 CLIENT_HELLO, NAMELESS_HELLO, SERVER_HELLO = 0x8A, 0x8B, 0x8C
 """TLS begins: the name that is asked for is a blank; behind the last stands the version's second octet."""
 
-USED, BLANKS, SPOILT, CODE, BEGIN, END = range(6)
+USED, BLANKS, SPOILT, CODE, BEGIN, END, NUMBERS = range(7)
 """Registers: octets on the page, blanks so far, whether there is no form, and what a reader found."""
 QUEUE = 8
 MOST_WAITING = 120
@@ -39,11 +39,8 @@ MOST_WAITING = 120
 REGISTERS = QUEUE + MOST_WAITING
 PAGE = 4_096
 """Octets of a form; a longer dialogue has none."""
-MOST_BLANKS = 400
-"""Of one dialogue."""
 MOST_NUMBERS = 10
 """Of one dialogue: they are told apart by doubling."""
-NUMBERS = 6
 MOST_LINE = 900
 """Octets of a line; `mail` may cut a longer one (`grammar.MAX_TEXT`)."""
 _LOWER, _CR, _LF, _SPACE, _TILDE = 0x20, 0x0D, 0x0A, 0x20, 0x7E
@@ -99,7 +96,7 @@ def word(text: Any, at: int, end: int) -> int:
         return -1
     told = 0
     for place in range(at, end):
-        octet = np.int64(text[place])
+        octet: Any = np.int64(text[place])
         if 0x61 <= octet <= 0x7A:
             octet -= _LOWER
         told = told << 8 | octet

@@ -110,18 +110,19 @@ class Forms:
         spoken: Spoken,
     ) -> None:
         forms, examples, counts = np.unique(told[:, 0], return_index=True, return_counts=True)
+        learnt = []
         for form, example, count in zip(forms.tolist(), examples.tolist(), counts.tolist(), strict=True):
             if form == NO_FORM or form in self._templates:
                 continue
             self._met[form] = self._met.get(form, 0) + count
             if self._met[form] >= _WORTH_LEARNING:
                 row = flows.slice(example, 1).to_pylist()[0]
-                template = self._template(form, row)
-                if template is not None:
-                    real = read(row, usual.chunks(int(speaking[example])))
-                    if not self._agrees(template, real, int(told[example, 1]), spoken):
-                        template = None
-                self._templates[form] = template
+                self._templates[form] = self._template(form, row)
+                learnt.append((form, example, row))
+        for form, example, row in learnt:
+            template, real = self._templates[form], read(row, usual.chunks(int(speaking[example])))
+            if template and not self._agrees(template, real, int(told[example, 1]), spoken):
+                self._templates[form] = None
 
     def _template(self, form: int, row: dict[str, Any]) -> _Template | None:
         """What `mail` tells of a form in our words."""
