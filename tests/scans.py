@@ -19,7 +19,9 @@ from op25b_pcap.scan import frame, sweep
 from op25b_pcap.scan.engine import Scan
 from op25b_pcap.scan.kernels import Kernels
 
-AS_PYTHON = Kernels(lambda window: window, runs.WALKS, frame.frame, sweep.sweep, *[None] * 9)
+AS_PYTHON = Kernels(
+    lambda window: window, runs.WALKS, frame.frame, sweep.sweep, *[None] * (len(Kernels._fields) - 4)
+)
 """The kernels as they stand in their modules: NumPy then raises where an integer would wrap."""
 
 
