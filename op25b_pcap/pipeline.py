@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,13 +102,14 @@ def analyse(
     scan = Scan(tally, kernels)
     with seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
+        captures = [capture.path for capture in observation.captures]
         shares: list[Share]
         if kernels is None:
             packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
             shares = [partial(flows_of, _learning_dns(packets, answers))]
         else:
             items = _watched(observation.items(kernels.walks), observation, progress)
-            shares = [*assembled(scan, items, answers, kernels, folder).shares(workers)]
+            shares = [*assembled(scan, items, answers, kernels, folder, captures).shares(workers)]
             clock.lap("scan")
         found = gathered_side_by_side(shares, answers, folder)
         clock.lap("flows")
@@ -177,10 +178,18 @@ def _packets(records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally
 
 
 def assembled(
-    scan: Scan, items: Iterable[Record | Run], answers: Answers, kernels: Kernels, folder: Path
+    scan: Scan,
+    items: Iterable[Record | Run],
+    answers: Answers,
+    kernels: Kernels,
+    folder: Path,
+    captures: Sequence[Path],
 ) -> Assembly:
-    """All packets that matter, ready to be flows; what memory has no room for lies in the folder."""
-    assembly = Assembly(kernels, folder)
+    """All packets that matter, ready to be flows.
+
+    What memory has no room for stays in the captures, or lies in the folder.
+    """
+    assembly = Assembly(kernels, folder, captures)
     for message in scan.settle(items, assembly.store):
         answers.add(message)
     return assembly

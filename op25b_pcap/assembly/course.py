@@ -539,6 +539,7 @@ class Told(NamedTuple):
 def courses_of(
     packets: Any,
     octets: Any,
+    fetched: Any,
     order: Any,
     begins: Any,
     doubtful: Any,
@@ -548,7 +549,8 @@ def courses_of(
 ) -> tuple[int, int]:
     """Follow conversation after conversation, `order[begins[i]:begins[i + 1]]` being number i.
 
-    Those that `doubtful` marks are not followed. Gives how many runs and octets of text there are.
+    Octets of packets that were left in captures are in `fetched`. Those that `doubtful` marks are not
+    followed. Gives how many runs and octets of text there are.
     """
     events, counts = scratch.events, known.counts
     used_runs, used = 0, 0
@@ -561,7 +563,7 @@ def courses_of(
         attempt["runs"] = used_runs
         attempt["runs_end"] = used_runs
         if verdict == USUAL:
-            after_runs, after = read(packets, octets, scratch.pieces, count, told, used_runs, used)
+            after_runs, after = read(packets, octets, fetched, scratch.pieces, count, told, used_runs, used)
             attempt["course"] = _NONE if after < 0 else number_of(events, known)
             if attempt["course"] < 0:
                 verdict = DOUBTFUL
@@ -574,16 +576,26 @@ def courses_of(
 
 
 def read(
-    packets: Any, octets: Any, pieces: Any, count: int, told: Told, used_runs: int, used: int
+    packets: Any,
+    octets: Any,
+    fetched: Any,
+    pieces: Any,
+    count: int,
+    told: Told,
+    used_runs: int,
+    used: int,
 ) -> tuple[int, int]:
     """Pieces of an attempt's octets as runs; -1 if some were sent again with other content."""
     runs, text = told.runs, told.text
     first_run, last_side = used_runs, _NONE
     for index in range(count):
         packet, skip, length, place, side = pieces[index]
-        at = packets[packet]["at"] + packets[packet]["options"] + skip
+        at, source = packets[packet]["at"], octets
+        if at < 0:
+            at, source = ~at, fetched
+        at += packets[packet]["options"] + skip
         if length < 0:
-            if not is_repetition(octets[at : at - length], place, side, runs[first_run:used_runs], text):
+            if not is_repetition(source[at : at - length], place, side, runs[first_run:used_runs], text):
                 return used_runs, -1
             continue
         if side != last_side:
@@ -591,7 +603,7 @@ def read(
             runs[used_runs]["begin"] = used
             used_runs += 1
             last_side = side
-        copy(octets, at, length, text, used)
+        copy(source, at, length, text, used)
         used += length
         runs[used_runs - 1]["end"] = used
     return used_runs, used

@@ -6,7 +6,7 @@ packets again, and `flows` reads them as it reads those of the other engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,7 @@ from op25b_pcap.assembly.course import (
     none_known,
     scratch_for,
 )
+from op25b_pcap.assembly.left import CAN_READ_AGAIN, Left
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.flows import Flow, flows
@@ -79,11 +80,15 @@ class Usual(NamedTuple):
 class Assembly:
     """Packets in, flows out. Memory holds one full store; what is more lies in a folder for a while."""
 
-    def __init__(self, kernels: Kernels, folder: Path) -> None:
-        """The folder is there, and is nobody else's."""
+    def __init__(self, kernels: Kernels, folder: Path, captures: Sequence[Path] = ()) -> None:
+        """The folder is there, and is nobody else's.
+
+        `captures` are the files of which runs come, by their index, if they will be there as long as this.
+        """
         self._kernels = kernels
+        self._left = Left(captures)
         self._shelf = Shelf(kernels, folder)
-        self.store = Store(kernels, self._shelf)
+        self.store = Store(kernels, self._shelf, leaves=bool(captures) and CAN_READ_AGAIN)
         """Where packets are to be put."""
 
     def shares(self, most: int) -> list[Callable[[], Iterator[Usual | Flow]]]:
@@ -94,13 +99,15 @@ class Assembly:
         if self._shelf.is_empty:
             of = Sorted(self.store)
             count = max(min(most, len(self.store.packets) // _WORTH_A_SHARE), 1)
-            return [partial(Courses(self._kernels).flows, of, turn, count) for turn in range(count)]
+            return [
+                partial(Courses(self._kernels, self._left).flows, of, turn, count) for turn in range(count)
+            ]
         self._shelf.put(self.store)
         del self.store
         return [partial(self._of_shelf, turn, most) for turn in range(most)]
 
     def _of_shelf(self, turn: int, turns: int) -> Iterator[Usual | Flow]:
-        courses = Courses(self._kernels)
+        courses = Courses(self._kernels, self._left)
         for store in self._shelf.stores(turn, turns):
             yield from courses.flows(Sorted(store))
 
@@ -108,8 +115,10 @@ class Assembly:
 class Courses:
     """Packets to flows; what was learnt of courses serves for all of them."""
 
-    def __init__(self, kernels: Kernels) -> None:
+    def __init__(self, kernels: Kernels, left: Left | None = None) -> None:
+        """`left`: where octets are that no store holds."""
         self._kernels = kernels
+        self._left = left or Left()
         self._known = none_known()
         self._meanings: dict[str, list[Any]] = {name: [] for name in OF_COURSE}
 
@@ -134,12 +143,14 @@ class Courses:
     def _batch(self, of: Sorted, at: int, end: int, scratch: Scratch) -> Iterator[Usual | Flow]:
         """Conversations `at` to `end`."""
         store, begins = of.store, of.begins[at : end + 1]
+        store.fetched = self._left.fetch(store.packets, of.order[begins[0] : begins[-1]])
         attempts = np.zeros(end - at, ATTEMPT)
         runs = np.empty(int(begins[-1] - begins[0]), RUN)
         text = np.empty(int(of.octets[end] - of.octets[at]), np.uint8)
         used_runs, used = self._kernels.courses_of(
             store.packets,
             store.octets,
+            store.fetched,
             of.order,
             begins,
             of.is_quoted[at:end],

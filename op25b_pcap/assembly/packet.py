@@ -24,7 +24,9 @@ PACKET = np.dtype(
         ("src_low", "i8"),
         ("dst_high", "i8"),
         ("dst_low", "i8"),
-        ("at", "i8"),  # in the store's octets: options and payload, or the address of the reporter
+        # In the store's octets: options and payload, or the address of the reporter. Less than 0: they
+        # were left where they lie, at `~at` of the capture's file.
+        ("at", "i8"),
         ("captured", "i4"),  # octets of payload that are there; of an error, octets of quoted TCP that tell
         ("length", "i4"),  # octets of payload that were sent
         ("seq", "u4"),
@@ -51,5 +53,5 @@ PACKET = np.dtype(
 def carried(packets: NDArray[Any]) -> NDArray[np.int64]:
     """Octets that lie in the store for each packet."""
     payload = np.where(packets["kind"] == SEGMENT, packets["captured"], 0)
-    octets: NDArray[np.int64] = packets["options"].astype(np.int64) + payload
+    octets: NDArray[np.int64] = np.where(packets["at"] < 0, 0, packets["options"] + payload.astype(np.int64))
     return octets

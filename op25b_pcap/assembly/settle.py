@@ -112,6 +112,10 @@ def conversation_of(packet: Any, tunnel: int) -> int:
     return digest
 
 
+WORTH_LEAVING = 256
+"""Octets of payload that are rather read again than copied twice: once here, once to disk."""
+
+
 class Into(NamedTuple):
     """Where packets are put."""
 
@@ -125,11 +129,14 @@ class Into(NamedTuple):
     """By the number of a place, the digest of its outer addresses, 0 without them."""
 
 
-def settle(data: bytes, kept: Any, begin: int, end: int, into: Into, capture: int, number: int) -> int:
+def settle(
+    data: bytes, kept: Any, begin: int, end: int, into: Into, capture: int, number: int, lies_at: int
+) -> int:
     """Rows `begin` to `end` to packets of that capture, whose run begins with packet `number`.
 
-    Gives the row at which it stopped: because it is none of ours, stands at a place that is not
-    known yet, or finds no room.
+    Their octets lie in the capture's file from `lies_at` on; if it is -1, all are copied. Gives the
+    row at which it stopped: because it is none of ours, stands at a place that is not known yet, or
+    finds no room.
     """
     packets, octets, used, places, tunnels = into
     for index in range(begin, end):
@@ -151,7 +158,7 @@ def settle(data: bytes, kept: Any, begin: int, end: int, into: Into, capture: in
         _ends(data, row, packet)
         packet["at"] = used[1]
         if verdict == cell.SEGMENT:
-            used[1] = _segment(data, row, packet, octets, used[1])
+            used[1] = _segment(data, row, packet, octets, used[1], lies_at)
         else:
             used[1] = _error(data, row, packet, octets, used[1])
         packet["conversation"] = conversation_of(packet, tunnels[places[slot, 1]])
@@ -159,7 +166,7 @@ def settle(data: bytes, kept: Any, begin: int, end: int, into: Into, capture: in
     return end
 
 
-def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int) -> int:
+def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lies_at: int) -> int:
     """The rest of a segment; gives where its octets end."""
     packet["kind"] = SEGMENT
     packet["src_port"] = row[cell.SRC_PORT]
@@ -175,6 +182,9 @@ def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int) -> int:
     captured = row[cell.END] - row[cell.PAYLOAD_AT]
     packet["options"] = options
     packet["captured"] = captured
+    if lies_at >= 0 and captured >= WORTH_LEAVING and row[cell.PAYLOAD_AT] == at + options:
+        packet["at"] = ~(lies_at + at)
+        return to
     copy(data, at, options, octets, to)
     copy(data, row[cell.PAYLOAD_AT], captured, octets, to + options)
     return to + options + captured
@@ -236,6 +246,7 @@ def gather(packets: Any, octets: Any, to: Any) -> None:
         size = signed(packet["options"])
         if packet["kind"] == SEGMENT:
             size += packet["captured"]
-        copy(octets, packet["at"], size, to, used)
-        packet["at"] = used
-        used += size
+        if packet["at"] >= 0:
+            copy(octets, packet["at"], size, to, used)
+            packet["at"] = used
+            used += size

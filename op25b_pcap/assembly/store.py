@@ -59,10 +59,15 @@ class Store:
         shelf: Full | None = None,
         packets: int = MOST_PACKETS,
         octets: int = MOST_OCTETS,
+        *,
+        leaves: bool = False,
     ) -> None:
-        """Without a shelf there must be room for all."""
+        """Without a shelf there must be room for all; `leaves`: captures will be there as long as this."""
         self._kernels = kernels
         self._shelf = shelf
+        self._leaves = leaves
+        self.fetched = np.empty(0, np.uint8)
+        """What was left in captures, of those packets that are looked at now."""
         self._packets = np.empty(packets, PACKET)
         self._octets = np.empty(octets, np.uint8)
         self._used = np.zeros(2, np.int64)
@@ -89,7 +94,9 @@ class Store:
         begin, end = 0, len(kept)
         while True:
             into = Into(self._packets, self._octets, self._used, self._places, self._tunnels)
-            begin = self._kernels.settle(window, kept, begin, end, into, run.capture, run.number)
+            begin = self._kernels.settle(
+                window, kept, begin, end, into, run.capture, run.number, run.lies_at if self._leaves else -1
+            )
             if begin == end:
                 return others
             row: list[int] = kept[begin].tolist()
@@ -151,7 +158,7 @@ class Store:
         self._packets[at : at + len(packets)] = packets
         mine = self._packets[at : at + len(packets)]
         mine["where"] = np.array([self.number_of(where) for where in wheres], np.int32)[packets["where"]]
-        mine["at"] += to
+        mine["at"] += np.where(mine["at"] < 0, 0, to)
         self._octets[to : to + len(octets)] = octets
         self._used += (len(packets), len(octets))
 
@@ -164,7 +171,8 @@ class Store:
         told = dict(zip(PACKET.names or (), self._packets[index].item(), strict=True))
         where = self.wheres[told["where"]]
         version, at, options = told["version"], told["at"], told["options"]
-        content = self._octets[at : at + options + told["captured"] * (told["kind"] == SEGMENT)].tobytes()
+        octets, at = (self._octets, at) if at >= 0 else (self.fetched, ~at)
+        content = octets[at : at + options + told["captured"] * (told["kind"] == SEGMENT)].tobytes()
         src = address(version, told["src_high"], told["src_low"])
         dst = address(version, told["dst_high"], told["dst_low"])
         place = Seen(told["time_ns"], told["capture"], told["number"], *where)

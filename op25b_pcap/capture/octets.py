@@ -23,17 +23,26 @@ class Broken(Exception):
 class Octets:
     """Octets of one stream, seen through `window`; the next unread one is `window[at]`."""
 
-    __slots__ = ("_base", "_fill", "_room", "_step", "at", "fault", "window")
+    __slots__ = ("_base", "_fill", "_room", "_step", "at", "fault", "is_file", "window")
 
-    def __init__(self, fill: Fill, step: int) -> None:
-        """`step` is how many octets the window holds, if not more are asked for."""
+    def __init__(self, fill: Fill, step: int, *, is_file: bool = False) -> None:
+        """`step` is how many octets the window holds, if not more are asked for.
+
+        `is_file`: they stand so in a file, from its beginning on, and can be read there again.
+        """
         self._room = memoryview(bytearray(step))
         self.window = self._room[:0].toreadonly()
         self.at = 0
         self.fault = ""
         self._base = 0
+        self.is_file = is_file
         self._fill = fill
         self._step = step
+
+    @property
+    def lies_at(self) -> int:
+        """Where in a file the window begins; -1 if it does not stand in any."""
+        return self._base if self.is_file else -1
 
     @property
     def offset(self) -> int:

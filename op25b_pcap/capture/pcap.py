@@ -92,7 +92,7 @@ def _runs(
     while True:
         count, octets.at = walks.pcap(octets.window, octets.at, form, table)
         if count:
-            yield Run(file.capture, number + 1, octets.window, table[:count])
+            yield Run(file.capture, number + 1, octets.window, table[:count], octets.lies_at)
             number += count
         record = next(_packets(octets, file, report, number), None)
         if record is None:

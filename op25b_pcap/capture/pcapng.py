@@ -221,7 +221,7 @@ class _Section:
             return None
         first = self._packets + 1
         self._packets += count
-        return Run(self._capture, first, octets.window, self._table[:count])
+        return Run(self._capture, first, octets.window, self._table[:count], octets.lies_at)
 
     def packet(self, kind: int, window: memoryview, at: int, end: int) -> Record:
         """Read the body of a packet block of any kind. Raises _Fault."""

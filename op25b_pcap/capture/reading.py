@@ -145,7 +145,7 @@ def _records(
 
 def _octets(capture: Capture, disk: Disk, step: int) -> Octets:
     """What the file's octets unpack to, with the name of the compression noted."""
-    plain = Octets(disk.readinto, step)
+    plain = Octets(disk.readinto, step, is_file=not flows(capture.path))
     plain.reach(MAGIC_LENGTH)
     if plain.fault or compression_of(plain.window) is None:
         return plain

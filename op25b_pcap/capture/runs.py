@@ -38,6 +38,8 @@ class Run(NamedTuple):
     window: memoryview
     """Read anew with what follows: none of it may be kept."""
     table: Table
+    lies_at: int = -1
+    """Where in its file the window begins; -1: its octets cannot be read again."""
 
     @property
     def first_ns(self) -> int:
