@@ -56,7 +56,10 @@ def _elsewhere(share: Share, base: Path, there: Connection) -> None:
 
 
 def write_found(found: Found, base: Path) -> None:
-    """A file a table, of names that begin so."""
+    """A file a table, of names that begin so.
+
+    Not compressed: Arrow does that in threads, which a fork of a process that had them waits for.
+    """
     unified = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
     for name, table in found.items():
         with pa.ipc.new_file(f"{base}.{name}", table.schema, options=unified) as writer:

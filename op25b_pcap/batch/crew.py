@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
+from op25b_pcap.batch import nursery
 from op25b_pcap.batch.extra import needed
-from op25b_pcap.compiled import kernels
 from op25b_pcap.faults import UsageFault
 
 _Result = TypeVar("_Result")
@@ -88,11 +88,15 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
     if cluster is None and workers is None and find_spec("distributed") is None:
         yield _Alone("one process works; more of them need: pip install 'op25b-pcap[cluster]'")
         return
+    if cluster is None:
+        nursery.begin()
     dask, distributed = needed("dask", _NEEDS), needed("distributed", _NEEDS)
     logging.getLogger("distributed").setLevel(logging.ERROR)
     settings = {
         "distributed.scheduler.allowed-failures": _TRIES,
         "distributed.worker.daemon": True,
+        "distributed.worker.multiprocessing-method": nursery.METHOD,
+        "distributed.worker.profile.enabled": False,
         # What fills a worker is the page cache of files: it is not to be paused for that.
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": False,
@@ -108,10 +112,9 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             with client:
                 yield _Together(client)
             return
-        kernels()  # compiled once, and not by each worker
         with (
             distributed.LocalCluster(
-                n_workers=wanted,
+                n_workers=0,
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address="127.0.0.1:0",
@@ -120,4 +123,5 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             ) as local,
             distributed.Client(local) as client,
         ):
+            local.scale(wanted)  # tasks wait for them, nobody else does
             yield _Together(client)

@@ -10,8 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from op25b_pcap.batch.crew import crew
@@ -35,6 +38,21 @@ def whole(tmp_path_factory):
     (folder / "merged.pcap").write_bytes(octets(records))
     scatter(records, range(10, len(records), 10), folder / "inbox", random.Random(3))
     return folder / "inbox", analysed(folder / "merged.pcap")
+
+
+def assert_alone(session: int) -> None:
+    """Soon there is no process left of a session."""
+    until = time.monotonic() + 20
+    while left := list(_processes(session)):
+        assert time.monotonic() < until, left
+        time.sleep(0.05)
+
+
+def _processes(session: int) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +112,35 @@ def test_a_driver_that_is_killed_leaves_what_the_next_run_goes_on_with(whole, tm
         "--policy",
         str(POLICY),
     ]
-    driver = subprocess.Popen([*call, "--workers", "2"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        [*call, "--workers", "2"], cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     folder = lake / ".work" / seen
     while not (folder.is_dir() and any(folder.iterdir())):
         assert driver.poll() is None
         time.sleep(0.005)
     driver.kill()
     driver.wait()
+    assert_alone(driver.pid)
     assert not (lake / "run.json").exists()
     done = subprocess.run([*call, "--workers", "1", "--json"], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == len(expected["summary"])
     assert_like(lake, expected)
+
+
+def test_no_worker_outlives_the_command(whole, tmp_path):
+    inbox, _ = whole
+    call = [sys.executable, "-m", "op25b_pcap", "batch", str(inbox), "--out", str(tmp_path / "lake")]
+    driver = subprocess.Popen(
+        [*call, "--workers", "2"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert driver.wait() == 0
+    assert_alone(driver.pid)
 
 
 def test_nobody_answers(tmp_path):

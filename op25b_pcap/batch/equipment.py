@@ -1,0 +1,10 @@
+"""What a worker needs, imported once by the process that workers are forked from."""
+
+from __future__ import annotations
+
+from op25b_pcap.batch import assembling, joining, scanning
+from op25b_pcap.compiled import kernels
+
+__all__ = ["assembling", "joining", "scanning"]
+
+kernels()  # imports numba; each worker loads the machine code that it calls
