@@ -27,8 +27,8 @@ from op25b_pcap.tables.table import to_frame
 from op25b_pcap.wire.services import DOMAIN
 
 _NS = 1_000_000_000
-_SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
-CAPTURE, _FLOW = "capture_index", "flow_number"
+SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
+CAPTURE, FLOW = "capture_index", "flow_number"
 """Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
 _CODED = tuple(
     column.name
@@ -38,6 +38,8 @@ _CODED = tuple(
 """Texts that many flows share: later stages look at every different one once."""
 Found = dict[str, pa.Table]
 """The tables of facts by name, in no order, with these columns."""
+Order = dict[str, NDArray[np.int64]]
+"""Of each table the numbers of its rows, one after the other."""
 
 
 @dataclass(slots=True)
@@ -78,13 +80,11 @@ def kept(found: Found, stays: pa.Array) -> Found:
     """What was found of some flows: of each is told whether it stays."""
     number = np.cumsum(stays.to_numpy(zero_copy_only=False)) - 1
     tables = {FLOWS.name: found[FLOWS.name].filter(stays)}
-    for table in _SESSIONS:
+    for table in SESSIONS:
         rows = found[table.name]
-        rows = rows.filter(stays.take(rows[_FLOW].combine_chunks()))
-        place = rows.schema.get_field_index(_FLOW)
-        tables[table.name] = rows.set_column(
-            place, _FLOW, pa.array(number).take(rows[_FLOW].combine_chunks())
-        )
+        rows = rows.filter(stays.take(rows[FLOW].combine_chunks()))
+        place = rows.schema.get_field_index(FLOW)
+        tables[table.name] = rows.set_column(place, FLOW, pa.array(number).take(rows[FLOW].combine_chunks()))
     return tables
 
 
@@ -92,31 +92,55 @@ def merged(found: Sequence[Found]) -> Found:
     """Several that were found apart."""
     tables = {FLOWS.name: pa.concat_tables([part[FLOWS.name] for part in found])}
     before = np.cumsum([0, *(len(part[FLOWS.name]) for part in found)])
-    for table in _SESSIONS:
+    for table in SESSIONS:
         parts = []
         for part, offset in zip(found, before, strict=False):
             rows = part[table.name]
-            place = rows.schema.get_field_index(_FLOW)
-            numbers = pa.array(rows[_FLOW].to_numpy() + offset)
-            parts.append(rows.set_column(place, _FLOW, numbers))
+            place = rows.schema.get_field_index(FLOW)
+            numbers = pa.array(rows[FLOW].to_numpy() + offset)
+            parts.append(rows.set_column(place, FLOW, numbers))
         tables[table.name] = pa.concat_tables(parts)
     return tables
 
 
-def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Facts:
-    """All that was found in order of time, and how long each flow was watched.
+def in_order(whole: Found) -> Order:
+    """Which rows come one after the other: flows by their begin, what they carried by its flow."""
+    flows = whole[FLOWS.name]
+    start, capture, first = (
+        flows[name].cast(pa.int64()).to_numpy() for name in ("start_time", CAPTURE, "first_packet")
+    )
+    order = {FLOWS.name: np.lexsort((first, capture, start))}
+    rank = _ranks(order[FLOWS.name])
+    for table in SESSIONS:
+        # Stable: transactions keep their order.
+        order[table.name] = np.argsort(rank[whole[table.name][FLOW].to_numpy()], kind="stable")
+    return order
+
+
+def flows_of(whole: Found, order: Order) -> Order:
+    """Of each row of what flows carried, in order, the place of its flow there."""
+    rank = _ranks(order[FLOWS.name])
+    return {table.name: rank[whole[table.name][FLOW].to_numpy()[order[table.name]]] for table in SESSIONS}
+
+
+def in_time(found: Found) -> Found:
+    """The same in order."""
+    order = in_order(found)
+    rank = pa.array(_ranks(order[FLOWS.name]))
+    tables = {FLOWS.name: _taken(found[FLOWS.name].unify_dictionaries().combine_chunks(), order[FLOWS.name])}
+    for table in SESSIONS:
+        rows = _taken(found[table.name].combine_chunks(), order[table.name])
+        tables[table.name] = _with(rows, FLOW, rank.take(rows[FLOW].combine_chunks()))
+    return tables
+
+
+def facts(whole: Found, order: Order, captures: Sequence[str], latest_ns: int) -> Facts:
+    """All that was found in its order, and how long each flow was watched.
 
     `captures` are the names by their index; `latest_ns` is when the observation ended.
     """
-    whole = merged(found)
     flows = whole[FLOWS.name].unify_dictionaries().combine_chunks()
-    start, end, capture, first = (
-        flows[name].cast(pa.int64()).to_numpy()
-        for name in ("start_time", "end_time", CAPTURE, "first_packet")
-    )
-    order = np.lexsort((first, capture, start))
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
+    end, capture = (flows[name].cast(pa.int64()).to_numpy() for name in ("end_time", CAPTURE))
     flows = _with(flows, "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
     flows = _with(
         flows,
@@ -125,13 +149,10 @@ def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Fa
     )
     if flows["subscriber_key"].equals(flows["src_ip"]):
         flows = _with(flows, "subscriber_key", flows["src_ip"])
-    sessions = []
-    for table in _SESSIONS:
-        rows = whole[table.name]
-        # Stable: transactions keep their order.
-        by_flow = np.argsort(rank[rows[_FLOW].to_numpy()], kind="stable")
-        sessions.append(to_frame(_taken(rows.drop_columns(_FLOW), by_flow)))
-    return Facts(to_frame(_taken(flows.drop_columns(CAPTURE), order)), *sessions)
+    sessions = (
+        to_frame(_taken(whole[table.name].drop_columns(FLOW), order[table.name])) for table in SESSIONS
+    )
+    return Facts(to_frame(_taken(flows.drop_columns(CAPTURE), order[FLOWS.name])), *sessions)
 
 
 def _taken(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
@@ -139,8 +160,16 @@ def _taken(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
     return table if (order == np.arange(len(order))).all() else table.take(pa.array(order))
 
 
+def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each row its place in that order."""
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    return table.set_column(table.schema.get_field_index(name), name, values)
+    place = table.schema.get_field_index(name)
+    return table.append_column(name, values) if place < 0 else table.set_column(place, name, values)
 
 
 @cache
@@ -156,8 +185,8 @@ class _Rows:
         self._flows = Gathering(FLOWS, _CODED)
         self._captures: array[int] = array("q")
         """Of each flow the index of its capture."""
-        self._sessions = {table: Gathering(table) for table in _SESSIONS}
-        self._of = {table: array("q") for table in _SESSIONS}
+        self._sessions = {table: Gathering(table) for table in SESSIONS}
+        self._of = {table: array("q") for table in SESSIONS}
         """Of each row the number of its flow."""
 
     def add(self, row: dict[str, Any], sessions: Sessions) -> None:
@@ -227,6 +256,6 @@ class _Rows:
         """All of them."""
         captures = pa.array(np.array(self._captures, np.int64))
         return {FLOWS.name: self._flows.table().append_column(CAPTURE, captures)} | {
-            table.name: rows.table().append_column(_FLOW, pa.array(np.array(self._of[table], np.int64)))
+            table.name: rows.table().append_column(FLOW, pa.array(np.array(self._of[table], np.int64)))
             for table, rows in self._sessions.items()
         }

@@ -24,7 +24,7 @@ from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
 from op25b_pcap.compiled import kernels_for
 from op25b_pcap.decode import Tally
-from op25b_pcap.facts import Facts, facts
+from op25b_pcap.facts import Facts, facts, in_order, merged
 from op25b_pcap.flows import flows as flows_of
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
@@ -114,7 +114,8 @@ def analyse(
         found = gathered_side_by_side(shares, answers, folder)
         clock.lap("flows")
         names = [capture.name for capture in observation.captures]
-        known = with_dns(facts(found, names, observation.latest_ns), answers)
+        whole = merged(found)
+        known = with_dns(facts(whole, in_order(whole), names, observation.latest_ns), answers)
     by_scapy = tally.read if engine == "scapy" else scan.by_scapy
     clock.lap("gather")
     tables, policy = concluded(known, policy, envelope, clock)

@@ -7,7 +7,7 @@ earlier run has found is mended where something has come; the rest of it stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from op25b_pcap.batch.mending import Earlier, mending
 from op25b_pcap.batch.ranges import Range
 from op25b_pcap.batch.taking import Source, taken
 from op25b_pcap.compiled import kernels
-from op25b_pcap.facts import CAPTURE, Found, gathered, kept, logged, merged
+from op25b_pcap.facts import CAPTURE, Found, gathered, in_time, kept, logged, merged
 from op25b_pcap.flowlogs import Entry, together
 from op25b_pcap.flowlogs import flows as flows_of_logs
 from op25b_pcap.pipeline import seldom_collected
@@ -41,7 +41,7 @@ _CAPTURES, _LAYERS = "captures", "layers"
 
 def is_assembled(range_: Range, workshop_names: set[str]) -> bool:
     """Whether this was done before."""
-    return f"{range_.name}.{_TABLES[-1]}.arrow" in workshop_names
+    return place(range_.name, _TABLES[-1]) in workshop_names
 
 
 def assemble(range_: Range, earlier: str, lake: str) -> int:
@@ -58,6 +58,7 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
             )
         else:
             found = logged(flows_of_logs(together(*_entries(range_, paths))))
+        found = in_time(found)
         if work.write_answers(answers, folder / "answers"):
             workshop.put(folder / "answers", f"{range_.name}.answers.arrow")
         notes: dict[str, Sequence[Any]] = {
@@ -66,27 +67,40 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
         }
         for name in _TABLES:
             work.write_table(work.with_notes(found[name], notes), folder / name)
-            workshop.put(folder / name, f"{range_.name}.{name}.arrow")
+            workshop.put(folder / name, place(range_.name, name))
     return len(found[FLOWS.name])
 
 
-def found_in(range_: Range, lake: Files, order: Sequence[str], answers: Answers) -> Found:
-    """What was found in a range, with captures by their place in `order`."""
-    workshop = work.work_of(lake)
-    earlier = _earlier(range_.name, workshop)
+def found_in(
+    range_: Range, workshop: Files, order: Sequence[str], columns: Mapping[str, Collection[str]]
+) -> Found:
+    """Some columns of what was found in a range, in order of time; captures by their place in `order`."""
+    found = {}
+    for table, names in columns.items():
+        with workshop.opened(place(range_.name, table)) as path:
+            found[table] = work.read_table(path, names)
+    return _placed(found, work.note(found[FLOWS.name], _CAPTURES), order)
+
+
+def answers_in(range_: Range, workshop: Files, into: Answers) -> None:
+    """Learn what connections to name servers taught in a range."""
     try:
         with workshop.opened(f"{range_.name}.answers.arrow") as path:
-            work.read_answers(path, answers)
+            work.read_answers(path, into)
     except FileNotFoundError:
         pass
-    return _placed(earlier.found, earlier.captures, order)
+
+
+def place(name: str, table: str) -> str:
+    """Where a table lies that was found in the range of that name."""
+    return f"{name}.{table}.arrow"
 
 
 def _earlier(name: str, workshop: Files) -> Earlier:
     """Results by their name. Raises FileNotFoundError."""
     found = {}
     for table in _TABLES:
-        with workshop.opened(f"{name}.{table}.arrow") as path:
+        with workshop.opened(place(name, table)) as path:
             found[table] = work.read_table(path)
     captures, layers = (work.note(found[FLOWS.name], note) for note in (_CAPTURES, _LAYERS))
     return Earlier({n: t.replace_schema_metadata(None) for n, t in found.items()}, captures, layers)
@@ -94,8 +108,8 @@ def _earlier(name: str, workshop: Files) -> Earlier:
 
 def _placed(found: Found, captures: Sequence[str], order: Sequence[str]) -> Found:
     """The same with captures by their place in another order; null for those that are not there."""
-    place = {content: number for number, content in enumerate(order)}
-    places = pa.array([place.get(content) for content in captures], pa.int64())
+    known = {content: number for number, content in enumerate(order)}
+    places = pa.array([known.get(content) for content in captures], pa.int64())
     flows = found[FLOWS.name]
     index = flows.schema.get_field_index(CAPTURE)
     placed = places.take(flows[CAPTURE].combine_chunks())
@@ -131,7 +145,7 @@ def _flows(sources: Sequence[Source], range_: Range, answers: Answers, wanted: W
 
 
 def _entries(range_: Range, paths: Sequence[Path]) -> Iterator[Iterator[Entry]]:
-    place = {content: number for number, content in enumerate(range_.order)}
+    known = {content: number for number, content in enumerate(range_.order)}
     for laid, path in zip(range_.layers, paths, strict=True):
         batches = [number for number, part in enumerate(laid.sizes) if part == range_.begin]
-        yield logs.taken_up(path, batches, place[laid.contents[0]])
+        yield logs.taken_up(path, batches, known[laid.contents[0]])

@@ -1,6 +1,8 @@
-"""All that was found to the tables of the lake, in one process: roles and findings need the whole view.
+"""All that was found to the tables of the lake: roles and findings need the whole view.
 
-In: results of all ranges, without their packets. Memory: some 2 kB an attempt with its session.
+One process judges, and reads of the results of all ranges the columns that judging looks at; what
+they carry beside goes from their files into the lake's, part by part, by the workers.
+Memory: some NNN B an attempt with its session.
 """
 
 from __future__ import annotations
@@ -12,25 +14,50 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from op25b_pcap import __version__
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account
-from op25b_pcap.batch.assembling import found_in
+from op25b_pcap.batch.assembling import answers_in, found_in
+from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.ranges import Range
-from op25b_pcap.batch.tables import manifest, publish
+from op25b_pcap.batch.tables import manifest_of, publish, stage
+from op25b_pcap.batch.telling import Bounds, Part, parts, tell
+from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
-from op25b_pcap.facts import Facts, facts, gathered
-from op25b_pcap.pipeline import Clock, concluded, with_dns
+from op25b_pcap.facts import CAPTURE, FLOW, SESSIONS, Found, facts, flows_of, gathered, in_order, merged
+from op25b_pcap.pipeline import Clock, Tables, counts, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.writing import RUN
 from op25b_pcap.roles.dns import Answers
+from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.table import to_frame
+
+_READ = {
+    FLOWS.name: (
+        *("flow_id", "start_time", "end_time", "src_ip", "dst_ip", "dst_port", "ip_version", "outer_src_ip"),
+        *("subscriber_key", "initiator_evidence", "service", "history", "outcome", "syn_packets"),
+        *("src_packets", "dst_packets", "src_bytes", "dst_bytes", "handshake_rtt_ms", "answer_ms"),
+        *("icmp_type", "icmp_from", "src_ttl", "dst_ttl", "rst_ttl", "anomalies", "first_packet", CAPTURE),
+    ),
+    SMTP_SESSIONS.name: (
+        *("banner_text", "helo", "client_kind", "starttls_offered", "tls", "auth_offered", "auth_mechanism"),
+        *("transactions", "messages_accepted", "recipients_accepted", "recipients_rejected", "result"),
+        *("anomalies", FLOW),
+    ),
+    SMTP_TRANSACTIONS.name: ("accepted", "rcpt_to", "received_headers", FLOW),
+    RETRIEVAL_SESSIONS.name: (
+        *("start_time", "src_ip", "dst_ip", "service", "auth_succeeded", "anomalies", FLOW),
+    ),
+}
+"""The columns that roles, rules and counts look at."""
 
 
 class Gathered(NamedTuple):
@@ -60,52 +87,105 @@ class Written(NamedTuple):
 
 
 def conclude(
-    lake: Files, gathered_: Gathered, policy: Policy | None, envelope: Envelope, clock: Clock
+    lake: Files,
+    gathered_: Gathered,
+    policy: Policy | None,
+    envelope: Envelope,
+    clock: Clock,
+    crew: Crew,
+    watching: Watching,
 ) -> Written:
     """Write all tables anew, unless nothing has changed since they were written."""
-    told = manifest(gathered_.listed)
-    signature = _signature(gathered_, told, policy, envelope)
+    manifest = manifest_of(gathered_.listed)
+    signature = _signature(gathered_, manifest, policy, envelope)
     run = _last_run(lake)
     if run.get("signature") == signature:
         with lake.opened("summary.parquet") as path:
             return Written(run, to_frame(pq.read_table(path)), is_new=False)
     pieces = gathered_.pieces
     names = short_names([Path(piece.path) for piece in pieces])
-    tables, policy = concluded(_known(lake, gathered_, names), policy, envelope, clock)
-    captures = [piece.capture(name) for piece, name in zip(pieces, names, strict=True)]
-    settings = {"engine": "auto", "envelope": envelope}
-    run = {
-        **describe(captures, _packets(gathered_.counted), policy, tables, settings, clock.laps_s),
-        "pieces": told["state"].value_counts().to_dict(),
-        "signature": signature,
-    }
-    publish({**tables, "manifest": told}, run, lake)
+    tables, policy, parts = _judged(lake, gathered_, names, policy, clock)
+    with stage(lake) as place:
+        watching.begins("tell", len(parts))
+        told = []
+        for _, name in crew.results(tell, [(part, lake.root, place.root, envelope) for part in parts]):
+            if isinstance(name, Deadly):
+                raise MemoryError("writing tables has ended every worker")
+            told.append(name)
+            watching.told()
+        clock.lap("write")
+        captures = [piece.capture(name) for piece, name in zip(pieces, names, strict=True)]
+        settings = {"engine": "auto", "envelope": envelope}
+        run = {
+            **describe(captures, _packets(gathered_.counted), policy, tables, settings, clock.laps_s),
+            "pieces": manifest["state"].value_counts().to_dict(),
+            "signature": signature,
+        }
+        publish({**tables, "manifest": manifest}, told, run, place)
     return Written(run, tables["summary"], is_new=True)
 
 
-def _signature(gathered_: Gathered, told: pd.DataFrame, policy: Policy | None, envelope: Envelope) -> str:
+def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | None, envelope: Envelope) -> str:
     """A digest of all that the tables depend on."""
     parts = [
         __version__,
         [range_.name for range_ in gathered_.ranges],
         policy.digest if policy else None,
         envelope,
-        told.astype(str).to_numpy().tolist(),
+        manifest.astype(str).to_numpy().tolist(),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _known(lake: Files, gathered_: Gathered, names: Sequence[str]) -> Facts:
-    """What all pieces show."""
+def _judged(
+    lake: Files, gathered_: Gathered, names: Sequence[str], policy: Policy | None, clock: Clock
+) -> tuple[Tables, Policy, list[Part]]:
+    """What all pieces show, and what is to be said of it; the large tables have the columns read only."""
     answers, workshop = Answers(), work.work_of(lake)
     for account in gathered_.counted:
         if account.answers:
             with workshop.opened(work.answers(account.sha256)) as path:
                 work.read_answers(path, answers)
-    order = [piece.sha256 for piece in gathered_.pieces]
-    found = [found_in(range_, lake, order, answers) for range_ in gathered_.ranges]
+    contents = [piece.sha256 for piece in gathered_.pieces]
+    found = []
+    for range_ in gathered_.ranges:
+        answers_in(range_, workshop, answers)
+        found.append(found_in(range_, workshop, contents, _READ))
+    if not found:
+        nothing = gathered((), answers)
+        found = [{table: nothing[table].select(names) for table, names in _READ.items()}]
+    begins = {table: np.cumsum([0, *(len(each[table]) for each in found)]) for table in _READ}
+    whole = _numbered(merged(found))
+    order = in_order(whole)
+    flow_of = flows_of(whole, order)
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
-    return with_dns(facts(found or [gathered((), answers)], names, latest_ns), answers)
+    known = with_dns(facts(whole, order, names, latest_ns), answers)
+    del found, whole
+    judged, policy = opinion(known, policy)
+    clock.lap("judge")
+    tables = {
+        "flows": judged,
+        "smtp_sessions": known.smtp_sessions,
+        "smtp_transactions": known.smtp_transactions,
+        "retrieval_sessions": known.retrieval_sessions,
+        **counts(judged, known.smtp_sessions),
+    }
+    clock.lap("count")
+    bounds = Bounds([range_.name for range_ in gathered_.ranges], begins)
+    return tables, policy, parts(judged, flow_of, order, bounds, workshop)
+
+
+def _numbered(whole: Found) -> Found:
+    """The same with a number for each `flow_id`, which is 16 hex digits: what joins the tables."""
+    flows = whole[FLOWS.name]
+    digits = flows["flow_id"].cast(pa.binary()).cast(pa.binary(16)).combine_chunks()
+    octets = bytes.fromhex(digits.buffers()[1].to_pybytes().decode())
+    ids = pa.array(np.frombuffer(octets, ">u8").astype(np.uint64))
+    tables = {FLOWS.name: flows.set_column(flows.schema.get_field_index("flow_id"), "flow_id", ids)}
+    for table in SESSIONS:
+        rows = whole[table.name]
+        tables[table.name] = rows.append_column("flow_id", ids.take(rows[FLOW].combine_chunks()))
+    return tables
 
 
 def _last_run(lake: Files) -> Mapping[str, Any]:

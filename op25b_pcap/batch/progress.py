@@ -16,10 +16,15 @@ from rich.progress import (
 )
 
 from op25b_pcap.batch.account import Account
-from op25b_pcap.batch.run import Watching
+from op25b_pcap.batch.watching import Watching
 
 _LINE_EVERY_S = 10
-_STAGES = {"scan": "reading pieces", "join": "joining fragments", "assemble": "assembling conversations"}
+_STAGES = {
+    "scan": "reading pieces",
+    "join": "joining fragments",
+    "assemble": "assembling conversations",
+    "tell": "writing tables",
+}
 
 
 class _Counting(Watching):
@@ -45,6 +50,10 @@ class _Counting(Watching):
     def assembled(self, flows: int) -> None:
         self.done += 1
         self.flows += flows
+        self.show()
+
+    def told(self) -> None:
+        self.done += 1
         self.show()
 
     def show(self, *, is_new: bool = False) -> None:

@@ -28,6 +28,10 @@ _SHARES = 8
 """Ranges at the least, of more octets than those: so that several workers have something to do."""
 
 
+_FORM = 2
+"""Counts up when results of earlier runs can no more be read."""
+
+
 class Laid(NamedTuple):
     """A layer, or the entries of a log, in the workshop."""
 
@@ -53,7 +57,7 @@ class Range(NamedTuple):
     def name(self) -> str:
         """Where its results lie, but for a suffix."""
         layers = [layer.name for layer in self.layers]
-        told = json.dumps([__version__, self.kind, self.begin, self.end, self.order, layers])
+        told = json.dumps([__version__, _FORM, self.kind, self.begin, self.end, self.order, layers])
         return f"{self.place}{hashlib.blake2b(told.encode(), digest_size=16).hexdigest()}"
 
     @property

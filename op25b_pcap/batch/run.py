@@ -26,24 +26,12 @@ from op25b_pcap.batch.joining import join, joined_name, signature
 from op25b_pcap.batch.judging import Gathered, conclude
 from op25b_pcap.batch.ranges import Range, ranges
 from op25b_pcap.batch.scanning import scan
+from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import path_order
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.pipeline import Clock
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
-
-
-class Watching:
-    """Is told how far a batch is; this one does not listen."""
-
-    def begins(self, stage: str, tasks: int, octets: int = 0) -> None:
-        """A stage of so many tasks begins."""
-
-    def scanned(self, account: Account) -> None:
-        """A piece was read."""
-
-    def assembled(self, flows: int) -> None:
-        """A range was assembled."""
 
 
 @dataclass(slots=True)
@@ -103,7 +91,7 @@ def batch(
         _assembled(wanted, lake, crew, watching)
         clock.lap("assemble")
         gathered = Gathered(accounts, joined, wanted, _listed(known, accounts, left))
-        written = conclude(place, gathered, policy, envelope, clock)
+        written = conclude(place, gathered, policy, envelope, clock, crew, watching)
         _tidy(workshop, gathered)
     return Outcome(*written, gathered.listed)
 
@@ -198,6 +186,7 @@ def _tidy(workshop: Files, gathered: Gathered) -> None:
             (folder == "content" and rest.partition("/")[0] not in contents)
             or (folder == "joined" and rest.removesuffix(".json") not in contents)
             or (folder == "found" and f"found/{rest.partition('.')[0]}" not in results)
+            or folder == "told"
         )
         if is_stale:
             workshop.remove(name)

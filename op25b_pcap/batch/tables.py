@@ -1,6 +1,6 @@
 """The tables of a lake: written beside the old ones, and put in their place.
 
-    LAKE/flows/date=2026-11-24/part-0.parquet    and so the session tables, by the day their flow began
+    LAKE/flows/date=2026-11-24/part-000.parquet    and so the session tables, by the day their flow began
     LAKE/subscribers.parquet summary.parquet timeline.parquet manifest.parquet run.json
 
 On this machine a lake's tables are links into `.tables/now`, which is itself a link: one rename
@@ -13,18 +13,16 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from op25b_pcap.batch.account import Account
-from op25b_pcap.batch.files import Files
-from op25b_pcap.reports.writing import ROW_GROUP, RUN, write_run
+from op25b_pcap.batch.files import Files, files
+from op25b_pcap.reports.writing import RUN, write_parquet, write_run
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS, TABLES
 from op25b_pcap.tables.table import Column, Table
 
@@ -52,10 +50,9 @@ MANIFEST = Table(
     ),
 )
 _NOW = ".tables/now"
-_PART = "part-0.parquet"
 
 
-def manifest(accounts: Sequence[Account]) -> pd.DataFrame:
+def manifest_of(accounts: Sequence[Account]) -> pd.DataFrame:
     """A row for each piece."""
     return MANIFEST.frame(
         {
@@ -72,44 +69,37 @@ def manifest(accounts: Sequence[Account]) -> pd.DataFrame:
     )
 
 
-def publish(tables: Mapping[str, pd.DataFrame], run: Mapping[str, Any], lake: Files) -> None:
-    """Show these tables in the place of those that are there."""
+@contextmanager
+def stage(lake: Files) -> Iterator[Files]:
+    """Where new tables are written; at the end they are shown in the place of those that are there."""
+    if not lake.is_local:
+        lake.remove(RUN)  # until there is a new one, tables may be of two runs
+        yield lake
+        return
     with lake.below(".tables").scratch() as folder:
-        for name, days in _dated(tables):
-            for day, frame in days:
-                place = folder / name / f"date={day}"
-                place.mkdir(parents=True)
-                _write(frame, TABLES[name], place / _PART)
-            (folder / name).mkdir(exist_ok=True)
-        for name, frame in tables.items():
-            if name not in BY_DATE:
-                _write(frame, TABLES.get(name, MANIFEST), folder / f"{name}.parquet")
+        place = files(str(folder))
+        yield place
+        place.sweep()
+        _swap(folder, lake)
+
+
+def publish(
+    tables: Mapping[str, pd.DataFrame], parts: Collection[str], run: Mapping[str, Any], place: Files
+) -> None:
+    """Add the small tables to the large ones, whose parts are there, and run.json."""
+    for name, frame in tables.items():
+        if name not in BY_DATE:
+            with place.scratch() as folder:
+                write_parquet(TABLES.get(name, MANIFEST), frame, folder / name)
+                place.put(folder / name, f"{name}.parquet")
+        elif place.is_local:
+            (Path(place.root) / name).mkdir(exist_ok=True)  # there may be no part
+    for name in place.names(".parquet"):
+        if name.partition("/")[0] in BY_DATE and name not in parts:
+            place.remove(name)
+    with place.scratch() as folder:
         write_run(run, folder)
-        (_swap if lake.is_local else _replace)(folder, lake)
-
-
-def _dated(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, list[tuple[str, pd.DataFrame]]]]:
-    """The large tables by the day on which each flow began, in their order."""
-    flows = tables[FLOWS.name]
-    day_of = _days(flows)
-    known = pd.Series(day_of, index=flows["flow_id"].to_numpy(object))
-    known = known[~known.index.duplicated()]
-    for name in BY_DATE:
-        frame = tables[name]
-        days = day_of
-        if name != FLOWS.name:
-            days = known.reindex(frame["flow_id"].to_numpy(object)).to_numpy().astype("datetime64[D]")
-        yield name, [(str(day), frame[days == day]) for day in np.unique(days)]
-
-
-def _days(flows: pd.DataFrame) -> Any:
-    times = pa.chunked_array(flows["start_time"].array.__arrow_array__()).cast(pa.int64()).to_numpy()
-    return times.astype("datetime64[ns]").astype("datetime64[D]")
-
-
-def _write(frame: pd.DataFrame, table: Table, path: Path) -> None:
-    """Sorted as it comes, by time, so that statistics of row groups let readers skip."""
-    pq.write_table(table.arrow(frame), path, compression="zstd", row_group_size=ROW_GROUP)
+        place.put(folder / RUN, RUN)
 
 
 def _swap(folder: Path, lake: Files) -> None:
@@ -133,13 +123,3 @@ def _link(target: str, path: Path) -> None:
     new = path.with_name(f".link-{uuid.uuid4().hex}")
     new.symlink_to(target)
     new.replace(path)
-
-
-def _replace(folder: Path, lake: Files) -> None:
-    """Put each file in the place of the one of its name, run.json last, and take away what is left."""
-    written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    for name in sorted(written, key=lambda name: name == RUN):
-        lake.put(folder / name, name)
-    for name in lake.names():
-        if name.partition("/")[0] in BY_DATE and name not in written:
-            lake.remove(name)

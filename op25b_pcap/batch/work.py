@@ -7,7 +7,7 @@ owner may look into it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ _ASIDE = pa.schema(
         "data": pa.binary(),
     }
 )
+_ROWS = 1 << 14
+"""Rows of a table that are read together."""
 _RECORDS = 1024
 """Records set aside that are held before they are written."""
 
@@ -52,6 +54,11 @@ def aside(content: str) -> str:
 def answers(content: str) -> str:
     """What DNS taught in a piece."""
     return f"content/{content}/answers.arrow"
+
+
+def told(number: int) -> str:
+    """What judging says to a part of a table of the lake."""
+    return f"told/{number}.arrow"
 
 
 def entries(content: str) -> str:
@@ -123,15 +130,26 @@ def read_answers(path: Path, into: Answers) -> None:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """A table as an Arrow file."""
+    """A table as an Arrow file, of whose rows some can be read without the others."""
     with pa.ipc.new_file(str(path), table.schema, options=SQUEEZED) as writer:
-        writer.write_table(table)
+        writer.write_table(table.unify_dictionaries().combine_chunks(), max_chunksize=_ROWS)
 
 
-def read_table(path: Path) -> pa.Table:
-    """The table in an Arrow file."""
+def read_table(
+    path: Path, columns: Collection[str] | None = None, rows: tuple[int, int] | None = None
+) -> pa.Table:
+    """The table in an Arrow file, or some columns of it, or the rows of a range."""
     with pa.OSFile(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        reader = pa.ipc.open_file(file)
+        if columns is not None:
+            wanted = [number for number, name in enumerate(reader.schema.names) if name in columns]
+            reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+        if rows is None:
+            return reader.read_all()
+        begin, end = rows
+        first, beyond = begin // _ROWS, -(-end // _ROWS)
+        batches = [reader.get_batch(number) for number in range(first, beyond)]
+        return pa.Table.from_batches(batches, reader.schema).slice(begin - first * _ROWS, end - begin)
 
 
 def with_notes(table: pa.Table, notes: Mapping[str, Sequence[Any]]) -> pa.Table:

@@ -73,12 +73,12 @@ def _replace(hidden: Path, folder: Path) -> None:
 def write_tables(frames: Mapping[str, pd.DataFrame], folder: Path, *, csv: bool) -> None:
     """Each frame by its table's name as Parquet (zstd), and as CSV beside it if asked."""
     for name, frame in frames.items():
-        _write_parquet(TABLES[name], frame, folder / f"{name}.parquet")
+        write_parquet(TABLES[name], frame, folder / f"{name}.parquet")
         if csv:
             _write_csv(TABLES[name], frame, folder / f"{name}.csv")
 
 
-def _write_parquet(table: Table, frame: pd.DataFrame, path: Path) -> None:
+def write_parquet(table: Table, frame: pd.DataFrame, path: Path) -> None:
     """Row group by row group: all at once, plain text, would be gigabytes.
 
     Columns in Arrow's dictionary encoding are written as they are, and readers are told the

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from op25b_pcap.batch import telling
 from op25b_pcap.batch.crew import crew
 from tests.lakes import POLICY, SAMPLES, analysed, assert_like, octets, records_of, run, scatter
 
@@ -68,16 +69,18 @@ def test_two_workers_make_the_same_lake(whole, workers, tmp_path):
     assert_like(tmp_path / "lake", expected)
 
 
-def test_a_worker_that_is_killed_costs_another_try(whole, workers, tmp_path):
+@pytest.mark.parametrize("seen", ["accounts", "told"])
+def test_a_worker_that_is_killed_costs_another_try(whole, workers, tmp_path, monkeypatch, seen):
+    monkeypatch.setattr(telling, "_TOGETHER", 5)
     inbox, expected = whole
     client = workers.client
     lake = tmp_path / "lake"
-    accounts = lake / ".work" / "accounts"
+    folder = lake / ".work" / seen
     before = set(client.run(os.getpid).values())
     victim = min(before)
 
     def kill() -> None:
-        while not accounts.is_dir() or len(list(accounts.iterdir())) < 8:
+        while not folder.is_dir() or len(list(folder.iterdir())) < 8:
             time.sleep(0.005)
         os.kill(victim, signal.SIGKILL)
 
@@ -97,7 +100,7 @@ def test_a_cluster_that_is_there(whole, workers, tmp_path):
     assert_like(tmp_path / "lake", expected)
 
 
-@pytest.mark.parametrize("seen", ["accounts", "found"])
+@pytest.mark.parametrize("seen", ["accounts", "found", "told"])
 def test_a_driver_that_is_killed_leaves_what_the_next_run_goes_on_with(whole, tmp_path, seen):
     inbox, expected = whole
     lake = tmp_path / "lake"

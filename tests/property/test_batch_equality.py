@@ -7,6 +7,7 @@ import shutil
 import struct
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import dns.message
 import dns.rrset
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from op25b_pcap.batch import telling, work
 from op25b_pcap.capture.record import Record
 from op25b_pcap.pipeline import analyse
 from op25b_pcap.samples.frames import ACK, SYN, TCP, ethernet, ip, tcp
@@ -43,7 +45,12 @@ def test_any_cuts_in_any_order(whole, data):
     records, expected = whole
     cuts = data.draw(st.lists(st.integers(1, len(records) - 1), min_size=1, max_size=12, unique=True))
     rng = random.Random(data.draw(st.integers(0, 1 << 30)))
-    with tempfile.TemporaryDirectory() as folder:
+    flows, rows = data.draw(st.sampled_from([1, 30, 1000])), data.draw(st.sampled_from([1, 8, 1 << 14]))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(telling, "_TOGETHER", flows),
+        patch.object(work, "_ROWS", rows),
+    ):
         inbox, lake = Path(folder, "inbox"), Path(folder, "lake")
         paths = scatter(records, cuts, inbox, rng)
         copied = rng.choice(paths)

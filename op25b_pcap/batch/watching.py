@@ -1,0 +1,21 @@
+"""Who is told how far a batch is."""
+
+from __future__ import annotations
+
+from op25b_pcap.batch.account import Account
+
+
+class Watching:
+    """Listens to a batch, if it is one that does: here nothing is made of it."""
+
+    def begins(self, stage: str, tasks: int, octets: int = 0) -> None:
+        """A stage of so many tasks begins."""
+
+    def scanned(self, account: Account) -> None:
+        """A piece was read."""
+
+    def assembled(self, flows: int) -> None:
+        """A range was assembled."""
+
+    def told(self) -> None:
+        """A part of a table was written."""
