@@ -168,18 +168,20 @@ def batch(
 ) -> None:
     """Bring a dataset up to date with an inbox of captures and flow logs: only new ones are read."""
     with _sentences(ctx):
-        from rich.console import Console
-
         from op25b_pcap.batch.crew import crew
-        from op25b_pcap.batch.progress import shown
-        from op25b_pcap.batch.run import batch as brought_up
         from op25b_pcap.policy import load
 
         rules = load(policy) if policy else None
-        with crew(workers, cluster) as hands, shown(Console(stderr=True), _say) as watching:
+        with crew(workers, cluster) as hands:
+            from rich.console import Console  # all this while the workers come up
+
+            from op25b_pcap.batch.progress import shown
+            from op25b_pcap.batch.run import batch as brought_up
+
             if hands.note:
                 _say(hands.note)
-            outcome = brought_up(inbox, out, hands, rules, envelope.value, watching)
+            with shown(Console(stderr=True), _say) as watching:
+                outcome = brought_up(inbox, out, hands, rules, envelope.value, watching)
         _print_table(outcome.summary, as_json)
         for sentence in outcome.sentences():
             _say(sentence)
