@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from op25b_pcap.capture import runs
+from op25b_pcap.scan.dismissal import dismissal
 from op25b_pcap.scan.frame import checksum, frame
 from op25b_pcap.scan.row import (
     AT,
     CHECKSUM,
     END,
     FIRST_REASON,
+    GO_ON,
     INTERFACE,
     LAYER,
     LENGTH,
@@ -36,10 +38,15 @@ def sweep(data: bytes, table: Any, begin: int, due_ns: int, kept: Any, skipped: 
     for index in range(begin, len(table)):
         if count == len(kept) or table[index, runs.TIME] > due_ns:
             return count, index
+        start, end = table[index, runs.START], table[index, runs.START] + table[index, runs.CAPTURED]
+        verdict = dismissal(data, start, end, table[index, runs.LINK_TYPE], known)
+        if verdict != GO_ON:
+            skipped[verdict] += 1
+            continue
         row, record = kept[count], table[index]
         row[LAYER] = record[runs.LINK_TYPE]
-        row[AT] = record[runs.START]
-        row[END] = record[runs.START] + record[runs.CAPTURED]
+        row[AT] = start
+        row[END] = end
         row[LENGTH] = max(record[runs.LENGTH], record[runs.CAPTURED])
         verdict = frame(data, row, known)
         if verdict >= FIRST_REASON:
