@@ -24,11 +24,11 @@ from op25b_pcap.assembly import course, settle, spell
 from op25b_pcap.capture import runs
 from op25b_pcap.forms import imap, message, pen, pop3, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
-from op25b_pcap.scan import below_ip, dismissal, frame, ip, sweep, view
+from op25b_pcap.scan import below_ip, dismissal, frame, ip, sweep, udp_tunnels, view
 from op25b_pcap.scan.kernels import Kernels
 
 _FORMS = (pen, message, tls, smtp, pop3, imap, write, spell_forms)
-_MODULES = (runs, view, below_ip, ip, frame, dismissal, sweep, settle, course, spell, *_FORMS)
+_MODULES = (runs, view, below_ip, ip, udp_tunnels, frame, dismissal, sweep, settle, course, spell, *_FORMS)
 """In the order in which they call each other: a function comes after what it calls."""
 _CALLED = (
     runs.pcap_walk,

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from op25b_pcap.scan.row import (
     AT,
+    BEYOND,
     COOKED,
     COOKED_V2,
+    END,
     ETHER_TYPE,
+    ETHERNET_LAYER,
     GO_ON,
     IP_LAYER,
     LAYER,
@@ -54,12 +57,16 @@ def announced(row: list[int], known: bytes, entry: int) -> int:
 
 
 def ethernet(data: bytes, row: list[int], known: bytes) -> int:
-    """Ethernet, outermost: within others its stations would be a second place."""
-    if captured(row) < link.ETHERNET_HEADER or row[PLACE] != 0:
-        return UNSURE
+    """Ethernet; within other frames its stations are a second place."""
+    wrong = short(row, link.ETHERNET_HEADER)
+    if wrong != GO_ON:
+        return wrong
     at = row[AT]
-    row[PLACE] = STATIONS
-    row[PLACE_AT] = at
+    if row[PLACE] == 0:
+        row[PLACE] = STATIONS
+        row[PLACE_AT] = at
+    else:
+        row[BEYOND] = 1
     after(row, link.ETHERNET_HEADER)
     return by_ether_type(row, known, u16(data, at + link.MAC_ADDRESSES))
 
@@ -138,8 +145,8 @@ def vlan(data: bytes, row: list[int], known: bytes) -> int:
     return by_ether_type(row, known, u16(data, at + tunnels.VLAN_TYPE))
 
 
-def mpls(data: bytes, row: list[int]) -> int:
-    """One label; behind the last, IP."""
+def mpls(data: bytes, row: list[int], known: bytes) -> int:
+    """One label; behind the last, IP or a pseudowire."""
     if captured(row) < tunnels.MPLS:
         return UNSURE
     entry = u32(data, row[AT])
@@ -152,10 +159,19 @@ def mpls(data: bytes, row: list[int]) -> int:
         if wrong != GO_ON:
             return wrong
         version = data[row[AT]] >> 4
-        if version != 4 and version != 6:
-            return UNSURE  # a pseudowire
         row[LAYER] = IP_LAYER
+        if version != 4 and version != 6:
+            row[LAYER] = ETHERNET_LAYER
+            has_word = _is_ethernet(data, row, known, tunnels.CONTROL_WORD)
+            if version == 0 and (has_word or not _is_ethernet(data, row, known, 0)):
+                after(row, tunnels.CONTROL_WORD)
     return GO_ON
+
+
+def _is_ethernet(data: bytes, row: list[int], known: bytes, skip: int) -> bool:
+    """Whether a known EtherType stands where it would, if a frame began after some octets."""
+    at = row[AT] + skip + link.MAC_ADDRESSES
+    return at + 2 <= row[END] and known[ETHER_TYPE + u16(data, at)] != 0
 
 
 def pppoe(data: bytes, row: list[int]) -> int:
@@ -175,6 +191,9 @@ def pppoe(data: bytes, row: list[int]) -> int:
 
 def ppp(data: bytes, row: list[int], known: bytes) -> int:
     """PPP, with or without its address field, its protocol in one octet or two."""
+    wrong = short(row, 1)
+    if wrong != GO_ON:
+        return wrong
     if captured(row) < 4:
         return UNSURE
     first = data[row[AT]]

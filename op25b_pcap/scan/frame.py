@@ -26,6 +26,7 @@ from op25b_pcap.scan.row import (
     ANSWER,
     AT,
     AUTHENTICATION_LAYER,
+    BEYOND,
     CHECKSUM,
     CODE,
     DESTINATION_LAYER,
@@ -38,6 +39,7 @@ from op25b_pcap.scan.row import (
     FAILURE,
     FAILURE_AT,
     FAILURE_VERSION,
+    FIRST_REASON,
     FLAGS,
     GO_ON,
     GRE_LAYER,
@@ -85,6 +87,7 @@ from op25b_pcap.scan.row import (
     WORDS,
     WRONG,
 )
+from op25b_pcap.scan.udp_tunnels import udp_tunnel
 from op25b_pcap.scan.view import after, captured, short, u16, u32, within
 from op25b_pcap.wire import icmp as icmp_wire
 from op25b_pcap.wire import ip as ip_wire
@@ -110,6 +113,7 @@ def frame(data: bytes, row: list[int], known: bytes) -> int:
     row[OUTER_VERSION] = 0
     row[FAILURE_VERSION] = 0
     row[WORDS] = 0
+    row[BEYOND] = 0
     link_type = row[LAYER]
     row[LAYER] = known[LINK_TYPE + link_type]
     if row[LAYER] == 0:
@@ -117,8 +121,10 @@ def frame(data: bytes, row: list[int], known: bytes) -> int:
     after(row, known[LINK_SKIP + link_type])
     for _ in range(_MOST):
         verdict = step(data, row, known)
-        if verdict != GO_ON:
+        if verdict >= FIRST_REASON:
             return verdict
+        if verdict != GO_ON:
+            return UNSURE if row[BEYOND] else verdict
     return UNSURE
 
 
@@ -140,7 +146,7 @@ def step(data: bytes, row: list[int], known: bytes) -> int:
     if layer == PPP_LAYER:
         return ppp(data, row, known)
     if layer == MPLS_LAYER:
-        return mpls(data, row)
+        return mpls(data, row, known)
     if layer == GRE_LAYER:
         return gre(data, row, known)
     return step_seldom(data, row, known, layer)
@@ -164,7 +170,7 @@ def step_seldom(data: bytes, row: list[int], known: bytes, layer: int) -> int:
         return loopback(data, row, known)
     if layer == ENCRYPTED_LAYER:
         return ENCRYPTED
-    return UNSURE
+    return udp_tunnel(data, row, known, layer)
 
 
 def tcp(data: bytes, row: list[int], known: bytes) -> int:

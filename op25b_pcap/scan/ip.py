@@ -35,6 +35,7 @@ from op25b_pcap.wire import ip as wire
 from op25b_pcap.wire import tunnels
 
 _EXTENSION = wire.EXTENSION.size
+_ROUTE = tunnels.GRE_ROUTE.size
 _WHOLE = wire.IPV4_DONT_FRAGMENT | wire.IPV4_RESERVED
 
 
@@ -139,11 +140,11 @@ def gre(data: bytes, row: list[int], known: bytes) -> int:
         return UNSURE
     at = row[AT]
     flags = u16(data, at)
-    if flags & (tunnels.GRE_ROUTED | tunnels.GRE_VERSION):
-        return UNSURE
+    if flags & tunnels.GRE_VERSION == tunnels.PPTP:
+        return pptp(data, row, known)
     key_at = at + tunnels.GRE_FIXED
     size = tunnels.GRE_FIXED
-    if flags & tunnels.GRE_CHECKSUM:
+    if flags & (tunnels.GRE_CHECKSUM | tunnels.GRE_ROUTED):
         size += tunnels.GRE_FIELD
         key_at += tunnels.GRE_FIELD
     if flags & tunnels.GRE_KEY:
@@ -152,12 +153,40 @@ def gre(data: bytes, row: list[int], known: bytes) -> int:
         size += tunnels.GRE_FIELD
     if captured(row) < size:
         return UNSURE
+    after(row, size)
+    if flags & tunnels.GRE_ROUTED:
+        wrong = behind_routes(data, row)
+        if wrong != GO_ON:
+            return wrong
     row[LAYER] = known[GRE_TYPE + u16(data, at + tunnels.GRE_TYPE)]
     if row[LAYER] == 0:
         return NO_IP
     if row[LAYER] != IP_LAYER:
         return UNSURE
-    after(row, size)
     if flags & tunnels.GRE_KEY:
         return tunnelled(row, GRE_KEYED, u32(data, key_at))
     return tunnelled(row, GRE, 0)
+
+
+def behind_routes(data: bytes, row: list[int]) -> int:
+    """Past the routes of GRE, the last of which is zero."""
+    passed, is_last = 0, False
+    while not is_last:
+        wrong = short(row, passed + _ROUTE)
+        if wrong != GO_ON:
+            return wrong
+        at = row[AT] + passed
+        is_last = u32(data, at) == 0
+        passed += _ROUTE + data[at + _ROUTE - 1]
+    after(row, passed)
+    return GO_ON
+
+
+def pptp(data: bytes, row: list[int], known: bytes) -> int:
+    """The second version of GRE, if it carries nothing that could be IP."""
+    at = row[AT]
+    if captured(row) < tunnels.GRE_HEADER:
+        return UNSURE
+    if u16(data, at + tunnels.PPTP_LENGTH) == 0:
+        return NOT_TCP
+    return UNSURE if known[GRE_TYPE + u16(data, at + tunnels.GRE_TYPE)] != 0 else NO_IP

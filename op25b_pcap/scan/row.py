@@ -15,6 +15,7 @@ from op25b_pcap.wire.layers import (
     IP_PROTOCOLS,
     IPV6_PROTOCOLS,
     LINK_TYPES,
+    NEXT_PROTOCOLS,
     PPP_PROTOCOLS,
     UDP_PORTS,
     Layer,
@@ -38,7 +39,9 @@ SRC_PORT, DST_PORT, SEQ, ACK, FLAGS, WINDOW, OPTIONS_END, PAYLOAD_AT, CHECKSUM =
 WORDS = 27
 MOST_WORDS = 8
 VERDICT = WORDS + 1 + MOST_WORDS
-WIDTH = VERDICT + 1
+# Whether a header was passed of which only Scapy can tell: then a packet is UNSURE.
+BEYOND = VERDICT + 1
+WIDTH = BEYOND + 1
 
 NUMBER_BITS = 32
 """Of an encapsulation's cell; the word stands above."""
@@ -56,7 +59,7 @@ IP_IN_IP = 5
 GO_ON, UNSURE, SEGMENT, FAILURE, ANSWER = range(5)
 FIRST_REASON = 5
 REASONS = tuple(SKIPPED)
-UNSUPPORTED, NO_IP, NOT_TCP, OTHER_PORT, ENCRYPTED, TRUNCATED, MALFORMED = (
+UNSUPPORTED, NO_IP, NOT_TCP, OTHER_PORT, ENCRYPTED, FRAGMENT, TRUNCATED, MALFORMED = (
     FIRST_REASON + REASONS.index(reason)
     for reason in (
         "unsupported_link_type",
@@ -64,6 +67,7 @@ UNSUPPORTED, NO_IP, NOT_TCP, OTHER_PORT, ENCRYPTED, TRUNCATED, MALFORMED = (
         "not_tcp",
         "other_port",
         "encrypted",
+        "fragment",
         "truncated",
         "malformed",
     )
@@ -75,12 +79,12 @@ _NUMBERS, _OCTETS = 1 << 16, 1 << 8
 ETHER_TYPE, GRE_TYPE, PPP_TYPE, UDP_PORT, LINK_TYPE, LINK_SKIP, WATCHED_PORT, IPV4_NEXT = (
     _NUMBERS * n for n in range(8)
 )
-IPV6_NEXT = IPV4_NEXT + _OCTETS
+IPV6_NEXT, NEXT_PROTOCOL = IPV4_NEXT + _OCTETS, IPV4_NEXT + 2 * _OCTETS
 
 
 def registries() -> bytes:
     """For every number of every registry the layer that it announces, or 0."""
-    table = bytearray(IPV6_NEXT + _OCTETS)
+    table = bytearray(NEXT_PROTOCOL + _OCTETS)
     for begin, registry in (
         (ETHER_TYPE, ETHER_TYPES),
         (GRE_TYPE, GRE_PROTOCOLS),
@@ -88,6 +92,7 @@ def registries() -> bytes:
         (UDP_PORT, UDP_PORTS),
         (IPV4_NEXT, IP_PROTOCOLS),
         (IPV6_NEXT, IPV6_PROTOCOLS),
+        (NEXT_PROTOCOL, NEXT_PROTOCOLS),
     ):
         for number, layer in registry.items():
             table[begin + number] = layer.value
@@ -119,6 +124,16 @@ def registries() -> bytes:
     ICMP_LAYER,
     ICMPV6_LAYER,
     GRE_LAYER,
+    VXLAN_LAYER,
+    VXLAN_GPE_LAYER,
+    GENEVE_LAYER,
+    GTP_LAYER,
+    L2TP_LAYER,
+    TEREDO_LAYER,
+    AYIYA_LAYER,
+    CAPWAP_LAYER,
+    LISP_LAYER,
+    TZSP_LAYER,
 ) = (
     layer.value
     for layer in (
@@ -142,5 +157,15 @@ def registries() -> bytes:
         Layer.ICMP,
         Layer.ICMPV6,
         Layer.GRE,
+        Layer.VXLAN,
+        Layer.VXLAN_GPE,
+        Layer.GENEVE,
+        Layer.GTP,
+        Layer.L2TP,
+        Layer.TEREDO,
+        Layer.AYIYA,
+        Layer.CAPWAP,
+        Layer.LISP,
+        Layer.TZSP,
     )
 )

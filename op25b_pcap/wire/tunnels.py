@@ -40,8 +40,8 @@ GRE_TYPE = 2
 GRE_CHECKSUM, GRE_ROUTED, GRE_KEY, GRE_SEQUENCE, GRE_VERSION = 0x8000, 0x4000, 0x2000, 0x1000, 0x0007
 GRE_ROUTE = struct.Struct("!HBB")
 """Address family, offset and length of a source route entry; all zeros end the list (RFC 1701)."""
-PPTP = 1
-"""Version of the GRE header that PPTP uses (RFC 2637)."""
+PPTP, PPTP_LENGTH = 1, 4
+"""Version of the GRE header that PPTP uses (RFC 2637), and where that has the length of its payload."""
 WCCP_REDIRECT = 4
 ERSPAN_II, ERSPAN_III = 1, 2
 ERSPAN_SUBHEADER = 8
@@ -49,16 +49,25 @@ ERSPAN_IP_FRAME = 2
 ETHERIP = 2
 
 GENEVE_HEADER = 8
+GENEVE_TYPE = 2
+GENEVE_VERSION, GENEVE_OPTIONS = 0xC0, 0x3F
+"""Bits of the first octet: version, and length of the options."""
 GENEVE_OPTION_UNIT = 4
 VXLAN_HEADER = 8
-VXLAN_HAS_PROTOCOL = 0x04
+VXLAN_HAS_PROTOCOL, VXLAN_HAS_GROUP = 0x04, 0x80
+VXLAN_PROTOCOL = 3
+"""Flags of the generic extension and of group policies; where the former has its protocol."""
 
 GTP_HEADER = 8
 GTP_HEADER_WITH_OPTIONS = 12
+GTP_KIND, GTP_U = 0xF0, 0x30
+"""Bits of the first octet: version 1, and not charging."""
 GTP_USER_DATA = 255
 GTP_EXTENSION_UNIT = 4
 
-L2TP_CONTROL = 0x800
+L2TP_HEADER = 6
+L2TP_CONTROL, L2TP_LENGTH, L2TP_SEQUENCE, L2TP_OFFSET = 0x800, 0x400, 0x080, 0x020
+"""Of twelve flags, those with which fields come on top of the shortest header."""
 L2TPV3 = 3
 L2TPV3_OVER_UDP = 4
 """Flags and reserved octets in front of the session (RFC 3931 section 4.1.2)."""
@@ -72,11 +81,13 @@ TEREDO_AUTHENTICATION_END = 9
 TEREDO_ORIGIN = 8
 
 AYIYA = struct.Struct("!BBBBI")
+AYIYA_HEADER = AYIYA.size
 AYIYA_SIGNATURE_UNIT = 4
 AYIYA_FORWARD = 1
 
 CAPWAP = struct.Struct("!BBBBHH")
 """Preamble, length, binding, flags, fragment's number and offset (RFC 5415 section 4.3)."""
+CAPWAP_OFFSET = 6
 CAPWAP_ENCRYPTED = 0x01
 """In the preamble: DTLS follows."""
 CAPWAP_UNIT = 4

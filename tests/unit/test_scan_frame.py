@@ -37,8 +37,8 @@ KNOWN = {
     "ppp-compressed", "ppp-hdlc", "ppp-direction", "ppp-linux", "ppp-mpls", "ppp-ether", "ipnet", "enc",
     "netanalyzer", "mpacket", "slip", "mpls", "vlan", "qinq", "qinq-9100", "mpls-two", "mpls-ipv6", "pppoe",
     "ipip", "sit", "ipip6", "ip6ip6", "ipip6-options", "twice", "gre", "gre-all-fields", "gre-in-ipv6",
-    "mpls-in-ip", "gre-in-udp", "mpls-in-udp", "ah", "ah-tunnel", "hop-by-hop", "chain", "mobility-ah",
-    "options",
+    "gre-routed", "mpls-in-ip", "gre-in-udp", "mpls-in-udp", "ah", "ah-tunnel", "hop-by-hop", "chain",
+    "mobility-ah", "options",
 }  # fmt: skip
 """The wrappings that the kernels pass themselves."""
 
