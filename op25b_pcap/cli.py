@@ -126,16 +126,19 @@ def analyze(
 ) -> None:
     """Analyse captures as one observation: who tried to send mail where, and what became of it."""
     with _sentences(ctx):
+        from op25b_pcap.capture.observation import Observation
         from op25b_pcap.capture.opening import find
-        from op25b_pcap.pipeline import analyse, write
         from op25b_pcap.policy import load
-        from op25b_pcap.reports.writing import staging
 
         rules = load(policy) if policy else None
-        paths = find(captures)
+        observation = Observation(find(captures))
+        # A digest is being reckoned while the rest is loaded.
+        from op25b_pcap.pipeline import analyse, write
+        from op25b_pcap.reports.writing import staging
+
         with staging(out) as hidden:
             with _progress_bar() as progress:
-                analysis = analyse(paths, rules, envelope.value, progress, engine.value, workers)
+                analysis = analyse(observation, rules, envelope.value, progress, engine.value, workers)
             write(analysis, hidden, csv=csv)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)

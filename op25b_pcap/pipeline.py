@@ -88,7 +88,7 @@ class Analysis:
 
 
 def analyse(
-    paths: Iterable[Path],
+    captures: Iterable[Path] | Observation,
     policy: Policy | None = None,
     envelope: Envelope = "domain",
     progress: Progress | None = None,
@@ -97,7 +97,8 @@ def analyse(
 ) -> Analysis:
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
-    observation, tally, answers = Observation(paths), Tally(), Answers()
+    observation = captures if isinstance(captures, Observation) else Observation(captures)
+    tally, answers = Tally(), Answers()
     kernels = None if engine == "scapy" else kernels_for(observation.octets_expected)
     scan = Scan(tally, kernels)
     with seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:

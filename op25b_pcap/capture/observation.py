@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from op25b_pcap.capture.disk import flows, size_of
+from op25b_pcap.capture.disk import digest_of, flows, size_of
 from op25b_pcap.capture.names import path_order, short_names
 from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, packed, read
 from op25b_pcap.capture.record import Record
@@ -42,12 +42,13 @@ class Observation:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        """Nothing is opened yet; what cannot be opened will be a damage of its capture."""
+        """What cannot be opened will be a damage of its capture; the digest of the first is begun."""
         ordered = sorted(set(paths), key=path_order)
         self.captures = [
             Capture(name, path, size_of(path))
             for name, path in zip(short_names(ordered), ordered, strict=True)
         ]
+        self._begun_digest = digest_of(ordered[0]) if ordered else None
         self.bytes_read = 0
         """Octets read so far, as they lie on disk."""
         self._step = min(_STEP, max(_LEAST_STEP, _STEPS_TOGETHER // max(len(ordered), 1)))
@@ -90,7 +91,9 @@ class Observation:
         """
         begun = []
         for index, capture in enumerate(self.captures):
-            reading = _Reading(capture, read(capture, index, self._step, self._passing, walks))
+            digest = None if index else self._begun_digest
+            records = read(capture, index, self._step, self._passing, walks, digest)
+            reading = _Reading(capture, records)
             begun.append((reading.begin(), index, reading))
         begun.sort(key=lambda entry: entry[:2])
         return [(began_ns, rank, reading) for rank, (began_ns, _, reading) in enumerate(begun)]

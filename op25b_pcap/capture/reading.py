@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from op25b_pcap.capture import pcap, pcapng
 from op25b_pcap.capture.compression import MAGIC_LENGTH, compression_of, unpacked
+from op25b_pcap.capture.digest import OfFile, OfFlow
 from op25b_pcap.capture.disk import Disk, digest_of, flows
 from op25b_pcap.capture.foreign import HEAD, resemblance
 from op25b_pcap.capture.octets import Broken, Octets, of_pieces
@@ -105,14 +106,15 @@ def read(
     step: int,
     passing: Callable[[int], None],
     walks: Walks | None = None,
+    digest: OfFile | OfFlow | None = None,
 ) -> Iterator[Record | Run]:
     """Records of one capture, which is number `index` of its observation; with walks also runs.
 
     Reads `step` octets at a time and tells `passing` how many came. Keeps the capture's account
     but for the packets and their times, which who takes the records counts. Never raises for
-    what the file holds, nor if it cannot be read.
+    what the file holds, nor if it cannot be read. The digest may have been begun before.
     """
-    disk = Disk(capture.path, passing, digest_of(capture.path))
+    disk = Disk(capture.path, passing, digest or digest_of(capture.path))
     try:
         octets = _octets(capture, disk, step)
         yield from _records(capture, index, octets, walks)
