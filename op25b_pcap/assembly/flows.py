@@ -26,6 +26,7 @@ from op25b_pcap.assembly.course import (
     scratch_for,
 )
 from op25b_pcap.assembly.left import CAN_READ_AGAIN, Left
+from op25b_pcap.assembly.packet import chosen
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.flows import Flow, flows
@@ -198,7 +199,7 @@ class Sorted:
         self.octets = np.concatenate([[0], lengths[self.begins[1:] - 1]])
         """Octets of payload before each conversation, no less."""
         self._cut = store.cut_quotes()
-        firsts = store.packets[self.order[self.begins[:-1]]]
+        firsts = chosen(store.packets, self.order[self.begins[:-1]])
         self.is_quoted = np.zeros(len(firsts), bool)
         """Whether ICMP errors that name no ports may be about it."""
         if self._cut:

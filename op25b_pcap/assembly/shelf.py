@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from op25b_pcap.assembly.packet import PACKET, carried
+from op25b_pcap.assembly.packet import PACKET, carried, chosen
 from op25b_pcap.assembly.store import Store, Where, is_cut_quote
 
 if TYPE_CHECKING:
@@ -101,20 +101,20 @@ def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None
     """Write a store's packets, part by part; gives the octets of each batch."""
     packets = store.packets
     part = _part_of(packets)
-    order = np.argsort(part, kind="stable")
+    order = np.argsort(part.astype(np.int16), kind="stable")  # for so few bits it sorts by radix
     begins = np.searchsorted(part[order], np.arange(PARTS + 1))
-    chosen = [order[begins[n] : begins[n + 1]] for n in range(PARTS)]
-    chosen.append(np.flatnonzero(is_cut_quote(packets)))
+    batches = [order[begins[n] : begins[n + 1]] for n in range(PARTS)]
+    batches.append(np.flatnonzero(is_cut_quote(packets)))
     lengths = carried(packets)
-    sizes = [int(lengths[which].sum()) + len(which) * PACKET.itemsize for which in chosen]
+    sizes = [int(lengths[which].sum()) + len(which) * PACKET.itemsize for which in batches]
     schema = pa.schema(
         {"packets": pa.large_binary(), "octets": pa.large_binary()},
         metadata={"wheres": json.dumps(store.wheres)},
     )
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_file(str(path), schema, options=options) as writer:
-        for which in chosen:
-            records, octets = packets[which], np.empty(int(lengths[which].sum()), np.uint8)
+        for which in batches:
+            records, octets = chosen(packets, which), np.empty(int(lengths[which].sum()), np.uint8)
             kernels.gather(records, store.octets, octets)
             cells = [_cell(held) for held in (records, octets)]
             writer.write_batch(pa.record_batch(cells, schema=schema))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from op25b_pcap.assembly.packet import carried
+from op25b_pcap.assembly.packet import carried, chosen
 from op25b_pcap.assembly.shelf import EVERYWHERE, Layer, Taken
 from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.compiled import kernels
@@ -54,7 +54,7 @@ def _chosen(
     """Some of the packets, with no more octets than they carry."""
     if which.all():
         return packets, octets
-    few = packets[which]
+    few = chosen(packets, np.flatnonzero(which))
     own = np.empty(int(carried(few).sum()), np.uint8)
     if len(few):
         kernels().gather(few, octets, own)
