@@ -21,21 +21,19 @@ from op25b_pcap.forms.reading import WORTH_A_LOOK, Forms
 from op25b_pcap.mail.sessions import READ, read
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
-from op25b_pcap.tables.gathering import Gathering
+from op25b_pcap.tables.gathering import Gathering, Nothing
 from op25b_pcap.tables.sessions import SHARED, Sessions
-from op25b_pcap.tables.table import to_frame
+from op25b_pcap.tables.table import Table, to_frame
 from op25b_pcap.wire.services import DOMAIN
 
 _NS = 1_000_000_000
 SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
 CAPTURE, FLOW = "capture_index", "flow_number"
 """Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
-_CODED = tuple(
-    column.name
-    for column in FLOWS.columns
-    if column.type == "string" and column.name not in ("flow_id", "community_id", "capture")
-)
-"""Texts that many flows share: later stages look at every different one once."""
+_SINGLE = ("flow_id", "community_id", "capture")
+"""Texts of a flow that no other has; the last is a number for a while."""
+_REPEATED = (*SHARED, "tls_version", "auth_mechanism")
+"""Texts of sessions that many share, beside those of which the contract lists the words."""
 Found = dict[str, pa.Table]
 """The tables of facts by name, in no order, with these columns."""
 Order = dict[str, NDArray[np.int64]]
@@ -109,7 +107,7 @@ def in_order(whole: Found) -> Order:
     start, capture, first = (
         flows[name].cast(pa.int64()).to_numpy() for name in ("start_time", CAPTURE, "first_packet")
     )
-    order = {FLOWS.name: np.lexsort((first, capture, start))}
+    order = {FLOWS.name: _order(start, capture, first)}
     rank = _ranks(order[FLOWS.name])
     for table in SESSIONS:
         # Stable: transactions keep their order.
@@ -127,9 +125,10 @@ def in_time(found: Found) -> Found:
     """The same in order."""
     order = in_order(found)
     rank = pa.array(_ranks(order[FLOWS.name]))
-    tables = {FLOWS.name: _taken(found[FLOWS.name].unify_dictionaries().combine_chunks(), order[FLOWS.name])}
+    rest = dict(found)
+    tables = {FLOWS.name: _taken(rest, FLOWS.name, order[FLOWS.name])}
     for table in SESSIONS:
-        rows = _taken(found[table.name].combine_chunks(), order[table.name])
+        rows = _taken(rest, table.name, order[table.name])
         tables[table.name] = _with(rows, FLOW, rank.take(rows[FLOW].combine_chunks()))
     return tables
 
@@ -137,11 +136,15 @@ def in_time(found: Found) -> Found:
 def facts(whole: Found, order: Order, captures: Sequence[str], latest_ns: int) -> Facts:
     """All that was found in its order, and how long each flow was watched.
 
-    `captures` are the names by their index; `latest_ns` is when the observation ended.
+    `captures` are the names by their index; `latest_ns` is when the observation ended. `whole` is
+    empty afterwards: what was in it is as large as the result, and goes column by column.
     """
-    flows = whole[FLOWS.name].unify_dictionaries().combine_chunks()
+    sessions = []
+    for table in SESSIONS:
+        sessions.append(to_frame(_taken(whole, table.name, order[table.name]).drop_columns(FLOW)))
+    flows = _taken(whole, FLOWS.name, order[FLOWS.name])
     end, capture = (flows[name].cast(pa.int64()).to_numpy() for name in ("end_time", CAPTURE))
-    flows = _with(flows, "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
+    flows = _with(flows.drop_columns(CAPTURE), "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
     flows = _with(
         flows,
         "capture",
@@ -149,15 +152,37 @@ def facts(whole: Found, order: Order, captures: Sequence[str], latest_ns: int) -
     )
     if flows["subscriber_key"].equals(flows["src_ip"]):
         flows = _with(flows, "subscriber_key", flows["src_ip"])
-    sessions = (
-        to_frame(_taken(whole[table.name].drop_columns(FLOW), order[table.name])) for table in SESSIONS
-    )
-    return Facts(to_frame(_taken(flows.drop_columns(CAPTURE), order[FLOWS.name])), *sessions)
+    return Facts(to_frame(flows), *sessions)
 
 
-def _taken(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
-    """The rows in that order, which is often theirs."""
-    return table if (order == np.arange(len(order))).all() else table.take(pa.array(order))
+def _order(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows by the first key, and where that is the same by the others."""
+    first = keys[0]
+    order = np.argsort(first, kind="stable")
+    in_order = first[order]
+    is_same = in_order[1:] == in_order[:-1]
+    if is_same.any():
+        tied = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same))
+        rows = order[tied]
+        order[tied] = rows[np.lexsort([key[rows] for key in reversed(keys)])]
+    return order
+
+
+def _taken(tables: Found, name: str, order: NDArray[np.int64]) -> pa.Table:
+    """The rows of a table in that order, which is often theirs; it is taken out of the others."""
+    table = tables.pop(name)
+    schema, columns = table.schema, table.columns[::-1]
+    del table
+    is_theirs, rows, taken = bool((order == np.arange(len(order))).all()), pa.array(order), []
+    nothing = Nothing(len(order))
+    while columns:
+        column = columns.pop()
+        if column.null_count == len(order):
+            taken.append(nothing[column.type])
+            continue
+        column = column.unify_dictionaries().combine_chunks()
+        taken.append(column if is_theirs else column.take(rows))
+    return pa.Table.from_arrays(taken, schema=schema)
 
 
 def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -178,14 +203,25 @@ def _forms() -> Forms:
     return Forms(kernels())
 
 
+def _coded(table: Table) -> set[str]:
+    """Texts that many rows share: later stages look at every different one once."""
+    return {
+        column.name
+        for column in table.columns
+        if column.type == "string"
+        and column.name not in _SINGLE
+        and (table is FLOWS or column.words or column.name in _REPEATED)
+    }
+
+
 class _Rows:
     """Finished rows."""
 
     def __init__(self) -> None:
-        self._flows = Gathering(FLOWS, _CODED)
+        self._flows = Gathering(FLOWS, _coded(FLOWS))
         self._captures: array[int] = array("q")
         """Of each flow the index of its capture."""
-        self._sessions = {table: Gathering(table) for table in SESSIONS}
+        self._sessions = {table: Gathering(table, _coded(table)) for table in SESSIONS}
         self._of = {table: array("q") for table in SESSIONS}
         """Of each row the number of its flow."""
 

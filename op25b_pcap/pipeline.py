@@ -113,9 +113,11 @@ def analyse(
             shares = [*assembled(scan, items, answers, kernels, folder, captures).shares(workers)]
             clock.lap("scan")
         found = gathered_side_by_side(shares, answers, folder)
+        del shares  # and with them the packets
         clock.lap("flows")
         names = [capture.name for capture in observation.captures]
         whole = merged(found)
+        found.clear()
         known = with_dns(facts(whole, in_order(whole), names, observation.latest_ns), answers)
     by_scapy = tally.read if engine == "scapy" else scan.by_scapy
     clock.lap("gather")
