@@ -21,21 +21,19 @@ from op25b_pcap.forms.reading import WORTH_A_LOOK, Forms
 from op25b_pcap.mail.sessions import READ, read
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
-from op25b_pcap.tables.gathering import Gathering
+from op25b_pcap.tables.gathering import Gathering, Nothing
 from op25b_pcap.tables.sessions import SHARED, Sessions
-from op25b_pcap.tables.table import to_frame
+from op25b_pcap.tables.table import Table, to_frame
 from op25b_pcap.wire.services import DOMAIN
 
 _NS = 1_000_000_000
 _SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
 CAPTURE, _FLOW = "capture_index", "flow_number"
 """Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
-_CODED = tuple(
-    column.name
-    for column in FLOWS.columns
-    if column.type == "string" and column.name not in ("flow_id", "community_id", "capture")
-)
-"""Texts that many flows share: later stages look at every different one once."""
+_SINGLE = ("flow_id", "community_id", "capture")
+"""Texts of a flow that no other has; the last is a number for a while."""
+_REPEATED = (*SHARED, "tls_version", "auth_mechanism")
+"""Texts of sessions that many share, beside those of which the contract lists the words."""
 Found = dict[str, pa.Table]
 """The tables of facts by name, in no order, with these columns."""
 
@@ -103,21 +101,26 @@ def merged(found: Sequence[Found]) -> Found:
     return tables
 
 
-def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Facts:
+def facts(found: list[Found], captures: Sequence[str], latest_ns: int) -> Facts:
     """All that was found in order of time, and how long each flow was watched.
 
-    `captures` are the names by their index; `latest_ns` is when the observation ended.
+    `captures` are the names by their index; `latest_ns` is when the observation ended. The list is
+    empty afterwards: what was in it is as large as the result, and goes column by column.
     """
     whole = merged(found)
-    flows = whole[FLOWS.name].unify_dictionaries().combine_chunks()
-    start, end, capture, first = (
-        flows[name].cast(pa.int64()).to_numpy()
-        for name in ("start_time", "end_time", CAPTURE, "first_packet")
-    )
-    order = np.lexsort((first, capture, start))
+    found.clear()
+    starts = (whole[FLOWS.name][name] for name in ("start_time", CAPTURE, "first_packet"))
+    order = _order(*(column.cast(pa.int64()).to_numpy() for column in starts))
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    flows = _with(flows, "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
+    sessions = []
+    for table in _SESSIONS:
+        # Stable: transactions keep their order.
+        by_flow = np.argsort(rank[whole[table.name][_FLOW].to_numpy()], kind="stable")
+        sessions.append(to_frame(_taken(whole, table.name, by_flow).drop_columns(_FLOW)))
+    flows = _taken(whole, FLOWS.name, order)
+    end, capture = (flows[name].cast(pa.int64()).to_numpy() for name in ("end_time", CAPTURE))
+    flows = _with(flows.drop_columns(CAPTURE), "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
     flows = _with(
         flows,
         "capture",
@@ -125,18 +128,37 @@ def facts(found: Sequence[Found], captures: Sequence[str], latest_ns: int) -> Fa
     )
     if flows["subscriber_key"].equals(flows["src_ip"]):
         flows = _with(flows, "subscriber_key", flows["src_ip"])
-    sessions = []
-    for table in _SESSIONS:
-        rows = whole[table.name]
-        # Stable: transactions keep their order.
-        by_flow = np.argsort(rank[rows[_FLOW].to_numpy()], kind="stable")
-        sessions.append(to_frame(_taken(rows.drop_columns(_FLOW), by_flow)))
-    return Facts(to_frame(_taken(flows.drop_columns(CAPTURE), order)), *sessions)
+    return Facts(to_frame(flows), *sessions)
 
 
-def _taken(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
-    """The rows in that order, which is often theirs."""
-    return table if (order == np.arange(len(order))).all() else table.take(pa.array(order))
+def _order(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows by the first key, and where that is the same by the others."""
+    first = keys[0]
+    order = np.argsort(first, kind="stable")
+    in_order = first[order]
+    is_same = in_order[1:] == in_order[:-1]
+    if is_same.any():
+        tied = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same))
+        rows = order[tied]
+        order[tied] = rows[np.lexsort([key[rows] for key in reversed(keys)])]
+    return order
+
+
+def _taken(tables: Found, name: str, order: NDArray[np.int64]) -> pa.Table:
+    """The rows of a table in that order, which is often theirs; it is taken out of the others."""
+    table = tables.pop(name)
+    schema, columns = table.schema, table.columns[::-1]
+    del table
+    is_theirs, rows, taken = bool((order == np.arange(len(order))).all()), pa.array(order), []
+    nothing = Nothing(len(order))
+    while columns:
+        column = columns.pop()
+        if column.null_count == len(order):
+            taken.append(nothing[column.type])
+            continue
+        column = column.unify_dictionaries().combine_chunks()
+        taken.append(column if is_theirs else column.take(rows))
+    return pa.Table.from_arrays(taken, schema=schema)
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -149,14 +171,25 @@ def _forms() -> Forms:
     return Forms(kernels())
 
 
+def _coded(table: Table) -> set[str]:
+    """Texts that many rows share: later stages look at every different one once."""
+    return {
+        column.name
+        for column in table.columns
+        if column.type == "string"
+        and column.name not in _SINGLE
+        and (table is FLOWS or column.words or column.name in _REPEATED)
+    }
+
+
 class _Rows:
     """Finished rows."""
 
     def __init__(self) -> None:
-        self._flows = Gathering(FLOWS, _CODED)
+        self._flows = Gathering(FLOWS, _coded(FLOWS))
         self._captures: array[int] = array("q")
         """Of each flow the index of its capture."""
-        self._sessions = {table: Gathering(table) for table in _SESSIONS}
+        self._sessions = {table: Gathering(table, _coded(table)) for table in _SESSIONS}
         self._of = {table: array("q") for table in _SESSIONS}
         """Of each row the number of its flow."""
 

@@ -111,6 +111,7 @@ def analyse(
             shares = [*assembled(scan, items, answers, kernels, folder).shares(workers)]
             clock.lap("scan")
         found = gathered_side_by_side(shares, answers, folder)
+        del shares  # and with them the packets
         clock.lap("flows")
         names = [capture.name for capture in observation.captures]
         known = with_dns(facts(found, names, observation.latest_ns), answers)

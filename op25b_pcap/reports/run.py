@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from op25b_pcap import __version__
@@ -13,6 +15,7 @@ from op25b_pcap.capture.disk import STDIN
 from op25b_pcap.capture.observation import Capture
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.policy import Policy, acl_rows
+from op25b_pcap.tables.columns import flattened
 
 MOST_DRAWN = 1000
 """Prefixes of an assumed list that are written; more than a person reads."""
@@ -117,5 +120,7 @@ def _iso(time_ns: int | None) -> str | None:
 
 def _anomalies(frame: pd.DataFrame) -> dict[str, int]:
     """How often each anomaly stands in a table, most frequent first."""
-    counted = frame["anomalies"].explode().dropna().value_counts()
-    return {str(name): int(count) for name, count in counted.items()}
+    _, named = flattened(frame["anomalies"])
+    rows = np.bincount(named.codes, minlength=len(named.known)).tolist()
+    counted = Counter({name: count for name, count in zip(named.values, rows, strict=True) if count})
+    return dict(counted.most_common())

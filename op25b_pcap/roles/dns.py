@@ -115,7 +115,8 @@ class Answers:
 
         All that is known of the addresses that were called, if these are said.
         """
-        self._read(None if called is None else frozenset(map(_packed, called)))
+        if self._unread:
+            self._read(None if called is None else frozenset(map(_packed, called)))
         names = pd.DataFrame(
             [(address, name, time_ns) for (address, name), time_ns in self._names.items()],
             columns=["address", "name", "known_ns"],

@@ -269,13 +269,13 @@ def beside(flows: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> pd
     Null where a flow has none. Text is dictionary-encoded, to be `coded` at no cost.
     """
     ids, others = (frame["flow_id"].array.__arrow_array__() for frame in (flows, table))
-    rows = pc.index_in(ids, value_set=others)
+    rows = None if ids.equals(others) else pc.index_in(ids, value_set=others)
     columns = {}
     for name in names:
         array = table[name].array.__arrow_array__()
         if pa.types.is_string(array.type):
             array = array.dictionary_encode()
-        columns[name] = _arrow(array.take(rows), flows.index)
+        columns[name] = _arrow(array if rows is None else array.take(rows), flows.index)
     return pd.DataFrame(columns)
 
 

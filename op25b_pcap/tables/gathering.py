@@ -22,6 +22,17 @@ _ROWS = 8192
 """Rows held as they came."""
 
 
+class Nothing(dict[pa.DataType, pa.Array]):
+    """Columns of nulls by their type, each made once: of many tables half of the columns are such."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __missing__(self, type_: pa.DataType) -> pa.Array:
+        return self.setdefault(type_, pa.nulls(self._rows, type_))
+
+
 class Gathering:
     """Takes the rows of one table."""
 
@@ -59,9 +70,9 @@ class Gathering:
         """Many rows of which each is like one of a few: which, say the `kinds`. They are not taken."""
         told = {name for row in rows for name in row}
         columns = {name: [row.get(name) for row in rows] for name in told}
-        few, which = self._batch(columns, len(rows)), pa.array(kinds)
+        few, which, nothing = self._batch(columns, len(rows)), pa.array(kinds), Nothing(len(kinds))
         many = [
-            pa.nulls(len(kinds), column.type) if column.null_count == len(rows) else column.take(which)
+            nothing[column.type] if column.null_count == len(rows) else column.take(which)
             for column in few.columns
         ]
         return pa.RecordBatch.from_arrays(many, schema=self._schema)
@@ -86,8 +97,9 @@ class Gathering:
     def _batch(self, columns: Mapping[str, Any], rows: int) -> pa.RecordBatch:
         if not columns.keys() <= self._names:
             raise KeyError(f"table {self._table.name} has no column {min(columns.keys() - self._names)}")
+        nothing = Nothing(rows)
         arrays = [
-            _of_type(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
+            _of_type(columns[field.name], field.type) if field.name in columns else nothing[field.type]
             for field in self._schema
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
