@@ -6,7 +6,7 @@ to attempt is in `ATTEMPT`. Addresses and digests are made for all of a batch to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from op25b_pcap.assembly.spell import sheet
 from op25b_pcap.assembly.store import Store, Where, address
 from op25b_pcap.flows.flow import payer
 from op25b_pcap.flows.identity import OCTETS
@@ -22,7 +23,7 @@ from op25b_pcap.wire.addresses import text
 from op25b_pcap.wire.services import SERVICES
 
 if TYPE_CHECKING:
-    from op25b_pcap.scan.kernels import Kernels
+    from op25b_pcap.scan.kernels import Kernel, Kernels
 
 OF_COURSE = (
     "initiator_evidence",
@@ -221,7 +222,7 @@ def _spelt(
     order: Sequence[str],
     values: dict[str, Any],
     width: int,
-    spell: Callable[[NDArray[np.uint8], NDArray[np.uint8]], None],
+    spell: Kernel,
 ) -> pa.Array:
     """A text of that width for each row: spelt from the named values in network order, one after the other.
 
@@ -242,7 +243,7 @@ def _spelt(
                 packed[name]["f0"] = values[f"{name}_high"][chosen]
                 packed[name]["f1"] = values[f"{name}_low"][chosen]
         spelt = np.empty((len(chosen), width), np.uint8)
-        spell(packed.view(np.uint8).reshape(len(chosen), packed.itemsize), spelt)
+        spell(packed.view(np.uint8).reshape(len(chosen), packed.itemsize), spelt, *sheet())
         text[chosen] = spelt
     ends = np.arange(0, text.size + 1, width, dtype=np.int32)
     return pa.StringArray.from_buffers(len(version), pa.py_buffer(ends), pa.py_buffer(text))

@@ -484,7 +484,8 @@ def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch:
             return count
         offset, packet, length = waiting[best, 0], waiting[best, 1], waiting[best, 2]
         for index in range(best, mine[WAITING] - 1):
-            waiting[index, :] = waiting[index + 1, :]
+            place, after = waiting[index], waiting[index + 1]
+            place[0], place[1], place[2] = after[0], after[1], after[2]
         mine[WAITING] -= 1
         repeated = min(mine[NEXT] - offset, length)
         if repeated > 1:
@@ -523,7 +524,8 @@ def number_of(events: Any, known: Known) -> int:
         return -1
     counts[0] += 1
     slots[slot] = number
-    courses[number, :] = events
+    for index in range(COURSE):
+        courses[number, index] = events[index]
     return number
 
 

@@ -127,6 +127,8 @@ class Into(NamedTuple):
     """Rows of (digest, number) of the places that are known."""
     tunnels: Any
     """By the number of a place, the digest of its outer addresses, 0 without them."""
+    others: Any
+    """Which rows are not for here, and how many: the last is their number."""
 
 
 def settle(
@@ -135,17 +137,21 @@ def settle(
     """Rows `begin` to `end` to packets of that capture, whose run begins with packet `number`.
 
     Their octets lie in the capture's file from `lies_at` on; if it is -1, all are copied. Gives the
-    row at which it stopped: because it is none of ours, stands at a place that is not known yet, or
-    finds no room.
+    row at which it stopped: because it stands at a place that is not known yet, or finds no room.
     """
-    packets, octets, used, places, tunnels = into
+    packets, octets, used, places, tunnels, others = into
+    most = len(others) - 1
     for index in range(begin, end):
         row = kept[index]
         verdict = row[cell.VERDICT]
+        if verdict != cell.SEGMENT and verdict != cell.FAILURE:
+            if others[most] == most:
+                return index
+            others[others[most]] = index
+            others[most] += 1
+            continue
         size = row[cell.END] - row[cell.AT] + ip.IPV6_HEADER
         if used[0] == len(packets) or used[1] + size > len(octets):
-            return index
-        if verdict != cell.SEGMENT and verdict != cell.FAILURE:
             return index
         slot = found(places, where_of(data, row))
         if places[slot, 1] == _FREE:

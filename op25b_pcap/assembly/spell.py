@@ -61,9 +61,13 @@ def sha1(message: Any, schedule: Any, digest: Any) -> None:
             digest[4 * index + at] = total >> 24 - 8 * at & 0xFF
 
 
-def spell_digests(octets: int, messages: Any, text: Any) -> None:
+def sheet() -> tuple[Any, Any]:
+    """Room for a block's schedule and its digest, and one octet more."""
+    return np.zeros(80, np.int64), np.zeros(DIGEST + 1, np.uint8)
+
+
+def spell_digests(octets: int, messages: Any, text: Any, schedule: Any, digest: Any) -> None:
     """For each row of `messages` the first octets of its digest in hexadecimal."""
-    schedule, digest = np.zeros(80, np.int64), np.zeros(DIGEST, np.uint8)
     for row in range(len(messages)):
         sha1(messages[row], schedule, digest)
         for index in range(octets):
@@ -71,9 +75,8 @@ def spell_digests(octets: int, messages: Any, text: Any) -> None:
             text[row, 2 * index + 1] = _HEX[digest[index] & 15]
 
 
-def spell_community_ids(messages: Any, text: Any) -> None:
+def spell_community_ids(messages: Any, text: Any, schedule: Any, digest: Any) -> None:
     """For each row of `messages` its Community ID: version, colon, the digest in base64 (RFC 4648)."""
-    schedule, digest = np.zeros(80, np.int64), np.zeros(DIGEST + 1, np.uint8)
     for row in range(len(messages)):
         sha1(messages[row], schedule, digest)
         text[row, 0], text[row, 1] = 0x31, 0x3A

@@ -89,21 +89,19 @@ class Store:
 
     def settle(self, run: Run, kept: NDArray[np.int64]) -> list[list[int]]:
         """Take what is ours among swept rows; gives the others."""
-        others: list[list[int]] = []
+        others = np.zeros(len(kept) + 1, np.int64)
         window = self._kernels.window(run.window)
         begin, end = 0, len(kept)
         while True:
-            into = Into(self._packets, self._octets, self._used, self._places, self._tunnels)
+            into = Into(self._packets, self._octets, self._used, self._places, self._tunnels, others)
             begin = self._kernels.settle(
                 window, kept, begin, end, into, run.capture, run.number, run.lies_at if self._leaves else -1
             )
             if begin == end:
-                return others
+                told: list[list[int]] = kept[others[: others[-1]]].tolist()
+                return told
             row: list[int] = kept[begin].tolist()
-            if row[cell.VERDICT] not in (cell.SEGMENT, cell.FAILURE):
-                others.append(row)
-                begin += 1
-            elif self._knows_place(window, row):
+            if self._knows_place(window, row):
                 self._make_room()
             else:
                 self._learn_place(window, run.window, row)

@@ -31,6 +31,9 @@ class Known(NamedTuple):
     """Numbers of forms by their digest, 0 where none is."""
     counts: Any
     """How many there are, with number 0."""
+    page: Any
+    """What one is written on, and with."""
+    pen: Any
 
 
 def none_known() -> Known:
@@ -40,6 +43,8 @@ def none_known() -> Known:
         np.zeros(MOST_FORMS, np.int64),
         np.zeros(2 * MOST_FORMS, np.int64),
         np.ones(1, np.int64),
+        np.empty(PAGE, np.uint8),
+        np.zeros(REGISTERS, np.int64),
     )
 
 
@@ -64,7 +69,8 @@ def number_of(page: Any, length: int, octets: Any, ends: Any, slots: Any, counts
     if number == len(ends) or ends[number - 1] + length > len(octets):
         return NO_FORM
     begin = ends[number - 1]
-    octets[begin : begin + length] = page[:length]
+    for index in range(length):
+        octets[begin + index] = page[index]
     ends[number] = begin + length
     slots[slot] = number
     counts[0] += 1
@@ -81,6 +87,8 @@ def forms_of(
     form_ends: Any,
     slots: Any,
     counts: Any,
+    page: Any,
+    pen: Any,
     told: Any,
     blanks: Any,
 ) -> int:
@@ -89,7 +97,6 @@ def forms_of(
     `circumstances` are -1 where no form is wanted; otherwise their rest by PROTOCOLS is what is
     spoken there, and the form begins with them. Rows of `told`: number of the form, first blank.
     """
-    page, pen = np.empty(PAGE, np.uint8), np.zeros(REGISTERS, np.int64)
     used = 0
     for index in range(len(begins)):
         told[index, 0], told[index, 1] = NO_FORM, used

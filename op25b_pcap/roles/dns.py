@@ -42,19 +42,19 @@ class Answers:
         """(host name, domain) likewise."""
         self._asked: dict[tuple[str, str], int] = {}
         """(client, domain) whose exchangers it was told."""
-        self._unread: list[tuple[bytes, int, str]] = []
+        self._unread: list[tuple[bytes, int, bytes]] = []
         self._unread_octets = 0
 
     def add(self, message: DnsMessage) -> None:
         """Learn from one response over UDP."""
-        self._hear(message.payload, message.seen.time_ns, text(message.dst))
+        self._hear(message.payload, message.time_ns, message.client)
 
     def add_stream(self, chunks: Iterable[Chunk], client: str) -> None:
         """Learn from a connection to port 53: messages behind their lengths (RFC 1035 4.2.2)."""
         for time_ns, payload in _framed(chunks):
-            self._hear(payload, time_ns, client)
+            self._hear(payload, time_ns, _packed(client))
 
-    def _hear(self, payload: bytes, time_ns: int, client: str) -> None:
+    def _hear(self, payload: bytes, time_ns: int, client: bytes) -> None:
         """Keep a message until it is known which addresses matter: most answers are of no mail host."""
         self._unread.append((payload, time_ns, client))
         self._unread_octets += len(payload)
@@ -66,7 +66,7 @@ class Answers:
         unread, self._unread, self._unread_octets = self._unread, [], 0
         for payload, time_ns, client in unread:
             if called is None or _names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
-                self._learn(payload, time_ns, client)
+                self._learn(payload, time_ns, text(client))
 
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""

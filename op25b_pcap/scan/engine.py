@@ -15,7 +15,7 @@ from op25b_pcap.capture.runs import CAPTURED, INTERFACE, LENGTH, LINK_TYPE, STAR
 from op25b_pcap.decode import Tally
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.frame import frame
-from op25b_pcap.scan.packets import packet
+from op25b_pcap.scan.packets import answer, packet
 from op25b_pcap.tables.packets import DnsMessage, IcmpError, Packet, TcpSegment
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Settling(Protocol):
     """Where packets wait."""
 
     def settle(self, run: Run, kept: NDArray[np.int64], /) -> list[list[int]]:
-        """Take the segments among swept rows; gives the others."""
+        """Take segments and errors among swept rows; gives the others, which are answers of DNS."""
 
     def add(self, packet: TcpSegment | IcmpError, /) -> None:
         """Take a packet."""
@@ -79,8 +79,8 @@ class Scan:
                 if isinstance(swept, Record):
                     yield from _into(store, self._by_scapy(swept))
                 else:
-                    others = store.settle(item, swept)
-                    yield from _into(store, (packet_of(item, row) for row in others))
+                    for row in store.settle(item, swept):
+                        yield answer(item.window, row)
         if self._scapy is not None:
             yield from _into(store, self._scapy.rest())
 

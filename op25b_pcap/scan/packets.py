@@ -8,10 +8,10 @@ from sys import intern
 from op25b_pcap.decode.steps import between
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.row import (
+    ANSWER,
     AT,
     COOKED,
     END,
-    FAILURE,
     IP_AT,
     IP_VERSION,
     NUMBER_BITS,
@@ -42,15 +42,21 @@ _new = tuple.__new__
 
 def packet(verdict: int, data: bytes | memoryview, row: list[int], capture: int, number: int) -> Packet:
     """The packet that a row tells of; `data` is the buffer that the row was made from."""
+    if verdict == ANSWER:
+        return answer(data, row)
     where = seen(data, row, capture, number)
     src, dst = ends(data, row[IP_AT], row[IP_VERSION])
     if verdict == SEGMENT:
         return _segment(where, src, dst, data, row)
-    if verdict == FAILURE:
-        reporter, _ = ends(data, row[cell.FAILURE_AT], row[cell.FAILURE_VERSION])
-        ports = (None if row[at] < 0 else row[at] for at in (cell.SRC_PORT, cell.DST_PORT, cell.SEQ))
-        return IcmpError(where, reporter, row[cell.TYPE], row[cell.CODE], src, dst, *ports)
-    return DnsMessage(where, src, dst, bytes(data[row[AT] : row[END]]))
+    reporter, _ = ends(data, row[cell.FAILURE_AT], row[cell.FAILURE_VERSION])
+    ports = (None if row[at] < 0 else row[at] for at in (cell.SRC_PORT, cell.DST_PORT, cell.SEQ))
+    return IcmpError(where, reporter, row[cell.TYPE], row[cell.CODE], src, dst, *ports)
+
+
+def answer(data: bytes | memoryview, row: list[int]) -> DnsMessage:
+    """The same of a row that tells of an answer of DNS."""
+    _, client = ends(data, row[IP_AT], row[IP_VERSION])
+    return _new(DnsMessage, (row[cell.TIME], client, bytes(data[row[AT] : row[END]])))
 
 
 def _segment(where: Seen, src: bytes, dst: bytes, data: bytes | memoryview, row: list[int]) -> TcpSegment:

@@ -75,10 +75,9 @@ class IcmpError(NamedTuple):
 class DnsMessage(NamedTuple):
     """A DNS response over UDP: the roles stage learns exchangers from it."""
 
-    seen: Seen
-    src: bytes
-    dst: bytes
-    """`dst` is the client that had asked."""
+    time_ns: int
+    client: bytes
+    """Address of who had asked."""
     payload: bytes
 
 

@@ -9,7 +9,7 @@ import socket
 import numpy as np
 import pytest
 
-from op25b_pcap.assembly.spell import MOST_OCTETS
+from op25b_pcap.assembly.spell import MOST_OCTETS, sheet
 from op25b_pcap.compiled import kernels
 
 RNG = np.random.default_rng(7)
@@ -19,8 +19,8 @@ RNG = np.random.default_rng(7)
 def test_digests(size):
     messages = RNG.integers(0, 256, (50, size), np.uint8)
     in_hex, named = np.empty((50, 16), np.uint8), np.empty((50, 30), np.uint8)
-    kernels().spell_digests(8, messages, in_hex)
-    kernels().spell_community_ids(messages, named)
+    kernels().spell_digests(8, messages, in_hex, *sheet())
+    kernels().spell_community_ids(messages, named, *sheet())
     for message, one, other in zip(messages, in_hex, named, strict=True):
         digest = hashlib.sha1(message.tobytes()).digest()
         assert one.tobytes().decode() == digest[:8].hex()

@@ -35,7 +35,7 @@ def wire(name: str, *records: str, additional: tuple[str, ...] = ()) -> bytes:
 def answered(*payloads: bytes, at_s: float = 0.0) -> Answers:
     answers = Answers()
     for number, payload in enumerate(payloads):
-        answers.add(DnsMessage(seen(at_s + number, 1), octets("192.0.2.53"), octets("203.0.113.5"), payload))
+        answers.add(DnsMessage(seen(at_s + number, 1).time_ns, octets("203.0.113.5"), payload))
     return answers
 
 
