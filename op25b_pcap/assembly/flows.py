@@ -269,7 +269,8 @@ def _grouped(packets: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64
     digests = packets["conversation"]
     order = np.argsort(digests, kind="stable")
     in_order = digests[order]
-    is_new = np.concatenate([[True], in_order[1:] != in_order[:-1]])
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = in_order[1:] != in_order[:-1]
     keys = [packets[name][order] for name in ("time_ns", "capture", "number")]
     before, same = np.zeros(len(order), bool), np.ones(len(order), bool)
     for key in keys:

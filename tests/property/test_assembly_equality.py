@@ -172,6 +172,10 @@ def told(number, what):
     assert found == by_reference(packets)
 
 
+def test_no_packets_are_no_flows():
+    assert assembled([]) == assembled([], shares=2) == ([], 0)
+
+
 def test_the_usual_course_is_told_by_kernels():
     stories_told = [assembled(talk.packets) for talk in stories()]
     assert [usual for _, usual in stories_told] == [1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0]
