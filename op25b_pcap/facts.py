@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.compiled import kernels
 from op25b_pcap.flowlogs import Flow as LoggedFlow
 from op25b_pcap.flows import Flow
-from op25b_pcap.forms.reading import WORTH_A_LOOK, Forms
+from op25b_pcap.forms.reading import Forms
 from op25b_pcap.mail.sessions import READ, read
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
@@ -197,10 +197,18 @@ def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.append_column(name, values) if place < 0 else table.set_column(place, name, values)
 
 
-@cache
+_learnt = local()
+
+
 def _forms() -> Forms:
-    """What this process has learnt of dialogues; it has kernels, for they have told the flows."""
-    return Forms(kernels())
+    """What this thread has learnt of dialogues: a worker of a cluster may have several.
+
+    It has kernels, for they have told the flows.
+    """
+    if not hasattr(_learnt, "forms"):
+        _learnt.forms = Forms(kernels())
+    forms: Forms = _learnt.forms
+    return forms
 
 
 def _coded(table: Table) -> set[str]:
@@ -255,8 +263,9 @@ class _Rows:
     def _add_speaking(self, begin: int, speaking: NDArray[np.int64], usual: Usual, rows: pa.Table) -> None:
         """The sessions of flows that carried something: by their form, or read one by one."""
         told = rows.take(pa.array(speaking))
-        if len(speaking) >= WORTH_A_LOOK:
-            filled, left = _forms().rows(usual, speaking, told)
+        forms = _forms()
+        if forms.are_worth_a_look(len(speaking)):
+            filled, left = forms.rows(usual, speaking, told)
             for table, (whose, columns) in filled.items():
                 own = {name: told[name].take(pa.array(whose)).combine_chunks() for name in SHARED}
                 own = {name: column for name, column in own.items() if name in table.names}

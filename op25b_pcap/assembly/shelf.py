@@ -1,8 +1,9 @@
 """Packets that memory has no room for: set down on disk, taken up again part by part.
 
 All packets of a conversation belong to one part, by its digest, so that parts can be assembled one
-after the other, or at once by several. A layer is one store set down: an Arrow file with a batch
-for each part, of which two cells hold all records and all octets.
+after the other, or at once by several. A layer is one store set down: an Arrow file with a row for
+each part, of which two cells hold all records and all octets. Small parts share a batch, since to
+write, find and unpack one costs as much as tens of kilobytes in it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 PARTS = 256
 _BITS_BELOW = 56
 EVERYWHERE = PARTS
-"""The batch of what belongs to all parts: ICMP errors that name no ports."""
+"""The row of what belongs to all parts, in a batch of its own: ICMP errors that name no ports."""
+_OCTETS_OF_A_BATCH = 64 << 10
+"""Parts share a batch until it is about this."""
 _OCTETS_TOGETHER = 64 << 20
 """Parts are taken up together as long as they are no more than this."""
 
@@ -46,7 +49,7 @@ class Shelf:
     def __init__(self, kernels: Kernels, folder: Path, compression: str | None = None) -> None:
         self.paths: list[Path] = []
         self.sizes: list[list[int]] = []
-        """Of each layer the octets of its batches."""
+        """Of each layer the octets of its parts, and last of what belongs to all."""
         self._kernels = kernels
         self._folder = folder
         self._compression = compression
@@ -83,42 +86,74 @@ class Layer:
     def __init__(self, path: Path) -> None:
         # Not mapped: what was read of a mapping stays in memory as long as it does.
         self._reader = pa.ipc.open_file(pa.OSFile(str(path)))
+        self._together = PARTS // (self._reader.num_record_batches - 1)
         self.wheres = [Where(*where) for where in json.loads(self._reader.schema.metadata[b"wheres"])]
 
-    def part(self, number: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Packets and octets of a part."""
-        records, octets = (column[0].as_buffer() for column in self._reader.get_batch(number).columns)
-        return np.frombuffer(records, PACKET), np.frombuffer(octets, np.uint8)
+    def parts(self, parts: range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
+        """Packets and octets of some parts, as many together as share a batch."""
+        first, beyond = parts.start // self._together, -(-parts.stop // self._together)
+        for number in range(first, beyond):
+            begin = number * self._together
+            packets, octets = self._rows(
+                number, max(parts.start - begin, 0), min(parts.stop - begin, self._together)
+            )
+            if len(packets):
+                yield packets, octets
 
     def everywhere(self, parts: range) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """The same of what belongs to all parts, but for what stands in those of its own already."""
-        packets, octets = self.part(EVERYWHERE)
+        packets, octets = self._rows(self._reader.num_record_batches - 1, 0, 1)
         own = _part_of(packets)
         return packets[(own < parts.start) | (own >= parts.stop)], octets
 
+    def _rows(self, batch: int, begin: int, end: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Packets and octets of some rows of a batch."""
+        (packets, _), (octets, before) = (
+            _cells(column, begin, end) for column in self._reader.get_batch(batch).columns
+        )
+        found = packets.view(PACKET)
+        if before:
+            found = found.copy()
+            found["at"] -= np.where(found["at"] < 0, 0, before)
+        return found, octets
+
 
 def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None = None) -> list[int]:
-    """Write a store's packets, part by part; gives the octets of each batch."""
+    """Write a store's packets, part by part; gives the octets of each part, and of what belongs to all."""
     packets = store.packets
     part = _part_of(packets)
     order = np.argsort(part.astype(np.int16), kind="stable")  # for so few bits it sorts by radix
     begins = np.searchsorted(part[order], np.arange(PARTS + 1))
-    batches = [order[begins[n] : begins[n + 1]] for n in range(PARTS)]
-    batches.append(np.flatnonzero(is_cut_quote(packets)))
-    lengths = carried(packets)
-    sizes = [int(lengths[which].sum()) + len(which) * PACKET.itemsize for which in batches]
     schema = pa.schema(
         {"packets": pa.large_binary(), "octets": pa.large_binary()},
         metadata={"wheres": json.dumps(store.wheres)},
     )
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_file(str(path), schema, options=options) as writer:
-        for which in batches:
-            records, octets = chosen(packets, which), np.empty(int(lengths[which].sum()), np.uint8)
+    together = _parts_together(len(packets) * PACKET.itemsize + len(store.octets))
+    batches = [
+        (order[begins[n] : begins[n + together]], begins[n : n + together + 1] - begins[n])
+        for n in range(0, PARTS, together)
+    ]
+    of_all = np.flatnonzero(is_cut_quote(packets))
+    batches.append((of_all, np.array([0, len(of_all)])))
+    sizes: list[int] = []
+    with pa.ipc.new_file(
+        str(path), schema, options=pa.ipc.IpcWriteOptions(compression=compression)
+    ) as writer:
+        for which, edges in batches:
+            records = chosen(packets, which)
+            ends = np.concatenate([[0], np.cumsum(carried(records))])
+            octets = np.empty(int(ends[-1]), np.uint8)
             kernels.gather(records, store.octets, octets)
-            cells = [_cell(held) for held in (records, octets)]
+            cells = [_column(records, edges * PACKET.itemsize), _column(octets, ends[edges])]
             writer.write_batch(pa.record_batch(cells, schema=schema))
+            sizes += np.diff(edges * PACKET.itemsize + ends[edges]).tolist()
     return sizes
+
+
+def _parts_together(octets: int) -> int:
+    """How many parts share a batch of a layer of so many octets: a power of 2."""
+    batches = min(max(octets // _OCTETS_OF_A_BATCH, 1), PARTS)
+    return PARTS >> (batches.bit_length() - 1)
 
 
 def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
@@ -128,7 +163,7 @@ def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
         (
             Taken(*what, layer.wheres)
             for layer in layers
-            for what in (*map(layer.part, parts), layer.everywhere(parts))
+            for what in (*layer.parts(parts), layer.everywhere(parts))
         ),
     )
 
@@ -149,9 +184,17 @@ def _part_of(packets: NDArray[Any]) -> NDArray[np.int64]:
     return parts
 
 
-def _cell(held: NDArray[Any]) -> pa.Array:
-    """One value of all octets of an array, which is not copied."""
-    ends = np.array([0, held.nbytes], np.int64)
+def _column(held: NDArray[Any], ends: NDArray[np.int64]) -> pa.Array:
+    """Octets of an array, which is not copied, as values that end there."""
+    octets = pa.py_buffer(held.view(np.uint8))
     return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), 1, [None, pa.py_buffer(ends), pa.py_buffer(held.view(np.uint8))]
+        pa.large_binary(), len(ends) - 1, [None, pa.py_buffer(ends.astype(np.int64)), octets]
     )
+
+
+def _cells(column: pa.Array, begin: int, end: int) -> tuple[NDArray[np.uint8], int]:
+    """Octets of neighbouring values together, and how many there are before them."""
+    _, ends, octets = column.buffers()
+    edges = np.frombuffer(ends, np.int64)
+    held = np.frombuffer(octets, np.uint8) if octets is not None else np.empty(0, np.uint8)
+    return held[edges[begin] : edges[end]], int(edges[begin])

@@ -2,7 +2,6 @@
 
 One process judges, and reads of the results of all ranges the columns that judging looks at; what
 they carry beside goes from their files into the lake's, part by part, by the workers.
-Memory: some NNN B an attempt with its session.
 """
 
 from __future__ import annotations

@@ -65,6 +65,11 @@ class Range(NamedTuple):
         """What the names of its results have in common, whatever went into them."""
         return f"found/{self.kind}-{self.begin}-{self.end}-"
 
+    @property
+    def octets(self) -> int:
+        """How much it is to assemble."""
+        return sum(sum(layer.sizes[:-1]) for layer in self.layers)
+
     def earlier(self, names: Iterable[str]) -> str:
         """The name of results of an earlier run; empty if there are none."""
         suffix = ".flows.arrow"

@@ -111,6 +111,7 @@ def _scanned(
     for account in known:
         before[account.path].append((account.size, account.sha256))
     new = [piece for piece in present if tuple(piece) not in done]
+    new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
     left: list[Account] = []
     for number, made in crew.results(scan, [(piece, lake, before[piece.path]) for piece in new]):
@@ -156,6 +157,7 @@ def _joined(accounts: Sequence[Account], lake: str, crew: Crew, watching: Watchi
 def _assembled(wanted: Sequence[Range], lake: str, crew: Crew, watching: Watching) -> None:
     there = set(work.work_of(files(lake)).names(".flows.arrow"))
     missing = [range_ for range_ in wanted if not is_assembled(range_, there)]
+    missing.sort(key=lambda range_: -range_.octets)
     watching.begins("assemble", len(missing))
     for _, flows in crew.results(assemble, [(range_, range_.earlier(there), lake) for range_ in missing]):
         if isinstance(flows, Deadly):

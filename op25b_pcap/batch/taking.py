@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from op25b_pcap.assembly.packet import carried, chosen
-from op25b_pcap.assembly.shelf import EVERYWHERE, Layer, Taken
+from op25b_pcap.assembly.shelf import Layer, Taken
 from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.compiled import kernels
 
@@ -43,9 +43,10 @@ def taken(sources: Iterable[Source], range_: Range, wanted: Wanted | None = None
 
 def _batches(layer: Layer, laid: Laid, range_: Range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
     parts = range(range_.begin, range_.end)
-    for part, size in zip((*parts, EVERYWHERE), laid.sizes, strict=True):
-        if size:
-            yield layer.everywhere(parts) if part == EVERYWHERE else layer.part(part)
+    if any(laid.sizes[:-1]):
+        yield from layer.parts(parts)
+    if laid.sizes[-1]:
+        yield layer.everywhere(parts)
 
 
 def _chosen(

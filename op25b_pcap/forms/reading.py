@@ -25,8 +25,8 @@ from op25b_pcap.tables.table import Table
 if TYPE_CHECKING:
     from op25b_pcap.scan.kernels import Kernels
 
-WORTH_A_LOOK = 1_000
-"""Dialogues in hand from which on the kernels are asked: to load them takes as long as to read these."""
+_WORTH_A_LOOK = 1_000
+"""Dialogues met from which on the kernels are asked: to load them takes as long as to read these."""
 _WORTH_LEARNING = 3
 """Dialogues of one form: to learn it costs what reading two of them does."""
 _TABLES = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
@@ -73,6 +73,12 @@ class Forms:
         self._templates: dict[int, _Template | None] = {}
         """By number of the form; None: it gives other rows than `mail` does."""
         self._met: dict[int, int] = {}
+        self._dialogues = 0
+
+    def are_worth_a_look(self, dialogues: int) -> bool:
+        """Whether so many more are enough to ask for their forms, with all that were met before."""
+        self._dialogues += dialogues
+        return self._dialogues >= _WORTH_A_LOOK
 
     def rows(
         self, usual: Usual, speaking: NDArray[np.int64], flows: pa.Table

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from op25b_pcap.assembly import shelf
 from op25b_pcap.batch import telling, work
 from op25b_pcap.capture.record import Record
 from op25b_pcap.pipeline import analyse
@@ -50,6 +51,7 @@ def test_any_cuts_in_any_order(whole, data):
         tempfile.TemporaryDirectory() as folder,
         patch.object(telling, "_TOGETHER", flows),
         patch.object(work, "_ROWS", rows),
+        patch.object(shelf, "_OCTETS_OF_A_BATCH", data.draw(st.sampled_from([1, 4_000, 64 << 10]))),
     ):
         inbox, lake = Path(folder, "inbox"), Path(folder, "lake")
         paths = scatter(records, cuts, inbox, rng)
