@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import op25b_pcap
-from op25b_pcap.assembly import course, settle, spell
+from op25b_pcap.assembly import course, settle, skim, spell
 from op25b_pcap.capture import runs
 from op25b_pcap.forms import imap, message, pen, pop3, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
@@ -28,7 +28,21 @@ from op25b_pcap.scan import below_ip, dismissal, frame, ip, sweep, udp_tunnels, 
 from op25b_pcap.scan.kernels import Kernels
 
 _FORMS = (pen, message, tls, smtp, pop3, imap, write, spell_forms)
-_MODULES = (runs, view, below_ip, ip, udp_tunnels, frame, dismissal, sweep, settle, course, spell, *_FORMS)
+_MODULES = (
+    runs,
+    view,
+    below_ip,
+    ip,
+    udp_tunnels,
+    frame,
+    dismissal,
+    sweep,
+    settle,
+    skim,
+    course,
+    spell,
+    *_FORMS,
+)
 """In the order in which they call each other: a function comes after what it calls."""
 _CALLED = (
     runs.pcap_walk,
@@ -40,6 +54,7 @@ _CALLED = (
     settle.conversation_of,
     settle.settle,
     settle.gather,
+    skim.skim,
     course.courses_of,
     spell.spell_digests,
     spell.spell_community_ids,

@@ -18,7 +18,7 @@ from op25b_pcap.compiled import kernels
 from op25b_pcap.flowlogs import Flow as LoggedFlow
 from op25b_pcap.flows import Flow
 from op25b_pcap.forms.reading import Forms
-from op25b_pcap.mail.sessions import READ, read
+from op25b_pcap.mail.sessions import READ, read, skimmed
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.gathering import Gathering, Nothing
@@ -273,7 +273,8 @@ class _Rows:
                 self._of[table].frombytes((begin + speaking[whose]).tobytes())
             speaking, told = speaking[left], told.take(pa.array(left))
         for at, row in zip(speaking.tolist(), told.to_pylist(), strict=True):
-            self._add_sessions(begin + at, read(row, usual.chunks(at)))
+            sessions = skimmed(row, usual.passing(at)) if usual.has_holes(at) else None
+            self._add_sessions(begin + at, sessions or read(row, usual.chunks(at)))
 
     def _add_silent(
         self, begin: int, silent: NDArray[np.int64], kinds: NDArray[np.int64], rows: pa.Table

@@ -15,6 +15,8 @@ import numpy as np
 
 from op25b_pcap.assembly.packet import ERROR
 from op25b_pcap.assembly.settle import copy, mixed, signed
+from op25b_pcap.assembly.skim import IN_HAND, TAIL
+from op25b_pcap.assembly.skim import UNREAD as NOT_THERE
 from op25b_pcap.flows.copies import ELSEWHERE_NS, NO_IDENTIFICATION_NS, SAME_PLACE_NS
 from op25b_pcap.flows.reassembly import MAX_WINDOW
 from op25b_pcap.scan.row import WRONG
@@ -24,8 +26,9 @@ from op25b_pcap.wire.services import DOMAIN, SERVICES
 from op25b_pcap.wire.silences import CLOSED_NS, OPEN_NS, UNANSWERED_NS
 from op25b_pcap.wire.tcp import SEQUENCE_END
 
-UNWATCHED, USUAL, DOUBTFUL = range(3)
-"""What is said of a conversation: its called port is not watched; or how to go on."""
+UNWATCHED, USUAL, DOUBTFUL, UNREAD = range(4)
+"""What is said of a conversation: its called port is not watched; or how to go on. UNREAD: to say it,
+its octets are needed, and some were passed over."""
 
 CLIENT, SERVER = 0, 1
 MOST_EVENTS = 30
@@ -45,6 +48,7 @@ when it happens the 1st, 10th, 100th … time."""
 _HALF = MODULO // 2
 _MAIL = tuple(sorted(SERVICES))
 _NONE = -1
+_MISSING = -2
 
 (
     ORIGIN,  # number of the first octet, if it is known
@@ -536,6 +540,8 @@ class Told(NamedTuple):
     runs: Any
     text: Any
     """The octets of the runs."""
+    holes: Any
+    """Rows of (run, octets): that side's octets that were passed over before the run."""
 
 
 def courses_of(
@@ -545,17 +551,18 @@ def courses_of(
     order: Any,
     begins: Any,
     doubtful: Any,
+    tails: Any,
     scratch: Scratch,
     known: Known,
     told: Told,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Follow conversation after conversation, `order[begins[i]:begins[i + 1]]` being number i.
 
-    Octets of packets that were left in captures are in `fetched`. Those that `doubtful` marks are not
-    followed. Gives how many runs and octets of text there are.
+    Octets of packets that were left in captures are in `fetched`, or have `tails` (`skim`). Those that
+    `doubtful` marks are not followed. Gives how many runs, octets of text and holes there are.
     """
     events, counts = scratch.events, known.counts
-    used_runs, used = 0, 0
+    used_runs, used, used_holes = 0, 0, 0
     for index in range(len(begins) - 1):
         attempt = told.attempts[index]
         verdict, count = DOUBTFUL, 0
@@ -565,41 +572,78 @@ def courses_of(
         attempt["runs"] = used_runs
         attempt["runs_end"] = used_runs
         if verdict == USUAL:
-            after_runs, after = read(packets, octets, fetched, scratch.pieces, count, told, used_runs, used)
+            after_runs, after, after_holes = read(
+                packets, octets, fetched, tails, scratch.pieces, count, told, used_runs, used, used_holes
+            )
             attempt["course"] = _NONE if after < 0 else number_of(events, known)
             if attempt["course"] < 0:
-                verdict = DOUBTFUL
+                verdict = UNREAD if after == _MISSING else DOUBTFUL
             else:
-                used_runs, used = after_runs, after
+                used_runs, used, used_holes = after_runs, after, after_holes
                 attempt["runs_end"] = used_runs
         attempt["verdict"] = verdict
     counts[1] += len(begins)
-    return used_runs, used
+    return used_runs, used, used_holes
 
 
 def read(
     packets: Any,
     octets: Any,
     fetched: Any,
+    tails: Any,
     pieces: Any,
     count: int,
     told: Told,
     used_runs: int,
     used: int,
-) -> tuple[int, int]:
-    """Pieces of an attempt's octets as runs; -1 if some were sent again with other content."""
-    runs, text = told.runs, told.text
-    first_run, last_side = used_runs, _NONE
+    used_holes: int,
+) -> tuple[int, int, int]:
+    """Pieces of an attempt's octets as runs, and holes between them.
+
+    Instead of octets of text there is -1 if some were sent again with other content, and -2 if some that
+    were passed over are needed.
+    """
+    runs, text, holes = told.runs, told.text, told.holes
+    first_run, first_hole, last_side, is_passing = used_runs, used_holes, _NONE, False
     for index in range(count):
         packet, skip, length, place, side = pieces[index]
+        tail = tails[packet]
+        if tail != IN_HAND:
+            if tail == NOT_THERE or skip != 0 or length < TAIL:
+                return used_runs, _MISSING, used_holes
+            if is_passing and side == last_side:
+                holes[used_holes - 1, 1] += length
+                used -= TAIL
+            else:
+                holes[used_holes, 0], holes[used_holes, 1] = used_runs, length - TAIL
+                used_holes += 1
+                runs[used_runs]["side"] = side
+                runs[used_runs]["begin"] = used
+                used_runs += 1
+                last_side, is_passing = side, True
+            for octet in range(TAIL):
+                text[used + octet] = tail >> 8 * (TAIL - 1 - octet) & 0xFF
+            used += TAIL
+            runs[used_runs - 1]["end"] = used
+            continue
         at, source = packets[packet]["at"], octets
         if at < 0:
             at, source = ~at, fetched
         at += packets[packet]["options"] + skip
         if length < 0:
-            if not is_repetition(source[at : at - length], place, side, runs[first_run:used_runs], text):
-                return used_runs, -1
+            found = compared(
+                source[at : at - length],
+                place,
+                side,
+                runs[first_run:used_runs],
+                text,
+                holes[first_hole:used_holes],
+                first_run,
+            )
+            if found < 0:
+                return used_runs, found, used_holes
             continue
+        is_passing = False
         if side != last_side:
             runs[used_runs]["side"] = side
             runs[used_runs]["begin"] = used
@@ -608,19 +652,26 @@ def read(
         copy(source, at, length, text, used)
         used += length
         runs[used_runs - 1]["end"] = used
-    return used_runs, used
+    return used_runs, used, used_holes
 
 
-def is_repetition(octets: Any, place: int, side: int, runs: Any, text: Any) -> bool:
-    """Whether octets are those that stand at a place of the side's stream."""
-    stream = 0
+def compared(octets: Any, place: int, side: int, runs: Any, text: Any, holes: Any, first_run: int) -> int:
+    """Whether octets are those that stand at a place of the side's stream: 0; if not, what `read` gives."""
+    stream, hole, end = 0, 0, place + len(octets)
     for index in range(len(runs)):
         run = runs[index]
-        if run["side"] != side:
+        is_its = run["side"] == side
+        if hole < len(holes) and holes[hole, 0] == first_run + index:
+            if is_its:
+                if place < stream + holes[hole, 1] and stream < end:
+                    return _MISSING
+                stream += holes[hole, 1]
+            hole += 1
+        if not is_its:
             continue
         size = run["end"] - run["begin"]
-        for offset in range(max(place, stream), min(place + len(octets), stream + size)):
+        for offset in range(max(place, stream), min(end, stream + size)):
             if text[run["begin"] + offset - stream] != octets[offset - place]:
-                return False
+                return -1
         stream += size
-    return True
+    return 0

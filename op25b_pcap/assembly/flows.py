@@ -7,7 +7,7 @@ packets again, and `flows` reads them as it reads those of the other engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from op25b_pcap.assembly.course import (
     ATTEMPT,
     DOUBTFUL,
     RUN,
+    UNREAD,
     USUAL,
     Scratch,
     Told,
@@ -28,13 +29,15 @@ from op25b_pcap.assembly.course import (
 from op25b_pcap.assembly.left import CAN_READ_AGAIN, Left
 from op25b_pcap.assembly.packet import chosen
 from op25b_pcap.assembly.shelf import Shelf
+from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.flows import Flow, flows
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.packets import FIN, RST, SYN, TcpSegment
-from op25b_pcap.tables.streams import SIDES, Chunk
+from op25b_pcap.tables.streams import SIDES, Chunk, Passage
 from op25b_pcap.tables.table import arrow_type
 from op25b_pcap.wire.sequence import MODULO
+from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +51,21 @@ _OCTETS_TOGETHER = 32 << 20
 _CONVERSATIONS_TOGETHER = 1 << 18
 _BATCHES_A_TURN = 8
 """So that two of several processes come to their ends together."""
+_BATCHES_OF_LARGE = 2
+"""The same where most is passed over."""
 _WORTH_A_SHARE = 30_000
 """Packets that it takes longer to assemble than to begin a process."""
 _MANY_PACKETS, _AT_BOTH_ENDS = 2_000, 100
 _PORT_BITS = 16
+
+
+_LARGE_TURN = 128 << 10
+"""Octets that a client says in one go from which on what is in the midst of them may be passed over.
+Where it is, a dialogue has no form (`forms`), and is read by itself."""
+_HEAD = 8 << 10
+"""Octets that open such a turn and are kept: a message's Received: fields."""
+_MESSAGES_TO = [port for port, service in SERVICES.items() if service in SMTP_SERVICES]
+_NO_HOLES = np.empty((0, 2), np.int64)
 
 
 class Usual(NamedTuple):
@@ -68,14 +82,39 @@ class Usual(NamedTuple):
     """Payload in readable order, as `course.RUN` has it."""
     text: NDArray[np.uint8]
     """The octets that the runs are of."""
+    holes: NDArray[np.int64] = _NO_HOLES
+    """What was passed over, as `course.Told` has it."""
+    whole: Callable[[int], list[Chunk]] | None = None
+    """What the attempt of that number carried, read once more; as long as it is in hand."""
 
     def chunks(self, index: int) -> list[Chunk]:
         """What the attempt of that number carried."""
-        text, sides = self.text, SIDES
-        return [
-            Chunk(sides[side], 0, 0, text[begin:end].tobytes())
-            for side, begin, end in self.runs[self.begins[index] : self.ends[index]].tolist()
+        if self.whole is not None and self.has_holes(index):
+            return self.whole(index)
+        return [chunk for chunk in self.passing(index) if isinstance(chunk, Chunk)]
+
+    def passing(self, index: int) -> list[Chunk | Passage]:
+        """The same, without what was passed over."""
+        text, sides, begin, end = self.text, SIDES, self.begins[index], self.ends[index]
+        told: list[Chunk | Passage] = [
+            Chunk(sides[side], 0, 0, text[first:last].tobytes())
+            for side, first, last in self.runs[begin:end].tolist()
         ]
+        if self.has_holes(index):
+            first_hole, last_hole = np.searchsorted(self.holes[:, 0], (begin, end)).tolist()
+            for run, octets in self.holes[first_hole:last_hole][::-1].tolist():
+                told.insert(run - begin, Passage(told[run - begin].side, octets))
+        return told
+
+    def has_holes(self, index: int) -> bool:
+        """Whether something of the attempt of that number was passed over."""
+        return bool(len(self.holes)) and bool(self.holed(np.array([index]))[0])
+
+    def holed(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which of these attempts something was passed over."""
+        begins, ends = (np.searchsorted(self.holes[:, 0], at[which]) for at in (self.begins, self.ends))
+        told: NDArray[np.bool_] = begins < ends
+        return told
 
 
 class Assembly:
@@ -130,7 +169,14 @@ class Courses:
         if not last:
             return
         scratch = scratch_for(int(np.diff(begins).max()))
+        may_pass = of.may_pass
         parts = _BATCHES_A_TURN * turns if turns > 1 else 1
+        if may_pass is not None:
+            # They are looked at where they lie: the more together, the less is passed by in between.
+            captured = of.store.packets["captured"][of.order] * ~may_pass
+            octets = np.concatenate([[0], np.cumsum(captured, dtype=np.int64)[begins[1:] - 1]])
+            if 2 * octets[-1] < of.octets[-1]:
+                parts = min(parts, _BATCHES_OF_LARGE * turns)
         most_octets = min(_OCTETS_TOGETHER, int(octets[-1]) // parts)
         most = min(_CONVERSATIONS_TOGETHER, -(-last // parts))
         at, count = 0, 0
@@ -138,43 +184,111 @@ class Courses:
             end = int(np.searchsorted(octets, octets[at] + most_octets, "right")) - 1
             end = min(max(end, at + 1), at + most, last)
             if count % turns == turn:
-                yield from self._batch(of, at, end, scratch)
+                yield from self._batch(of, at, end, scratch, may_pass)
             at, count = end, count + 1
 
-    def _batch(self, of: Sorted, at: int, end: int, scratch: Scratch) -> Iterator[Usual | Flow]:
-        """Conversations `at` to `end`."""
+    def _batch(
+        self, of: Sorted, at: int, end: int, scratch: Scratch, may_pass: NDArray[np.bool_] | None = None
+    ) -> Iterator[Usual | Flow]:
+        """Conversations `at` to `end`; of packets that `may_pass`, by their order, not all is kept."""
+        which = slice(int(of.begins[at]), int(of.begins[end]))
+        passed = None if may_pass is None or not may_pass[which].any() else may_pass[which]
+        lay = of.store.packets["at"][of.order[which]] if passed is not None else None
+        attempts, runs, text, holes = self._told(of, at, end, scratch, passed)
+        for index in np.flatnonzero(attempts["verdict"] == DOUBTFUL).tolist():
+            self._take_whole(of, at + index, at, lay)
+            yield from of.one_by_one(at + index)
+        usual = np.flatnonzero(attempts["verdict"] == USUAL)
+        if len(usual):
+            self._learn(of, attempts["course"][usual], at + usual, at, lay)
+            whole = partial(self._whole, of, at + usual, scratch, at, lay)
+            yield self._usual(of.store, attempts[usual], runs, text, holes, whole)
+        for index in np.flatnonzero(attempts["verdict"] == UNREAD).tolist():
+            self._lay_back(of, at + index, at, lay)
+            yield from self._batch(of, at + index, at + index + 1, scratch)
+
+    def _told(
+        self, of: Sorted, at: int, end: int, scratch: Scratch, passed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
+        """What the kernel tells: attempts, runs, text and holes."""
         store, begins = of.store, of.begins[at : end + 1]
-        store.fetched = self._left.fetch(store.packets, of.order[begins[0] : begins[-1]])
+        which, tails = of.order[begins[0] : begins[-1]], of.tails
+        if passed is None:
+            store.fetched = self._left.fetch(store.packets, which)
+        else:
+            store.fetched = self._left.skim(store.packets, which, passed, self._kernels.skim, tails)
         attempts = np.zeros(end - at, ATTEMPT)
-        runs = np.empty(int(begins[-1] - begins[0]), RUN)
+        runs = np.empty(len(which), RUN)
         text = np.empty(int(of.octets[end] - of.octets[at]), np.uint8)
-        used_runs, used = self._kernels.courses_of(
+        holes = np.empty((len(which) if passed is not None else 0, 2), np.int64)
+        used_runs, used, used_holes = self._kernels.courses_of(
             store.packets,
             store.octets,
             store.fetched,
             of.order,
             begins,
             of.is_quoted[at:end],
+            tails,
             scratch,
             self._known,
-            Told(attempts, runs, text),
+            Told(attempts, runs, text, holes),
         )
-        for index in np.flatnonzero(attempts["verdict"] == DOUBTFUL).tolist():
-            yield from of.one_by_one(at + index)
-        usual = np.flatnonzero(attempts["verdict"] == USUAL)
-        if not len(usual):
-            return
-        attempts = attempts[usual]
-        self._learn(of, attempts["course"], at + usual)
+        if passed is not None:
+            tails[which] = IN_HAND
+        return attempts, runs[:used_runs], text[:used], holes[:used_holes]
+
+    def _usual(
+        self,
+        store: Store,
+        attempts: NDArray[Any],
+        runs: NDArray[Any],
+        text: NDArray[np.uint8],
+        holes: NDArray[np.int64],
+        whole: Callable[[int], list[Chunk]],
+    ) -> Usual:
         meanings = {
             name: pa.array(told, arrow_type(FLOWS[name].type)) for name, told in self._meanings.items()
         }
         columns = flow_columns(attempts, store, meanings, self._kernels)
         kinds = attempts["course"] << _PORT_BITS | columns["dst_port"]
-        told = runs[:used_runs], text[:used]
-        yield Usual(columns, attempts["runs"], attempts["runs_end"], kinds, *told)
+        return Usual(columns, attempts["runs"], attempts["runs_end"], kinds, runs, text, holes, whole)
 
-    def _learn(self, of: Sorted, courses: NDArray[np.int64], conversations: NDArray[np.int64]) -> None:
+    def _lay_back(self, of: Sorted, index: int, at: int, lay: NDArray[np.int64] | None) -> None:
+        """Let a conversation's packets lie where they `lay` before those from number `at` on were skimmed."""
+        if lay is not None:
+            begin, end, first = of.begins[index], of.begins[index + 1], of.begins[at]
+            of.store.packets["at"][of.order[begin:end]] = lay[begin - first : end - first]
+
+    def _take_whole(self, of: Sorted, index: int, at: int, lay: NDArray[np.int64] | None) -> None:
+        """Have all octets of a conversation in hand, and of no other, if some were passed over."""
+        if lay is not None:
+            self._lay_back(of, index, at, lay)
+            which = of.order[of.begins[index] : of.begins[index + 1]]
+            of.store.fetched = self._left.fetch(of.store.packets, which)
+
+    def _whole(
+        self,
+        of: Sorted,
+        conversations: NDArray[np.int64],
+        scratch: Scratch,
+        at: int,
+        lay: NDArray[np.int64] | None,
+        index: int,
+    ) -> list[Chunk]:
+        """What one of these conversations carried, without holes."""
+        number = int(conversations[index])
+        self._lay_back(of, number, at, lay)
+        attempts, runs, text, _ = self._told(of, number, number + 1, scratch, None)
+        return Usual({}, attempts["runs"], attempts["runs_end"], attempts["course"], runs, text).chunks(0)
+
+    def _learn(
+        self,
+        of: Sorted,
+        courses: NDArray[np.int64],
+        conversations: NDArray[np.int64],
+        at: int,
+        lay: NDArray[np.int64] | None,
+    ) -> None:
         """What the courses mean that were not met before: `flows` says it of the first of each."""
         known = len(self._meanings["outcome"])
         if self._known.counts[0] == known:
@@ -183,6 +297,7 @@ class Courses:
         for number, index in zip(numbers.tolist(), conversations[firsts].tolist(), strict=True):
             if number < known:
                 continue
+            self._take_whole(of, index, at, lay)
             (flow,) = of.example(index, is_plain=is_plain(self._known.courses[number]))
             for name, told in self._meanings.items():
                 told.append(flow.row[name])
@@ -204,6 +319,40 @@ class Sorted:
         """Whether ICMP errors that name no ports may be about it."""
         if self._cut:
             self.is_quoted |= [ends(packet) in self._cut for packet in firsts]
+        self.may_pass = self._may_pass()
+        """Of packets, by their order, which need not be kept to be read; None: all are."""
+
+    @cached_property
+    def tails(self) -> NDArray[np.int64]:
+        """Of each packet what `skim` knows: all octets are in hand."""
+        return np.full(len(self.store.packets), IN_HAND, np.int64)
+
+    def _may_pass(self) -> NDArray[np.bool_] | None:
+        """Which packets were left in captures, and are in the midst of a long turn of a client."""
+        sizes = np.diff(self.octets)
+        is_large = sizes >= _LARGE_TURN
+        if not is_large.any():
+            return None
+        places = np.flatnonzero(np.repeat(is_large, np.diff(self.begins)))
+        packets = chosen(self.store.packets, self.order[places])
+        speaks = np.flatnonzero(packets["length"] > 0)
+        places, packets = places[speaks], chosen(packets, speaks)
+        lengths = packets["length"].astype(np.int64)
+        is_new = np.ones(len(packets), bool)
+        is_new[1:] = False
+        for name in ("conversation", "src_low", "src_port"):
+            is_new[1:] |= packets[name][1:] != packets[name][:-1]
+        firsts, turn = np.flatnonzero(is_new), np.cumsum(is_new) - 1
+        before = np.cumsum(lengths) - lengths
+        passes = before - before[firsts][turn] >= _HEAD
+        passes &= np.add.reduceat(lengths, firsts)[turn] >= _LARGE_TURN
+        passes &= (packets["at"] < 0) & np.isin(packets["dst_port"], _MESSAGES_TO)
+        passes &= ~_sent_again(packets["seq"].astype(np.int64), lengths, firsts, turn)
+        if not passes.any():
+            return None
+        told = np.zeros(len(self.order), bool)
+        told[places[passes]] = True
+        return told
 
     def one_by_one(self, index: int) -> Iterator[Flow]:
         """The flows of a conversation, as `flows` reads them."""
@@ -249,6 +398,27 @@ class Sorted:
                     )
                 )
         return flows(told)
+
+
+def _sent_again(
+    seq: NDArray[np.int64], lengths: NDArray[np.int64], firsts: NDArray[np.int64], turn: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which segments of some turns come late, or hold octets that come once more: they are compared."""
+    ahead = (seq - seq[firsts][turn] + MODULO // 2) % MODULO - MODULO // 2
+    begins = ahead + turn * (2 * MODULO)
+    ends = begins + lengths
+    newest = np.maximum.accumulate(ends)
+    is_late = np.zeros(len(seq), bool)
+    is_late[1:] = begins[1:] < newest[:-1]
+    news = np.flatnonzero(~is_late)
+    # Of those that are not late the begins climb.
+    lows = np.maximum(np.searchsorted(begins[news], begins[is_late], "right") - 1, 0)
+    highs = np.searchsorted(begins[news], ends[is_late], "left")
+    marks = np.zeros(len(news) + 1, np.int64)
+    np.add.at(marks, lows, 1)
+    np.add.at(marks, np.maximum(highs, lows), -1)
+    is_late[news] = np.cumsum(marks[:-1]) > 0
+    return is_late
 
 
 def _climbs(segments: NDArray[Any]) -> bool:

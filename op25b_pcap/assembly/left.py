@@ -9,19 +9,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from op25b_pcap.assembly.skim import IN_HAND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from op25b_pcap.scan.kernels import Kernel
+
 CAN_READ_AGAIN = hasattr(os, "preadv")
 """Not everywhere."""
 _GAP = 4_096
 """Octets between two packets that are rather read than passed over: a call costs as much."""
+_GLANCE = 512 << 10
+"""Octets that are read in one go to be looked at: what is written there again and again stays at hand."""
+_GAP_AT_A_GLANCE = 16 << 10
+"""What lies in between costs less where it is written over at once."""
+_MOST_KEPT = 32 << 20
+"""Of them that are kept; what has no room must be fetched when it is needed."""
+
+
+class Room:
+    """Room for octets that is used again: the first touch of fresh memory costs more than to copy there."""
+
+    def __init__(self) -> None:
+        self._octets = np.empty(0, np.uint8)
+
+    def of(self, octets: int) -> NDArray[np.uint8]:
+        """So much of it; what was there before is lost."""
+        if len(self._octets) < octets:
+            self._octets = np.empty(0, np.uint8)  # two of them need not be there at a time
+            self._octets = np.empty(octets, np.uint8)
+        return self._octets[:octets]
 
 
 class Left:
@@ -30,33 +54,66 @@ class Left:
     def __init__(self, captures: Sequence[Path] = ()) -> None:
         """Their files by index."""
         self._captures = captures
+        self._room, self._glance = Room(), Room()
 
     def fetch(self, packets: NDArray[Any], which: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The octets of those of `which` that were left; their `at` then says where in these.
 
-        What is not there any more was not captured: the file has become shorter since.
+        What is not there any more was not captured: the file has become shorter since. The octets
+        stay until the next are fetched.
         """
-        left = which[packets["at"][which] < 0]
-        if not len(left):
-            return np.empty(0, np.uint8)
-        told = packets[["capture", "at", "captured", "options"]][left]
-        order = np.lexsort((~told["at"], told["capture"]))
-        left, told = left[order], told[order]
-        begins, captures = ~told["at"], told["capture"]
-        ends = begins + told["options"] + told["captured"]
-        is_new = np.ones(len(left), bool)
-        is_new[1:] = (captures[1:] != captures[:-1]) | (begins[1:] - ends[:-1] > _GAP)
-        firsts = np.flatnonzero(is_new)
-        lasts = np.append(firsts[1:], len(left)) - 1
-        lengths = ends[lasts] - begins[firsts]
-        room = np.empty(int(lengths.sum()), np.uint8)
-        to = np.cumsum(lengths) - lengths
-        there = self._read(captures[firsts], begins[firsts], lengths, room)
-        of = np.cumsum(is_new) - 1
-        packets["at"][left] = ~(to[of] + begins - begins[firsts][of])
-        gone = left[ends - begins[firsts][of] > there[of]]
-        packets["captured"][gone], packets["options"][gone] = 0, 0
+        lie = _stretches(packets, which, _GAP)
+        room = self._room.of(int(lie.lengths.sum()))
+        self._fill_all(packets, lie, room)
         return room
+
+    def skim(
+        self,
+        packets: NDArray[Any],
+        which: NDArray[np.int64],
+        passed: NDArray[np.bool_],
+        skim: Kernel,
+        tails: NDArray[np.int64],
+    ) -> NDArray[np.uint8]:
+        """The same, but those that are `passed` are looked at, and of most only `tails` are kept."""
+        others = _stretches(packets, which[~passed], _GAP)
+        lie = _stretches(packets, which[passed], _GAP_AT_A_GLANCE, _GLANCE)
+        used = int(others.lengths.sum())
+        room = self._room.of(used + min(int(lie.sizes.sum()), _MOST_KEPT))
+        self._fill_all(packets, others, room[:used])
+        lengths = np.append(lie.lengths, 0)
+        before = np.cumsum(lengths) - lengths
+        glance = self._glance.of(2 * _GLANCE + int(lengths.max()))
+        turns = np.searchsorted(before, np.arange(0, before[-1] + _GLANCE, _GLANCE))
+        for begin, end in zip(turns[:-1].tolist(), turns[1:].tolist(), strict=True):
+            if begin == end:
+                continue
+            spans = slice(begin, end)
+            there = self._read(lie.captures[spans], lie.begins[spans], lie.lengths[spans], glance)
+            first, last = lie.of.searchsorted((begin, end)).tolist()
+            of = lie.of[first:last]
+            offsets = lie.offsets[first:last]
+            sizes = lie.sizes[first:last].copy()
+            left = lie.packets[first:last]
+            gone = offsets + sizes > there[of - begin]
+            sizes[gone] = 0
+            packets["captured"][left[gone]], packets["options"][left[gone]] = 0, 0
+            ats, told = np.zeros(len(left), np.int64), np.zeros(len(left), np.int64)
+            options = packets["options"][left].astype(np.int64)
+            places = before[of] - before[begin] + offsets
+            places[gone] = 0
+            used = skim(glance, places, sizes, options, room, used, ats, told)
+            tails[left] = told
+            packets["at"][left] = np.where(told == IN_HAND, ~ats, packets["at"][left])
+        return room
+
+    def _fill_all(self, packets: NDArray[Any], lie: _Stretches, room: NDArray[np.uint8]) -> None:
+        """Read whole stretches, and let packets point there."""
+        to = np.cumsum(lie.lengths) - lie.lengths
+        there = self._read(lie.captures, lie.begins, lie.lengths, room)
+        packets["at"][lie.packets] = ~(to[lie.of] + lie.offsets)
+        gone = lie.packets[lie.offsets + lie.sizes > there[lie.of]]
+        packets["captured"][gone], packets["options"][gone] = 0, 0
 
     def _read(
         self,
@@ -81,6 +138,41 @@ class Left:
         finally:
             _close(file)
         return there
+
+
+class _Stretches(NamedTuple):
+    """Of files, with packets that were left in them."""
+
+    captures: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    packets: NDArray[np.int64]
+    """Which packets, stretch by stretch."""
+    of: NDArray[np.int64]
+    """Of each in which stretch it lies, how far behind its begin, and its octets."""
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
+def _stretches(packets: NDArray[Any], which: NDArray[np.int64], gap: int, most: int = 0) -> _Stretches:
+    """Where those of `which` lie that were left, with no more than `gap` octets between two of them.
+
+    But for the last packet's, no more than `most` octets together.
+    """
+    left = which[packets["at"][which] < 0]
+    captures, begins = packets["capture"][left].astype(np.int64), ~packets["at"][left]
+    order = np.lexsort((begins, captures))
+    left, captures, begins = left[order], captures[order], begins[order]
+    sizes = packets["options"][left] + packets["captured"][left].astype(np.int64)
+    ends = begins + sizes
+    is_new = np.ones(len(left), bool)
+    is_new[1:] = (captures[1:] != captures[:-1]) | (begins[1:] - ends[:-1] > gap)
+    if most:
+        is_new[1:] |= begins[1:] // most != begins[:-1] // most
+    firsts, of = np.flatnonzero(is_new), np.cumsum(is_new) - 1
+    lasts = np.append(firsts[1:], len(left))[: len(firsts)] - 1
+    lengths = ends[lasts] - begins[firsts]
+    return _Stretches(captures[firsts], begins[firsts], lengths, left, of, begins - begins[firsts][of], sizes)
 
 
 def _opened(path: Path, before: int) -> int:

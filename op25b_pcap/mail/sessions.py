@@ -17,7 +17,7 @@ from op25b_pcap.mail.pop3 import Pop3
 from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.mail.smtp.manner import client_kind, result
 from op25b_pcap.tables.sessions import SHARED, Sessions
-from op25b_pcap.tables.streams import CLIENT, SERVER, Chunk
+from op25b_pcap.tables.streams import CLIENT, SERVER, Chunk, Passage
 from op25b_pcap.wire.services import IMAP_SERVICES, RETRIEVAL_SERVICES
 
 READ = (*SHARED, "conn_state", "initiator_evidence", "src_packets", "dst_packets")
@@ -38,6 +38,14 @@ def read(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
     if not chunks:
         return _silence(flow_row)
     return _session(flow_row, chunks)
+
+
+def skimmed(flow_row: Mapping[str, Any], told: Sequence[Chunk | Passage]) -> Sessions | None:
+    """Read an SMTP session of which some octets were passed over; None: they are needed."""
+    if flow_row["service"] in RETRIEVAL_SERVICES:
+        return None
+    dialogue = _dialogue(flow_row)
+    return _smtp_rows(flow_row, dialogue) if _play(dialogue, told) else None
 
 
 def _session(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
@@ -63,10 +71,18 @@ def _blank(known: tuple[tuple[str, Any], ...]) -> Sessions:
 
 
 def _smtp(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> Sessions:
+    dialogue = _dialogue(flow_row)
+    _play(dialogue, chunks)
+    return _smtp_rows(flow_row, dialogue)
+
+
+def _dialogue(flow_row: Mapping[str, Any]) -> Dialogue:
+    return Dialogue(from_start=_from_start(flow_row), tls_port=flow_row["service"] in _TLS_SERVICES)
+
+
+def _smtp_rows(flow_row: Mapping[str, Any], dialogue: Dialogue) -> Sessions:
     service = flow_row["service"]
     on_tls_port = service in _TLS_SERVICES
-    dialogue = Dialogue(from_start=_from_start(flow_row), tls_port=on_tls_port)
-    _play(dialogue, chunks)
     dialogue.close(is_over=flow_row["conn_state"] in OVER)
     session, last = dialogue.session, dialogue.last_reply
     last_code = last.code if last else None
@@ -107,14 +123,21 @@ def _retrieval(flow_row: Mapping[str, Any], chunks: Sequence[Chunk]) -> dict[str
     return {**{name: flow_row[name] for name in SHARED}, **dialogue.columns()}
 
 
-def _play(dialogue: Dialogue | Pop3 | Imap, chunks: Sequence[Chunk]) -> None:
-    for side, _, skipped, data in chunks:
+def _play(dialogue: Dialogue | Pop3 | Imap, told: Sequence[Chunk | Passage]) -> bool:
+    """Tell a dialogue all that was said; False: it needs what was passed over."""
+    for each in told:
+        if isinstance(each, Passage):
+            if not isinstance(dialogue, Dialogue) or not dialogue.pass_over(*each):
+                return False
+            continue
+        side, _, skipped, data = each
         if skipped:
             dialogue.gap(side, skipped)
         if data:
             dialogue.receive(side, data)
             if dialogue.is_done:
                 break
+    return True
 
 
 def _from_start(flow_row: Mapping[str, Any]) -> bool:

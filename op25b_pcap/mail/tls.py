@@ -100,6 +100,10 @@ class Handshake:
         """There is nothing more to learn from either side."""
         return len(self._records) == len(SIDES) and all(each.is_over for each in self._records.values())
 
+    def is_over(self, side: Side) -> bool:
+        """There is nothing more to learn from that side."""
+        return side in self._records and self._records[side].is_over
+
     def receive(self, side: Side, data: bytes) -> None:
         """The side sent these octets."""
         records = self._records_of(side)

@@ -23,6 +23,7 @@ class Kernels(NamedTuple):
     conversation_of: Kernel
     settle: Kernel
     gather: Kernel
+    skim: Kernel
     courses_of: Kernel
     spell_digests: Kernel
     spell_community_ids: Kernel

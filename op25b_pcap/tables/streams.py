@@ -30,3 +30,14 @@ class Chunk(NamedTuple):
     skipped: int
     """Octets of this side before `data` that no packet of the capture holds."""
     data: bytes
+
+
+class Passage(NamedTuple):
+    """Octets of one side that were looked at and passed over.
+
+    No end of a message (CRLF.CRLF, or one with bare LFs) is in them, and none has its begin before
+    them. The four octets behind are told, so that one is seen that begins in them.
+    """
+
+    side: Side
+    octets: int

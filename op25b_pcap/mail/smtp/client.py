@@ -111,6 +111,21 @@ class ClientReader:
         self.lines.feed(data)
         return found
 
+    def pass_over(self, octets: int) -> bool:
+        """So many octets come in which no message ends. False: they are needed; nothing has changed."""
+        if self.lines.unread:
+            return False
+        if self.reading is MESSAGE or self.reading is REMAINDER:
+            return self.message.pass_over(octets)
+        if self.reading is not CHUNK or octets > self._chunk_left or self._chunk_is_disputed:
+            return False
+        if not self.message.pass_over(octets):
+            return False
+        self._chunk_left -= octets
+        if not self._chunk_left:
+            self._end_chunk()
+        return True
+
     def next_command(self) -> Command | None:
         """The next command, or None where more must come or a reply is waited for."""
         found = None

@@ -87,6 +87,15 @@ class Dialogue:
             if self._client.lines.unread:
                 self._read_client()
 
+    def pass_over(self, side: Side, octets: int) -> bool:
+        """The side sent what `tables.streams.Passage` says. False: the octets are needed."""
+        if side is SERVER or self._replies.held:
+            return False
+        if self._client.reading is HIDDEN:
+            return self.handshake.is_over(side)
+        self._server.client_spoke()
+        return self._client.pass_over(octets)
+
     def _receive_hidden(self, side: Side, data: bytes) -> None:
         self.handshake.receive(side, data)
         self.is_done = self._server_is_hidden and self.is_hidden and self.handshake.is_done

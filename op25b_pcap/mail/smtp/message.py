@@ -70,6 +70,14 @@ class Message:
         if self._opening:
             self._open(data)
 
+    def pass_over(self, octets: int) -> bool:
+        """So many octets come in which it does not end (`tables.streams.Passage`). False: they are needed."""
+        if self._opening:
+            return False
+        self._count(octets)
+        self._tail = b""
+        return True
+
     def gap(self, octets: int) -> None:
         """So many of its octets were sent, and no packet holds them."""
         self._count(octets)
