@@ -67,9 +67,8 @@ class Dissector:
 
     def rest(self) -> Iterator[Packet]:
         """What is left when no more records come."""
-        while lone := list(self._fragments.rest()):  # what they hold may be fragments again
-            for first in lone:
-                yield from self._late(first)
+        for first in self._fragments.rest():
+            yield from self._late(first)
 
     def _late(self, first: Ahead) -> list[Packet]:
         """What a lone first fragment holds; its record had been counted as a fragment."""

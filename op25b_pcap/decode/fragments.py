@@ -2,13 +2,17 @@
 
 Where fragments overlap, the octets that came first stay. A packet whose parts do not all come
 within the time that a host would wait is given up: its first part goes its way alone, because
-it has the ports. What may be held is bounded in number, octets and time, so that nobody can
-fill the memory with first halves.
+it has the ports. It may hold a part of another packet, which has then waited as long: so what is
+given up goes strictly by age, and it makes no difference how often anybody asks (of pieces that
+are read apart, nobody does between fragments). What may be held is bounded in number, octets and
+time, so that nobody can fill the memory with first halves.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
 
 from op25b_pcap.decode.steps import Ahead, Fragment, Skip, View
 from op25b_pcap.wire.ip import FRAGMENT_UNIT, GREATEST_DATAGRAM
@@ -19,16 +23,21 @@ MOST_OCTETS = 4 << 20
 """As much as Linux holds (net.ipv4.ipfrag_high_thresh)."""
 MOST_PACKETS = 4096
 NEVER_NS = (1 << 63) - 1
+_SLACK = 64
+"""Of packets that are no longer held, so many are still known by age at the least."""
 MOST_PARTS = 256
 """Parts of one packet: enough for the greatest one over links of 296 octets (RFC 1144 section 5)."""
 
 
 class Fragments:
-    """The packets of which parts are missing, oldest first."""
+    """The packets of which parts are missing."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[object, ...], _Packet] = {}
-        self._given_up: list[_Packet] = []
+        self._by_age: list[tuple[int, int, tuple[object, ...]]] = []
+        """A heap: when a packet began, its turn, its key; some of them are held no longer."""
+        self._turns = 0
+        self._given_up: deque[_Packet] = deque()
         self._octets = 0
 
     def add(self, fragment: Fragment) -> Ahead | None:
@@ -38,14 +47,14 @@ class Fragments:
         """
         start, end = _extent(fragment)
         key, around = fragment.key, fragment.ahead.around
-        packet = self._open.setdefault(key, _Packet(around.record.time_ns))
+        packet = self._open.get(key) or self._begin(key, around.record.time_ns)
         self._octets += packet.add(start, end, fragment)
         if packet.is_complete:
             self._close(key)
             whole = packet.ahead()
             return whole._replace(around=whole.around._replace(record=around.record, place=around.place))
         while self._octets > MOST_OCTETS or len(self._open) > MOST_PACKETS:
-            self._given_up.append(self._close(next(iter(self._open))))
+            self._give_up(NEVER_NS)
         return None
 
     @property
@@ -53,24 +62,47 @@ class Fragments:
         """`overdue` has nothing to say up to this time."""
         if self._given_up:
             return -1
-        oldest = next(iter(self._open.values()), None)
-        return NEVER_NS if oldest is None else oldest.began_ns + PATIENCE_NS
+        self._forget()
+        return self._by_age[0][0] + PATIENCE_NS if self._by_age else NEVER_NS
 
     def overdue(self, now_ns: int) -> Iterator[Ahead]:
-        """The first parts of packets that are waited for no longer."""
-        while self._open:
-            key, packet = next(iter(self._open.items()))
-            if now_ns - packet.began_ns <= PATIENCE_NS:
-                break
-            self._given_up.append(self._close(key))
-        given_up, self._given_up = self._given_up, []
-        return (packet.ahead() for packet in given_up if packet.first)
+        """The first parts of packets that are waited for no longer, oldest first.
+
+        What each holds is to be added before the next is asked for.
+        """
+        while self._given_up or self._give_up(now_ns - PATIENCE_NS):
+            packet = self._given_up.popleft()
+            if packet.first:
+                yield packet.ahead()
 
     def rest(self) -> Iterator[Ahead]:
         """The same, when nothing more will come."""
-        for key in list(self._open):
-            self._given_up.append(self._close(key))
-        return self.overdue(0)
+        return self.overdue(NEVER_NS + PATIENCE_NS)
+
+    def _begin(self, key: tuple[object, ...], began_ns: int) -> _Packet:
+        self._turns += 1
+        packet = self._open[key] = _Packet(began_ns, self._turns)
+        heappush(self._by_age, (began_ns, self._turns, key))
+        if len(self._by_age) > 2 * len(self._open) + _SLACK:
+            self._by_age = [(held.began_ns, held.turn, key) for key, held in self._open.items()]
+            heapify(self._by_age)
+        return packet
+
+    def _forget(self) -> None:
+        """Let the oldest known by age be one that is held."""
+        while self._by_age:
+            _, turn, key = self._by_age[0]
+            if key in self._open and self._open[key].turn == turn:
+                break
+            heappop(self._by_age)
+
+    def _give_up(self, before_ns: int) -> bool:
+        """Give up the oldest packet if it began before that; False if there is none."""
+        self._forget()
+        if not self._by_age or self._by_age[0][0] >= before_ns:
+            return False
+        self._given_up.append(self._close(self._by_age[0][2]))
+        return True
 
     def _close(self, key: tuple[object, ...]) -> _Packet:
         packet = self._open.pop(key)
@@ -92,8 +124,8 @@ def _extent(fragment: Fragment) -> tuple[int, int]:
 class _Packet:
     """One packet's parts, in order, none over another."""
 
-    def __init__(self, began_ns: int) -> None:
-        self.began_ns = began_ns
+    def __init__(self, began_ns: int, turn: int) -> None:
+        self.began_ns, self.turn = began_ns, turn
         self.first: Ahead | None = None
         self.held = 0
         self._end: int | None = None

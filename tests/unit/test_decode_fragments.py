@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from op25b_pcap.decode import Tally, fragments
-from op25b_pcap.decode.dissect import decode
+from op25b_pcap.decode.dissect import Dissector, decode
 from op25b_pcap.samples.frames import ip
 from tests.encapsulations import (
     CLIENT,
@@ -182,3 +182,36 @@ class TestBounds:
         many = [(start, min(start + 80, len(SEGMENT))) for start in range(0, len(SEGMENT), 80)]
         (packet,), _ = decoded(records(*(part(*extent) for extent in many)))
         assert packet.payload == PAYLOAD[: 4 * 80 - 24]
+
+
+class TestGivenUp:
+    """A lone first part that holds a part of another packet, which has waited as long."""
+
+    @staticmethod
+    def outer(inner: bytes, number: int) -> bytes:
+        """The first fragment of a tunnel's packet, of which the rest never comes."""
+        packet = bytearray(ip("192.0.2.1", "192.0.2.2", 4, inner, 64, number))
+        packet[6:8] = struct.pack("!H", 1 << 13)
+        return bytes(packet)
+
+    @pytest.mark.parametrize("bystanders_s", [(), (30.5,), (30.5, 31.5), (31.5, 32.5), (30.5, 31.5, 64)])
+    def test_how_often_there_is_a_record_makes_no_difference(self, bystanders_s):
+        told = [
+            (0, self.outer(part(0, 400), 1)),
+            (1, self.outer(part(400, 800), 2)),
+            (33, part(800, len(SEGMENT))),  # too late for the others, which were given up by then
+            *((at_s, ip(CLIENT, SERVER, 17, b"", 64)) for at_s in bystanders_s),
+        ]
+        told.sort(key=lambda one: one[0])
+        packets, _ = decoded(record(data, RAW, at_s=at_s) for at_s, data in told)
+        assert [(len(packet.payload), packet.payload_length) for packet in packets] == [(372, 376)]
+
+    def test_what_was_put_together_is_known_by_age_no_longer(self):
+        held = Dissector(Tally())
+        for number in range(1_000):
+            packets = [*held.packets(record(part(0, 400, number=number), RAW))]
+            for start in (400, 800):
+                one = record(part(start, min(start + 400, len(SEGMENT)), number=number), RAW)
+                packets += held.packets(one)
+            assert len(packets) == 1
+        assert len(held._fragments._by_age) < 100
