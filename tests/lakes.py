@@ -53,7 +53,12 @@ def octets(records: Sequence[Record]) -> bytes:
 def scatter(records: Sequence[Record], cuts: Sequence[int], folder: Path, rng: random.Random) -> list[Path]:
     """The records as pieces, cut before these numbers, under names in any order, some compressed."""
     folder.mkdir(parents=True, exist_ok=True)
-    bounds = [0, *sorted(cuts), len(records)]
+    bounds = [0]
+    for cut in sorted(cuts):
+        # Of pieces that begin in the same nanosecond only the names tell the order, and these are drawn.
+        if records[cut].time_ns != records[bounds[-1]].time_ns:
+            bounds.append(cut)
+    bounds.append(len(records))
     names = rng.sample(range(1000), len(bounds))
     paths = []
     for name, begin, end in zip(names, bounds[:-1], bounds[1:], strict=False):
