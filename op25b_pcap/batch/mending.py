@@ -46,7 +46,7 @@ class Mending:
     def __init__(self) -> None:
         self._pairs: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._ends: NDArray[np.uint64] = np.empty(0, np.uint64)
-        self._met: list[pd.DataFrame] = []
+        self._met: list[list[NDArray[Any]]] = []
 
     def add(self, packets: NDArray[Any]) -> None:
         """Packets that have come or gone."""
@@ -66,11 +66,13 @@ class Mending:
 
     def ids(self) -> list[str]:
         """Community IDs of all conversations that were assembled anew, or are gone."""
-        sockets = pd.concat(self._met).drop_duplicates()
+        columns = zip(_SOCKETS, zip(*self._met, strict=True), strict=False)
+        sockets = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns}).drop_duplicates()
         return list({_community_id(*row) for row in sockets.itertuples(index=False, name=None)})
 
     def _meet(self, packets: NDArray[Any]) -> None:
-        self._met.append(pd.DataFrame({name: packets[name] for name in _SOCKETS}).drop_duplicates())
+        if len(packets):
+            self._met.append([packets[name].copy() for name in _SOCKETS])
 
 
 def mending(
