@@ -71,7 +71,7 @@ def udp(view: View, around: Around) -> Ahead | DnsMessage:
         payload = rest.least(udp_wire.DNS_HEADER)
         if not payload[udp_wire.DNS_FLAGS] & udp_wire.DNS_RESPONSE:
             raise Skip("not_tcp")
-        return DnsMessage(around.seen().time_ns, ip.dst, payload)
+        return DnsMessage(around.record.time_ns, ip.dst, payload)
     layer = UDP_PORTS.get(found["dport"]) or UDP_PORTS.get(found["sport"])
     if layer is None:
         raise Skip("not_tcp")
