@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from op25b_pcap import __version__
+from op25b_pcap.circles import no_more_sought, seldom_sought
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -456,4 +457,8 @@ def _progress_bar() -> Iterator[Progress | None]:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with seldom_sought():
+        try:
+            app()
+        finally:
+            no_more_sought()

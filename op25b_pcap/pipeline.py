@@ -6,10 +6,8 @@ calls only this.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from op25b_pcap.assembly.flows import Assembly
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
+from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels_for
 from op25b_pcap.decode import Tally
 from op25b_pcap.facts import Facts, facts, in_order, merged
@@ -46,8 +45,6 @@ Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
 _PROGRESS_EVERY = 1024
 """Packets between two signs of life."""
-_TUPLES_BETWEEN_COLLECTIONS = 500_000
-"""Python's own is 700."""
 
 _Item = TypeVar("_Item", Record, Record | Run)
 Tables = dict[str, pd.DataFrame]
@@ -101,7 +98,7 @@ def analyse(
     tally, answers = Tally(), Answers()
     kernels = None if engine == "scapy" else kernels_for(observation.octets_expected)
     scan = Scan(tally, kernels)
-    with seldom_collected(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
+    with seldom_sought(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         captures = [capture.path for capture in observation.captures]
         shares: list[Share]
@@ -138,17 +135,6 @@ def concluded(known: Facts, policy: Policy | None, envelope: Envelope, clock: Cl
     }
     clock.lap("count")
     return tables, policy
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Millions of tuples are made and none is in a circle: looking for circles costs a fifth of a run."""
-    before = gc.get_threshold()
-    gc.set_threshold(_TUPLES_BETWEEN_COLLECTIONS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:

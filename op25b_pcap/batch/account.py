@@ -85,13 +85,13 @@ class Account:
             name,
             path,
             self.size,
-            self.sha256,
             self.format or self.kind,
             self.compression,
             self.records,
             self.first_time_ns,
             self.last_time_ns,
             damages,
+            reckoned=lambda: self.sha256,
         )
 
 

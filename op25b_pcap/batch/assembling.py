@@ -22,11 +22,11 @@ from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.mending import Earlier, mending
 from op25b_pcap.batch.ranges import Range
 from op25b_pcap.batch.taking import Source, taken
+from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import CAPTURE, Found, gathered, in_time, kept, logged, merged
 from op25b_pcap.flowlogs import Entry, together
 from op25b_pcap.flowlogs import flows as flows_of_logs
-from op25b_pcap.pipeline import seldom_collected
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 
@@ -49,7 +49,7 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
     workshop = work.work_of(files(lake))
     answers = Answers()
     with ExitStack() as stack:
-        stack.enter_context(seldom_collected())
+        stack.enter_context(seldom_sought())
         folder = stack.enter_context(workshop.scratch())
         paths = [stack.enter_context(workshop.opened(layer.name)) for layer in range_.layers]
         if range_.kind == "packets":

@@ -21,9 +21,9 @@ from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.reading import first_time_ns
+from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.pipeline import seldom_collected
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.scan.engine import Scan
 
@@ -42,7 +42,7 @@ _STEP = 1 << 20
 def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Account:
     """Read a piece. `before` are size and digest of what lay there at earlier runs."""
     workshop = work.work_of(files(lake))
-    with opened(piece.path) as path, workshop.scratch() as folder, seldom_collected():
+    with opened(piece.path) as path, workshop.scratch() as folder, seldom_sought():
         account = Account(*piece)
         try:
             if "://" not in piece.path:  # it may have been listed hours ago

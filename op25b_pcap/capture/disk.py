@@ -94,9 +94,12 @@ class Disk:
             yield bytes(room[:count])
 
     def close(self) -> None:
-        """Nothing more will be read."""
+        """Nothing more will be read; the digest may still be asked for."""
         if self._pipe is not None and self._path != STDIN:
             self._pipe.close()
+
+    def give_up(self) -> None:
+        """Nobody will ask for the digest."""
         if self._digest is not None:
             self._digest.give_up()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -46,8 +47,6 @@ class Capture:
     path: Path
     size: int | None = None
     """Octets as they lie on disk; of a pipe, those that were read."""
-    sha256: str | None = None
-    """Hex digest of the same octets."""
     format: str = ""
     """`pcap`, `pcapng`, or empty if it is neither."""
     compression: str = ""
@@ -59,6 +58,21 @@ class Capture:
     last_time_ns: int | None = None
     """Latest time of a packet."""
     damages: list[Damage] = field(default_factory=list)
+    reckoned: Callable[[], str | None] = field(default=lambda: None, repr=False, compare=False)
+    """Waits for the digest, and notes as a damage that it cannot be had."""
+    _is_reckoned: bool = field(default=False, repr=False)
+    _sha256: str | None = field(default=None, repr=False)
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of the octets that `size` counts.
+
+        It is reckoned beside what else is done with them. Who asks waits for it: best at the end, and
+        before `damages` are told.
+        """
+        if not self._is_reckoned:
+            self._is_reckoned, self._sha256 = True, self.reckoned()
+        return self._sha256
 
     def damaged(self, offset: int, reason: str) -> None:
         """Note a damage; a sentence says when there are too many to note."""
@@ -112,7 +126,8 @@ def read(
 
     Reads `step` octets at a time and tells `passing` how many came. Keeps the capture's account
     but for the packets and their times, which who takes the records counts. Never raises for
-    what the file holds, nor if it cannot be read. The digest may have been begun before.
+    what the file holds, nor if it cannot be read. The digest may have been begun before,
+    and goes on afterwards until `capture.sha256` asks for it.
     """
     disk = Disk(capture.path, passing, digest or digest_of(capture.path))
     try:
@@ -122,12 +137,24 @@ def read(
             if not flows(capture.path):
                 for _ in disk.pieces(step):  # what a damage has left over belongs to size and hash
                     pass
-            capture.sha256 = disk.sha256()
         except Broken as fault:
             capture.damaged(octets.offset, str(fault))
         capture.size = disk.size
+        capture.reckoned = partial(_reckoned, capture, disk, octets.offset)
+    except BaseException:
+        disk.give_up()
+        raise
     finally:
         disk.close()
+
+
+def _reckoned(capture: Capture, disk: Disk, end: int) -> str | None:
+    """The digest of what was read; a damage at its end if the file cannot be read again."""
+    try:
+        return disk.sha256()
+    except Broken as fault:
+        capture.damaged(end, str(fault))
+        return None
 
 
 def _records(
