@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from op25b_pcap.tables.columns import Flags, coded, flattened, is_filled, is_true
@@ -76,16 +77,20 @@ def relays(
     exchangers = exchangers.explode("dst_mx_of").dropna().drop_duplicates()
     exchanges = pd.Series(_pairs(mails, "dst_ip", "domain")).isin(_pairs(exchangers, "dst_ip", "dst_mx_of"))
     named = mails["domain"].isin(exchangers["dst_mx_of"])
+    by_name = is_filled(mails["dst_names"]) & ~is_filled(mails["dst_mx_of"])
+    unnamed = mails[~named & (by_name | mails["mailbox"])].reset_index(drop=True)
+    return {*mails.loc[named & ~exchanges, "dst_ip"], *unnamed.loc[~_is_own(unnamed), "dst_ip"]}
+
+
+def _is_own(mails: pd.DataFrame) -> Flags:
+    """Whether a mail's domain is of the registrant of its host, by DNS names or the greeting."""
     rows, names = flattened(mails["dst_names"])
     banners = mails["banner_text"].to_numpy(object, na_value="")
     greeted = [str(text).partition(" ")[0] for text in banners]
     looked_up = [names.values[code] for code in names.codes]
     own = pd.Series([*looked_up, *greeted], index=[*rows, *mails.index], dtype=object).map(registrable)
     same = own == mails["domain"].map(registrable).reindex(own.index)
-    is_own = mails.index.isin(same.index[same])
-    by_name = is_filled(mails["dst_names"]) & ~is_filled(mails["dst_mx_of"])
-    unnamed_stranger = ~named & ~is_own & (by_name | mails["mailbox"])
-    return set(mails.loc[(named & ~exchanges) | unnamed_stranger, "dst_ip"])
+    return np.asarray(mails.index.isin(same.index[same]), bool)
 
 
 def _pairs(frame: pd.DataFrame, one: str, other: str) -> list[tuple[str, str]]:
