@@ -241,11 +241,7 @@ class _Rows:
         self._add_sessions(number, sessions)
 
     def _add_sessions(self, number: int, sessions: Sessions) -> None:
-        for table, rows in (
-            (SMTP_SESSIONS, [sessions.smtp] if sessions.smtp else []),
-            (SMTP_TRANSACTIONS, sessions.transactions),
-            (RETRIEVAL_SESSIONS, [sessions.retrieval] if sessions.retrieval else []),
-        ):
+        for table, rows in sessions.rows().items():
             for session in rows:
                 self._sessions[table].add(session)
                 self._of[table].append(number)

@@ -6,6 +6,7 @@ form, read by `mail` too, has the row that the form gives it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from op25b_pcap.forms.recite import recite
 from op25b_pcap.forms.write import IN_IMAP, IN_POP3, IN_SMTP, IN_TLS, NO_FORM, PROTOCOLS, none_known
 from op25b_pcap.mail.sessions import OVER, READ, read
 from op25b_pcap.tables import RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
-from op25b_pcap.tables.sessions import SHARED, Sessions
+from op25b_pcap.tables.sessions import SHARED
 from op25b_pcap.tables.table import Table
 
 if TYPE_CHECKING:
@@ -54,12 +55,19 @@ class Rows(NamedTuple):
     """All that their flows do not tell."""
 
 
-class _Template(NamedTuple):
-    """What is told of a form: numbers of rows with blanks."""
+_Template = dict[Table, list[int]]
+"""What is told of a form: by table the numbers of rows with blanks."""
 
-    smtp: int | None
-    retrieval: int | None
-    transactions: list[int]
+
+class _Example(NamedTuple):
+    """A dialogue of a form that is to be believed."""
+
+    form: int
+    template: _Template
+    first: int
+    """Its first blank."""
+    rows: dict[Table, list[dict[str, Any]]]
+    """What `mail` tells of it."""
 
 
 class Forms:
@@ -117,20 +125,20 @@ class Forms:
         flows: pa.Table,
         spoken: Spoken,
     ) -> None:
-        forms, examples, counts = np.unique(told[:, 0], return_index=True, return_counts=True)
-        learnt = []
-        for form, example, count in zip(forms.tolist(), examples.tolist(), counts.tolist(), strict=True):
+        forms, places, counts = np.unique(told[:, 0], return_index=True, return_counts=True)
+        examples = []
+        for form, place, count in zip(forms.tolist(), places.tolist(), counts.tolist(), strict=True):
             if form == NO_FORM or form in self._templates:
                 continue
             self._met[form] = self._met.get(form, 0) + count
             if self._met[form] >= _WORTH_LEARNING:
-                row = flows.slice(example, 1).to_pylist()[0]
-                self._templates[form] = self._template(form, row)
-                learnt.append((form, example, row))
-        for form, example, row in learnt:
-            template, real = self._templates[form], read(row, usual.chunks(int(speaking[example])))
-            if template and not self._agrees(template, real, int(told[example, 1]), spoken):
-                self._templates[form] = None
+                row = flows.slice(place, 1).to_pylist()[0]
+                template = self._templates[form] = self._template(form, row)
+                if template:
+                    real = read(row, usual.chunks(int(speaking[place])))
+                    examples.append(_Example(form, template, int(told[place, 1]), real.rows()))
+        for form in self._wrong(examples, spoken):
+            self._templates[form] = None
 
     def _template(self, form: int, row: dict[str, Any]) -> _Template | None:
         """What `mail` tells of a form in our words."""
@@ -140,45 +148,35 @@ class Forms:
             return None
         own = {name: row[name] for name in READ if name not in SHARED or name == "service"}
         sessions = read({**dict.fromkeys(SHARED), **own}, recital.chunks)
-        smtp, retrieval, transactions = (self._patterns[table] for table in _ROW_TABLES)
-        return _Template(
-            smtp.add(sessions.smtp, recital.numbers) if sessions.smtp else None,
-            retrieval.add(sessions.retrieval, recital.numbers) if sessions.retrieval else None,
-            [transactions.add(each, recital.numbers) for each in sessions.transactions],
-        )
+        return {
+            table: [self._patterns[table].add(each, recital.numbers) for each in rows]
+            for table, rows in sessions.rows().items()
+        }
 
-    def _agrees(self, template: _Template, real: Sessions, first: int, spoken: Spoken) -> bool:
-        """Whether a form gives a dialogue the rows that `mail` does."""
-        for table, rows, given in (
-            (SMTP_SESSIONS, real.smtp, template.smtp),
-            (RETRIEVAL_SESSIONS, real.retrieval, template.retrieval),
-        ):
-            if (rows is None) != (given is None):
-                return False
-            if rows is not None and given is not None and not self._is_row(table, given, rows, first, spoken):
-                return False
-        return len(real.transactions) == len(template.transactions) and all(
-            self._is_row(SMTP_TRANSACTIONS, given, row, first, spoken)
-            for given, row in zip(template.transactions, real.transactions, strict=True)
-        )
-
-    def _is_row(self, table: Table, given: int, row: dict[str, Any], first: int, spoken: Spoken) -> bool:
-        columns = self._patterns[table].columns(np.array([given]), np.array([first]), spoken)
-        return all(column.to_pylist() == [row.get(name)] for name, column in columns.items())
+    def _wrong(self, examples: Sequence[_Example], spoken: Spoken) -> set[int]:
+        """The forms that give their example other rows than `mail` does."""
+        wrong: set[int] = set()
+        for table in _TABLES:
+            alike = [each for each in examples if len(each.template[table]) == len(each.rows[table])]
+            wrong |= {each.form for each in examples} - {each.form for each in alike}
+            whose = [each for each in alike for _ in each.rows[table]]
+            if not whose:
+                continue
+            real = [row for each in alike for row in each.rows[table]]
+            given = np.array([number for each in alike for number in each.template[table]])
+            firsts = np.array([each.first for each in whose])
+            for name, column in self._patterns[table].columns(given, firsts, spoken).items():
+                told = zip(whose, real, column.to_pylist(), strict=True)
+                wrong |= {each.form for each, row, value in told if row.get(name) != value}
+        return wrong
 
     def _filled(self, which: NDArray[np.int64], told: NDArray[np.int64], spoken: Spoken) -> dict[Table, Rows]:
         """The rows of dialogues whose forms are learnt."""
         forms, places = np.unique(told[which, 0], return_inverse=True)
-        templates = [self._templates[form] for form in forms.tolist()]
+        templates = [self._templates[form] or {} for form in forms.tolist()]
         filled = {}
-        for table, own in (
-            (SMTP_SESSIONS, [[] if each is None or each.smtp is None else [each.smtp] for each in templates]),
-            (
-                RETRIEVAL_SESSIONS,
-                [[] if each is None or each.retrieval is None else [each.retrieval] for each in templates],
-            ),
-            (SMTP_TRANSACTIONS, [[] if each is None else each.transactions for each in templates]),
-        ):
+        for table in _TABLES:
+            own = [template.get(table, []) for template in templates]
             lengths = np.array([len(rows) for rows in own], np.int64)
             if not lengths.sum():
                 continue
@@ -190,9 +188,6 @@ class Forms:
             whose = np.repeat(which, rows_of)
             filled[table] = Rows(whose, self._patterns[table].columns(rows, told[whose, 1], spoken))
         return filled
-
-
-_ROW_TABLES = (SMTP_SESSIONS, RETRIEVAL_SESSIONS, SMTP_TRANSACTIONS)
 
 
 def circumstances(flows: pa.Table) -> NDArray[np.int64]:

@@ -121,3 +121,11 @@ class Sessions(NamedTuple):
     smtp: dict[str, Any] | None
     retrieval: dict[str, Any] | None
     transactions: list[dict[str, Any]]
+
+    def rows(self) -> dict[Table, list[dict[str, Any]]]:
+        """The same by table."""
+        return {
+            SMTP_SESSIONS: [self.smtp] if self.smtp else [],
+            SMTP_TRANSACTIONS: self.transactions,
+            RETRIEVAL_SESSIONS: [self.retrieval] if self.retrieval else [],
+        }

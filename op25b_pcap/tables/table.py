@@ -28,9 +28,9 @@ class Column:
     """The only values that may stand here, where the contract lists them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A named list of columns in their published order."""
+    """A named list of columns in their published order; none is equal to another."""
 
     name: str
     meaning: str
