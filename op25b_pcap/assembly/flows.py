@@ -28,6 +28,7 @@ from op25b_pcap.assembly.course import (
 )
 from op25b_pcap.assembly.left import CAN_READ_AGAIN, Left
 from op25b_pcap.assembly.packet import chosen
+from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
@@ -160,10 +161,14 @@ class Courses:
         self._kernels = kernels
         self._left = left or Left()
         self._known = none_known()
+        self._text, self._runs = Room(), Room()
         self._meanings: dict[str, list[Any]] = {name: [] for name in OF_COURSE}
 
     def flows(self, of: Sorted, turn: int = 0, turns: int = 1) -> Iterator[Usual | Flow]:
-        """Every flow, as columns and singly; of several turns only what is in that one."""
+        """Every flow, as columns and singly; of several turns only what is in that one.
+
+        Columns are good until the next ones are asked for.
+        """
         begins, octets = of.begins, of.octets
         last = len(begins) - 1
         if not last:
@@ -194,7 +199,7 @@ class Courses:
         which = slice(int(of.begins[at]), int(of.begins[end]))
         passed = None if may_pass is None or not may_pass[which].any() else may_pass[which]
         lay = of.store.packets["at"][of.order[which]] if passed is not None else None
-        attempts, runs, text, holes = self._told(of, at, end, scratch, passed)
+        attempts, runs, text, holes = self._told(of, at, end, scratch, passed, self._text, self._runs)
         for index in np.flatnonzero(attempts["verdict"] == DOUBTFUL).tolist():
             self._take_whole(of, at + index, at, lay)
             yield from of.one_by_one(at + index)
@@ -208,9 +213,16 @@ class Courses:
             yield from self._batch(of, at + index, at + index + 1, scratch)
 
     def _told(
-        self, of: Sorted, at: int, end: int, scratch: Scratch, passed: NDArray[np.bool_] | None
+        self,
+        of: Sorted,
+        at: int,
+        end: int,
+        scratch: Scratch,
+        passed: NDArray[np.bool_] | None,
+        in_text: Room,
+        in_runs: Room,
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
-        """What the kernel tells: attempts, runs, text and holes."""
+        """What the kernel tells: attempts, and in these rooms runs and text; and holes."""
         store, begins = of.store, of.begins[at : end + 1]
         which, tails = of.order[begins[0] : begins[-1]], of.tails
         if passed is None:
@@ -218,8 +230,8 @@ class Courses:
         else:
             store.fetched = self._left.skim(store.packets, which, passed, self._kernels.skim, tails)
         attempts = np.zeros(end - at, ATTEMPT)
-        runs = np.empty(len(which), RUN)
-        text = np.empty(int(of.octets[end] - of.octets[at]), np.uint8)
+        runs = in_runs.of(len(which) * RUN.itemsize).view(RUN)
+        text = in_text.of(int(of.octets[end] - of.octets[at]))
         holes = np.empty((len(which) if passed is not None else 0, 2), np.int64)
         used_runs, used, used_holes = self._kernels.courses_of(
             store.packets,
@@ -278,7 +290,7 @@ class Courses:
         """What one of these conversations carried, without holes."""
         number = int(conversations[index])
         self._lay_back(of, number, at, lay)
-        attempts, runs, text, _ = self._told(of, number, number + 1, scratch, None)
+        attempts, runs, text, _ = self._told(of, number, number + 1, scratch, None, Room(), Room())
         return Usual({}, attempts["runs"], attempts["runs_end"], attempts["course"], runs, text).chunks(0)
 
     def _learn(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.skim import IN_HAND
 
 if TYPE_CHECKING:
@@ -32,20 +33,6 @@ _GAP_AT_A_GLANCE = 16 << 10
 """What lies in between costs less where it is written over at once."""
 _MOST_KEPT = 32 << 20
 """Of them that are kept; what has no room must be fetched when it is needed."""
-
-
-class Room:
-    """Room for octets that is used again: the first touch of fresh memory costs more than to copy there."""
-
-    def __init__(self) -> None:
-        self._octets = np.empty(0, np.uint8)
-
-    def of(self, octets: int) -> NDArray[np.uint8]:
-        """So much of it; what was there before is lost."""
-        if len(self._octets) < octets:
-            self._octets = np.empty(0, np.uint8)  # two of them need not be there at a time
-            self._octets = np.empty(octets, np.uint8)
-        return self._octets[:octets]
 
 
 class Left:

@@ -67,8 +67,11 @@ class Shelf:
             self.paths.append(path)
 
     def stores(self, turn: int, turns: int) -> Iterator[Store]:
-        """What was set down, each conversation in one store: every so many of the stores."""
-        layers = [Layer(path) for path in self.paths]
+        """What was set down, each conversation in one store: every so many of the stores.
+
+        A store is good until the next one is asked for.
+        """
+        store = Store(self._kernels, packets=0, octets=0)
         sizes = np.sum(self.sizes, axis=0)
         begin, count = 0, 0
         while begin < PARTS:
@@ -76,16 +79,23 @@ class Shelf:
             while end < PARTS and sizes[begin : end + 1].sum() <= _OCTETS_TOGETHER:
                 end += 1
             if count % turns == turn:
-                yield taken_up(self._kernels, layers, range(begin, end))
+                fill(store, self._taken(range(begin, end)))
+                yield store
             begin, count = end, count + 1
+
+    def _taken(self, parts: range) -> Iterator[Taken]:
+        """Some parts of all layers, in the order in which these were set down."""
+        for path in self.paths:
+            layer = Layer(path)
+            for what in (*layer.parts(parts), layer.everywhere(parts)):
+                yield Taken(*what, layer.wheres)
 
 
 class Layer:
-    """A file with a store."""
+    """A file with a store. What was read of it counts as memory as long as this is there."""
 
     def __init__(self, path: Path) -> None:
-        # Not mapped: what was read of a mapping stays in memory as long as it does.
-        self._reader = pa.ipc.open_file(pa.OSFile(str(path)))
+        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
         self._together = PARTS // (self._reader.num_record_batches - 1)
         self.wheres = [Where(*where) for where in json.loads(self._reader.schema.metadata[b"wheres"])]
 
@@ -156,27 +166,12 @@ def _parts_together(octets: int) -> int:
     return PARTS >> (batches.bit_length() - 1)
 
 
-def taken_up(kernels: Kernels, layers: Sequence[Layer], parts: range) -> Store:
-    """Some parts of all layers together, in the order in which the layers were set down."""
-    return store_of(
-        kernels,
-        (
-            Taken(*what, layer.wheres)
-            for layer in layers
-            for what in (*layer.parts(parts), layer.everywhere(parts))
-        ),
-    )
-
-
-def store_of(kernels: Kernels, found: Iterable[Taken]) -> Store:
-    """A store with these packets, and no room for more."""
+def fill(store: Store, found: Iterable[Taken]) -> None:
+    """Have these packets in a store and no others, and no room for more."""
     held = list(found)
-    store = Store(
-        kernels, packets=sum(len(one.packets) for one in held), octets=sum(len(one.octets) for one in held)
-    )
+    store.make_room(sum(len(one.packets) for one in held), sum(len(one.octets) for one in held))
     for one in held:
         store.extend(*one)
-    return store
 
 
 def _part_of(packets: NDArray[Any]) -> NDArray[np.int64]:

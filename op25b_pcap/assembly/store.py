@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT
+from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.settle import Into
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.packets import seen
@@ -68,9 +69,9 @@ class Store:
         self._leaves = leaves
         self.fetched = np.empty(0, np.uint8)
         """What was left in captures, of those packets that are looked at now."""
-        self._packets = np.empty(packets, PACKET)
-        self._octets = np.empty(octets, np.uint8)
+        self._rooms = Room(), Room()
         self._used = np.zeros(2, np.int64)
+        self.make_room(packets, octets)
         self.wheres: list[Where] = []
         self._numbers: dict[Where, int] = {}
         self._tunnels = np.zeros(64, np.int64)
@@ -102,7 +103,7 @@ class Store:
                 return told
             row: list[int] = kept[begin].tolist()
             if self._knows_place(window, row):
-                self._make_room()
+                self._put_away()
             else:
                 self._learn_place(window, run.window, row)
 
@@ -111,7 +112,7 @@ class Store:
         is_error = isinstance(packet, IcmpError)
         content = packet.reporter if isinstance(packet, IcmpError) else packet.options + packet.payload
         if self._used[0] == len(self._packets) or self._used[1] + len(content) > len(self._octets):
-            self._make_room()
+            self._put_away()
         at, to = self._used.tolist()
         record = self._packets[at]
         record["kind"] = ERROR if is_error else SEGMENT
@@ -149,6 +150,13 @@ class Store:
         record["dst_high"], record["dst_low"] = _words(packet.dst)
         record["src_port"], record["dst_port"] = packet.src_port or 0, packet.dst_port or 0
         record["conversation"] = self._kernels.conversation_of(record, self._tunnels[record["where"]])
+
+    def make_room(self, packets: int, octets: int) -> None:
+        """Forget all packets, but not where they were, and have room for so much instead."""
+        of_packets, of_octets = self._rooms
+        self._packets = of_packets.of(packets * PACKET.itemsize).view(PACKET)
+        self._octets = of_octets.of(octets)
+        self.clear()
 
     def extend(self, packets: NDArray[Any], octets: NDArray[np.uint8], wheres: Sequence[Where]) -> None:
         """Take packets out of another store."""
@@ -214,7 +222,7 @@ class Store:
                 found[frozenset((packet.src, packet.dst))].append(packet)
         return found
 
-    def _make_room(self) -> None:
+    def _put_away(self) -> None:
         if self._shelf is None or not self._used[0]:
             raise MemoryError("a store is full")
         self._shelf.put(self)

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.assembly.flows import Courses, Sorted
-from op25b_pcap.assembly.shelf import store_of
+from op25b_pcap.assembly.shelf import fill
+from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import logs, work
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.mending import Earlier, mending
@@ -140,7 +141,8 @@ def _mended(
 
 def _flows(sources: Sequence[Source], range_: Range, answers: Answers, wanted: Wanted | None = None) -> Found:
     """Flows of all packets of a range, or of those that are wanted."""
-    store = store_of(kernels(), taken(sources, range_, wanted))
+    store = Store(kernels(), packets=0, octets=0)
+    fill(store, taken(sources, range_, wanted))
     return gathered(Courses(kernels()).flows(Sorted(store)), answers)
 
 
