@@ -57,8 +57,10 @@ class Account:
     """Of each layer the octets of its parts."""
     aside: int = 0
     """Records that were set aside because of fragments."""
+    heard: int = 0
+    """Messages of DNS that were set aside."""
     answers: bool = False
-    """Whether DNS taught something."""
+    """Whether DNS taught something that an earlier version has read."""
     was: str = ""
     """Digest of the piece that this one has grown out of."""
 

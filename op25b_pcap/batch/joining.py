@@ -16,7 +16,6 @@ from op25b_pcap.batch.files import files
 from op25b_pcap.capture.record import Record
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables.packets import DnsMessage
 
 
@@ -33,25 +32,27 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
     from op25b_pcap.decode.dissect import decode
 
     workshop = work.work_of(files(lake))
-    tally, answers = Tally(), Answers()
+    tally = Tally()
     account = Account("", 0, 0, signature(contents), kind="joined")
     with ExitStack() as stack:
         folder = stack.enter_context(workshop.scratch())
         paths = [stack.enter_context(workshop.opened(work.aside(content))) for content in contents]
+        heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
         layers = Shelf(kernels(), folder, work.COMPRESSION)
         store = Store(kernels(), layers)
         streams = [work.records(path, number) for number, path in enumerate(paths)]
         for packet in decode(_merged(streams, began_ns), tally):
             if isinstance(packet, DnsMessage):
-                answers.add(packet)
+                heard.add(packet)
             else:
                 store.add(packet)
         layers.put(store)
+        heard.close()
         for number, file in enumerate(layers.paths):
             workshop.put(file, work.layer(account.sha256, number))
-        account.answers = work.write_answers(answers, folder / "answers")
-        if account.answers:
-            workshop.put(folder / "answers", work.answers(account.sha256))
+        if heard.count:
+            workshop.put(heard.path, work.heard(account.sha256))
+        account.heard = heard.count
         account.layers = layers.sizes
         account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
         account.by_scapy = tally.read

@@ -140,16 +140,10 @@ def _judged(
     lake: Files, gathered_: Gathered, names: Sequence[str], policy: Policy | None, clock: Clock
 ) -> tuple[Tables, Policy, list[Part]]:
     """What all pieces show, and what is to be said of it; the large tables have the columns read only."""
-    answers, workshop = Answers(), work.work_of(lake)
-    for account in gathered_.counted:
-        if account.answers:
-            with workshop.opened(work.answers(account.sha256)) as path:
-                work.read_answers(path, answers)
+    workshop = work.work_of(lake)
     contents = [piece.sha256 for piece in gathered_.pieces]
-    found = []
-    for range_ in gathered_.ranges:
-        answers_in(range_, workshop, answers)
-        found.append(found_in(range_, workshop, contents, _READ))
+    found = [found_in(range_, workshop, contents, _READ) for range_ in gathered_.ranges]
+    answers = _answers(gathered_, found, workshop)
     if not found:
         nothing = gathered((), answers)
         found = [{table: nothing[table].select(names) for table, names in _READ.items()}]
@@ -172,6 +166,22 @@ def _judged(
     clock.lap("count")
     bounds = Bounds([range_.name for range_ in gathered_.ranges], begins)
     return tables, policy, parts(judged, flow_of, order, bounds, workshop)
+
+
+def _answers(gathered_: Gathered, found: Sequence[Found], workshop: Files) -> Answers:
+    """What DNS taught of the addresses that were called."""
+    answers = Answers({text for each in found for text in each[FLOWS.name]["dst_ip"].unique().to_pylist()})
+    for account in gathered_.counted:
+        if account.heard:
+            with workshop.opened(work.heard(account.sha256)) as path:
+                for message in work.messages(path):
+                    answers.add(message)
+        if account.answers:
+            with workshop.opened(work.answers(account.sha256)) as path:
+                work.read_answers(path, answers)
+    for range_ in gathered_.ranges:
+        answers_in(range_, workshop, answers)
+    return answers
 
 
 def _numbered(whole: Found) -> Found:

@@ -24,7 +24,6 @@ from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.roles.dns import Answers
 from op25b_pcap.scan.engine import Scan
 
 if TYPE_CHECKING:
@@ -67,16 +66,18 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Acc
 
 def _read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     """Read a capture; gives what was written, by its place in the workshop."""
-    compiled, tally, answers = kernels(), Tally(), Answers()
+    compiled, tally = kernels(), Tally()
     layers = Shelf(compiled, folder, work.COMPRESSION)
-    aside = work.Aside(folder / "aside.arrow")
+    aside = work.Aside(folder / "aside.arrow", work.RECORDS)
+    heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
     engine = Scan(tally, compiled, partial(_apart, aside))
     store = Store(compiled, layers)
     observation = Observation([path])
     for message in engine.settle(observation.items(compiled.walks), store):
-        answers.add(message)
+        heard.add(message)
     layers.put(store)
     aside.close()
+    heard.close()
     (capture,) = observation.captures
     account.sha256, account.size = capture.sha256 or "", capture.size or 0
     account.format, account.compression, account.records = (
@@ -87,16 +88,16 @@ def _read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     account.first_time_ns, account.last_time_ns = capture.first_time_ns, capture.last_time_ns
     account.damages = [(damage.offset, damage.reason) for damage in capture.damages]
     account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
-    account.by_scapy, account.aside, account.layers = engine.by_scapy, aside.count, layers.sizes
+    account.by_scapy, account.layers = engine.by_scapy, layers.sizes
     if capture.packets:
         account.began_ns = first_time_ns(path)
     content = account.sha256
     made = {work.layer(content, number): file for number, file in enumerate(layers.paths)}
+    account.aside, account.heard = aside.count, heard.count
     if aside.count:
         made[work.aside(content)] = aside.path
-    account.answers = work.write_answers(answers, folder / "answers.arrow")
-    if account.answers:
-        made[work.answers(content)] = folder / "answers.arrow"
+    if heard.count:
+        made[work.heard(content)] = heard.path
     return made
 
 

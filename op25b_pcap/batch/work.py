@@ -16,6 +16,7 @@ import pyarrow as pa
 from op25b_pcap.batch.files import Files
 from op25b_pcap.capture.record import Record
 from op25b_pcap.roles.dns import Answers
+from op25b_pcap.tables.packets import DnsMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ ACCOUNTS = "accounts"
 COMPRESSION = "lz4"
 """A seventh more room than zstd takes for packets of mail, and a third less time for a scan."""
 SQUEEZED = pa.ipc.IpcWriteOptions(compression=COMPRESSION, unify_dictionaries=True)
-_ASIDE = pa.schema(
+RECORDS = pa.schema(
     {
         "number": pa.int64(),
         "time_ns": pa.int64(),
@@ -35,10 +36,11 @@ _ASIDE = pa.schema(
         "data": pa.binary(),
     }
 )
+MESSAGES = pa.schema({"time_ns": pa.int64(), "client": pa.binary(), "payload": pa.binary()})
 _ROWS = 1 << 14
 """Rows of a table that are read together."""
-_RECORDS = 1024
-"""Records set aside that are held before they are written."""
+_HELD = 1024
+"""Records or messages set aside that are held before they are written."""
 
 
 def layer(content: str, number: int) -> str:
@@ -51,8 +53,13 @@ def aside(content: str) -> str:
     return f"content/{content}/aside.arrow"
 
 
+def heard(content: str) -> str:
+    """Messages of DNS in a piece."""
+    return f"content/{content}/messages.arrow"
+
+
 def answers(content: str) -> str:
-    """What DNS taught in a piece."""
+    """What such messages taught, where earlier versions have read them at once."""
     return f"content/{content}/answers.arrow"
 
 
@@ -67,23 +74,25 @@ def entries(content: str) -> str:
 
 
 class Aside:
-    """Takes records that wait for fragments into a file of this machine."""
+    """Takes records that wait for fragments, or messages of DNS, into a file of this machine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """`schema` names what is kept of each."""
         self.count = 0
         self.path = path
-        self._held: list[Record] = []
+        self._schema = schema
+        self._held: list[Record | DnsMessage] = []
         self._writer: Any = None
 
-    def add(self, record: Record) -> None:
-        """Take a record."""
+    def add(self, one: Record | DnsMessage) -> None:
+        """Take one."""
         self.count += 1
-        self._held.append(record)
-        if len(self._held) == _RECORDS:
+        self._held.append(one)
+        if len(self._held) == _HELD:
             self._write()
 
     def close(self) -> None:
-        """Finish the file; there is none if there was no record."""
+        """Finish the file; there is none if nothing came."""
         if self._held:
             self._write()
         if self._writer is not None:
@@ -92,18 +101,29 @@ class Aside:
     def _write(self) -> None:
         held, self._held = self._held, []
         if self._writer is None:
-            self._writer = pa.ipc.new_file(str(self.path), _ASIDE, options=SQUEEZED)
-        columns = [pa.array([getattr(r, field.name) for r in held], field.type) for field in _ASIDE]
-        self._writer.write_batch(pa.record_batch(columns, schema=_ASIDE))
+            self._writer = pa.ipc.new_file(str(self.path), self._schema, options=SQUEEZED)
+        columns = [pa.array([getattr(one, field.name) for one in held], field.type) for field in self._schema]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
 
 def records(path: Path, capture: int) -> Iterator[Record]:
     """What was set aside of a capture, in its order."""
+    for row in _rows(path):
+        yield Record(capture, *row)
+
+
+def messages(path: Path) -> Iterator[DnsMessage]:
+    """What DNS said in a capture, in its order."""
+    for row in _rows(path):
+        yield DnsMessage(*row)
+
+
+def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
     with pa.OSFile(str(path)) as file:
         reader = pa.ipc.open_file(file)
         for number in range(reader.num_record_batches):
-            for row in reader.get_batch(number).to_pylist():
-                yield Record(capture, **row)
+            columns = reader.get_batch(number).columns
+            yield from zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def write_answers(learnt: Answers, path: Path) -> bool:

@@ -35,7 +35,9 @@ _MAX_ALIASES = 16
 class Answers:
     """What was learnt from all DNS answers so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, called: Iterable[str] | None = None) -> None:
+        """`called`: the only addresses that matter, if they are known before the messages."""
+        self._called = None if called is None else frozenset(map(_packed, called))
         self._names: dict[tuple[str, str], int] = {}
         """(address, host name) and the time of the earliest answer that says so."""
         self._exchangers: dict[tuple[str, str], int] = {}
@@ -56,6 +58,9 @@ class Answers:
 
     def _hear(self, payload: bytes, time_ns: int, client: bytes) -> None:
         """Keep a message until it is known which addresses matter: most answers are of no mail host."""
+        if self._called is not None:
+            self._look(payload, time_ns, client, self._called)
+            return
         self._unread.append((payload, time_ns, client))
         self._unread_octets += len(payload)
         if self._unread_octets > _MOST_UNREAD:
@@ -65,8 +70,11 @@ class Answers:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
         unread, self._unread, self._unread_octets = self._unread, [], 0
         for payload, time_ns, client in unread:
-            if called is None or _names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
-                self._learn(payload, time_ns, text(client))
+            self._look(payload, time_ns, client, called)
+
+    def _look(self, payload: bytes, time_ns: int, client: bytes, called: frozenset[bytes] | None) -> None:
+        if called is None or _names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
+            self._learn(payload, time_ns, text(client))
 
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
