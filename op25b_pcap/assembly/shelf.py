@@ -31,8 +31,12 @@ EVERYWHERE = PARTS
 """The row of what belongs to all parts, in a batch of its own: ICMP errors that name no ports."""
 _OCTETS_OF_A_BATCH = 64 << 10
 """Parts share a batch until it is about this."""
+_OCTETS_IN_HAND = 4 << 20
+"""Parts are put in order together until they are about this: what a processor's cache holds."""
 _OCTETS_TOGETHER = 64 << 20
 """Parts are taken up together as long as they are no more than this."""
+
+_CELLS = pa.schema({"packets": pa.large_binary(), "octets": pa.large_binary()})
 
 
 class Taken(NamedTuple):
@@ -134,30 +138,50 @@ def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None
     part = _part_of(packets)
     order = np.argsort(part.astype(np.int16), kind="stable")  # for so few bits it sorts by radix
     begins = np.searchsorted(part[order], np.arange(PARTS + 1))
-    schema = pa.schema(
-        {"packets": pa.large_binary(), "octets": pa.large_binary()},
-        metadata={"wheres": json.dumps(store.wheres)},
-    )
-    together = _parts_together(len(packets) * PACKET.itemsize + len(store.octets))
-    batches = [
-        (order[begins[n] : begins[n + together]], begins[n : n + together + 1] - begins[n])
-        for n in range(0, PARTS, together)
-    ]
-    of_all = np.flatnonzero(is_cut_quote(packets))
-    batches.append((of_all, np.array([0, len(of_all)])))
+    schema = _CELLS.with_metadata({"wheres": json.dumps(store.wheres)})
+    octets = len(packets) * PACKET.itemsize + len(store.octets)
+    together = _parts_together(octets)
+    in_hand = max(together, PARTS >> (octets // _OCTETS_IN_HAND).bit_length())
     sizes: list[int] = []
     with pa.ipc.new_file(
         str(path), schema, options=pa.ipc.IpcWriteOptions(compression=compression)
     ) as writer:
-        for which, edges in batches:
-            records = chosen(packets, which)
-            ends = np.concatenate([[0], np.cumsum(carried(records))])
-            octets = np.empty(int(ends[-1]), np.uint8)
-            kernels.gather(records, store.octets, octets)
-            cells = [_column(records, edges * PACKET.itemsize), _column(octets, ends[edges])]
-            writer.write_batch(pa.record_batch(cells, schema=schema))
-            sizes += np.diff(edges * PACKET.itemsize + ends[edges]).tolist()
+        for first in range(0, PARTS, in_hand):
+            edges = begins[first : first + in_hand + 1]
+            which = order[edges[0] : edges[-1]]
+            sizes += _write(kernels, store, which, edges - edges[0], together, writer)
+        of_all = np.flatnonzero(is_cut_quote(packets))
+        sizes += _write(kernels, store, of_all, np.array([0, len(of_all)]), 1, writer)
     return sizes
+
+
+def _write(
+    kernels: Kernels,
+    store: Store,
+    which: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    together: int,
+    writer: pa.ipc.RecordBatchFileWriter,
+) -> list[int]:
+    """Write packets of which each so many parts share a batch; gives the octets of each part.
+
+    `edges` say where among them the parts begin.
+    """
+    records = chosen(store.packets, which)
+    ends = np.concatenate([[0], np.cumsum(carried(records))])
+    octets = np.empty(int(ends[-1]), np.uint8)
+    kernels.gather(records, store.octets, octets)
+    for first in range(0, len(edges) - 1, together):
+        own = edges[first : first + together + 1]
+        rows, to = records[own[0] : own[-1]], ends[own]
+        rows["at"] -= np.where(rows["at"] < 0, 0, to[0])
+        cells = [
+            _column(rows, (own - own[0]) * PACKET.itemsize),
+            _column(octets[to[0] : to[-1]], to - to[0]),
+        ]
+        writer.write_batch(pa.record_batch(cells, schema=_CELLS))
+    told: list[int] = np.diff(edges * PACKET.itemsize + ends[edges]).tolist()
+    return told
 
 
 def _parts_together(octets: int) -> int:

@@ -47,7 +47,10 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Acc
             if "://" not in piece.path:  # it may have been listed hours ago
                 was = account.size, account.mtime_ns = size_and_time(path)
             account.kind = logs.kind(path)
-            made = logs.read(account, path, folder) if account.kind else _read(account, path, folder)
+            if account.kind:
+                made = logs.read(account, path, folder)
+            else:
+                made = _read(account, path, folder, work.compression_of_layers(workshop))
             changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
         except OSError as fault:
             account.state, account.reason = "unreadable", f"it cannot be read ({fault.strerror or fault})"
@@ -64,10 +67,13 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Acc
     return account
 
 
-def _read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
-    """Read a capture; gives what was written, by its place in the workshop."""
+def _read(account: Account, path: Path, folder: Path, compression: str | None) -> dict[str, Path]:
+    """Read a capture; gives what was written, by its place in the workshop.
+
+    `compression` is that of layers.
+    """
     compiled, tally = kernels(), Tally()
-    layers = Shelf(compiled, folder, work.COMPRESSION)
+    layers = Shelf(compiled, folder, compression)
     aside = work.Aside(folder / "aside.arrow", work.RECORDS)
     heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
     engine = Scan(tally, compiled, partial(_apart, aside))
