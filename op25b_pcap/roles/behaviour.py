@@ -75,8 +75,9 @@ def relays(
     mails = mails[mails["domain"] != ""].reset_index(drop=True)
     exchangers = flows.loc[is_filled(flows["dst_mx_of"]), ["dst_ip", "dst_mx_of"]]
     exchangers = exchangers.explode("dst_mx_of").dropna().drop_duplicates()
-    exchanges = pd.Series(_pairs(mails, "dst_ip", "domain")).isin(_pairs(exchangers, "dst_ip", "dst_mx_of"))
-    named = mails["domain"].isin(exchangers["dst_mx_of"])
+    exchangers = exchangers.rename(columns={"dst_mx_of": "domain"})
+    exchanges = mails.merge(exchangers, how="left", indicator=True)["_merge"] == "both"
+    named = mails["domain"].isin(exchangers["domain"])
     by_name = is_filled(mails["dst_names"]) & ~is_filled(mails["dst_mx_of"])
     unnamed = mails[~named & (by_name | mails["mailbox"])].reset_index(drop=True)
     return {*mails.loc[named & ~exchanges, "dst_ip"], *unnamed.loc[~_is_own(unnamed), "dst_ip"]}
@@ -91,10 +92,6 @@ def _is_own(mails: pd.DataFrame) -> Flags:
     own = pd.Series([*looked_up, *greeted], index=[*rows, *mails.index], dtype=object).map(registrable)
     same = own == mails["domain"].map(registrable).reindex(own.index)
     return np.asarray(mails.index.isin(same.index[same]), bool)
-
-
-def _pairs(frame: pd.DataFrame, one: str, other: str) -> list[tuple[str, str]]:
-    return list(zip(frame[one], frame[other], strict=True))
 
 
 def onward(flows: pd.DataFrame, inside: Flags, at_least: int) -> set[str]:
