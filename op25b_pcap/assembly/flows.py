@@ -301,12 +301,14 @@ class Courses:
         at: int,
         lay: NDArray[np.int64] | None,
     ) -> None:
-        """What the courses mean that were not met before: `flows` says it of the first of each."""
+        """What the courses mean that were not met before: `flows` says it of the shortest of each."""
         known = len(self._meanings["outcome"])
         if self._known.counts[0] == known:
             return
-        numbers, firsts = np.unique(courses, return_index=True)
-        for number, index in zip(numbers.tolist(), conversations[firsts].tolist(), strict=True):
+        packets = of.begins[conversations + 1] - of.begins[conversations]
+        by_length = np.argsort(packets, kind="stable")
+        numbers, shortest = np.unique(courses[by_length], return_index=True)
+        for number, index in zip(numbers.tolist(), conversations[by_length[shortest]].tolist(), strict=True):
             if number < known:
                 continue
             self._take_whole(of, index, at, lay)
@@ -346,25 +348,25 @@ class Sorted:
         if not is_large.any():
             return None
         places = np.flatnonzero(np.repeat(is_large, np.diff(self.begins)))
-        packets = chosen(self.store.packets, self.order[places])
-        speaks = np.flatnonzero(packets["length"] > 0)
-        places, packets = places[speaks], chosen(packets, speaks)
-        lengths = packets["length"].astype(np.int64)
-        is_new = np.ones(len(packets), bool)
+        places = places[self.store.packets["length"][self.order[places]] > 0]
+        which, packets = self.order[places], self.store.packets
+        lengths = packets["length"][which].astype(np.int64)
+        is_new = np.ones(len(which), bool)
         is_new[1:] = False
         for name in ("conversation", "src_low", "src_port"):
-            is_new[1:] |= packets[name][1:] != packets[name][:-1]
+            told = packets[name][which]
+            is_new[1:] |= told[1:] != told[:-1]
         firsts, turn = np.flatnonzero(is_new), np.cumsum(is_new) - 1
         before = np.cumsum(lengths) - lengths
         passes = before - before[firsts][turn] >= _HEAD
         passes &= np.add.reduceat(lengths, firsts)[turn] >= _LARGE_TURN
-        passes &= (packets["at"] < 0) & np.isin(packets["dst_port"], _MESSAGES_TO)
-        passes &= ~_sent_again(packets["seq"].astype(np.int64), lengths, firsts, turn)
+        passes &= (packets["at"][which] < 0) & np.isin(packets["dst_port"][which], _MESSAGES_TO)
+        passes &= ~_sent_again(packets["seq"][which].astype(np.int64), lengths, firsts, turn)
         if not passes.any():
             return None
-        told = np.zeros(len(self.order), bool)
-        told[places[passes]] = True
-        return told
+        found = np.zeros(len(self.order), bool)
+        found[places[passes]] = True
+        return found
 
     def one_by_one(self, index: int) -> Iterator[Flow]:
         """The flows of a conversation, as `flows` reads them."""
