@@ -1,9 +1,9 @@
 """The kernels, compiled by numba and kept on disk for the next run.
 
 The kernels' modules know nothing of numba: they run as they stand, and here a copy of their
-functions is compiled that calls its like. What was compiled lies in a folder named after the
-text of all modules that went into it, because numba itself would look at one file only. Where
-no folder can be written, it is compiled anew in every run.
+functions is compiled that calls its like. What was compiled (`machine_code`) lies in a folder named
+after the text of all modules that went into it, and is used from then on without numba. Where no
+folder can be written, it is compiled anew in every run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +21,12 @@ from typing import Any
 import numpy as np
 
 import op25b_pcap
+from op25b_pcap import machine_code
 from op25b_pcap.assembly import course, settle, skim, spell
 from op25b_pcap.capture import runs
 from op25b_pcap.forms import imap, message, pen, pop3, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
+from op25b_pcap.machine_code import DATA, FLAGS, IS_C_CONTIGUOUS, LENGTHS, Kernel, Kind, entry_source
 from op25b_pcap.scan import below_ip, dismissal, frame, ip, sweep, udp_tunnels, view
 from op25b_pcap.scan.kernels import Kernels
 
@@ -44,7 +47,7 @@ _MODULES = (
     *_FORMS,
 )
 """In the order in which they call each other: a function comes after what it calls."""
-_CALLED = (
+_CALLED: tuple[Any, ...] = (
     runs.pcap_walk,
     runs.pcapng_walk,
     frame.frame,
@@ -85,38 +88,117 @@ def is_available() -> bool:
 def is_at_hand() -> bool:
     """Whether they have been compiled before, and kept."""
     folder = _folder()
-    return folder is not None and any(folder.rglob("sweep.*.nbc"))
+    return folder is not None and any(folder.glob("sweep-*.o"))
 
 
 @cache
 def kernels() -> Kernels:
-    """The compiled kernels. The first call imports numba, and on a new machine compiles."""
-    import numba
-    from numba.core import config
-
+    """The compiled kernels. On a new machine each is compiled when it is called first."""
     folder = _folder()
-    if folder is not None:
-        vars(config)["CACHE_DIR"] = str(folder)
+    pcap, pcapng, *others = (
+        Kernel(function.__name__, _results(function), partial(_text, function), folder)
+        for function in _CALLED
+    )
+    return Kernels(partial(np.frombuffer, dtype=np.uint8), runs.Walks(pcap, pcapng), *others)
+
+
+def _results(function: Any) -> int:
+    """How many numbers a kernel gives."""
+    told: str = function.__annotations__["return"]
+    return told.count("int")
+
+
+def _text(function: Any, symbol: str, kinds: tuple[Kind, ...]) -> str:
+    """LLVM's text of a kernel with an entry of that name for such arguments."""
+    import numba
+
+    source, names = entry_source(symbol, kinds, _results(function))
+    scope = {"kernel": _jitted()[function], **_readers()}
+    made: dict[str, Any] = {}
+    exec(source, scope | names, made)
+    entry = numba.njit(made[symbol], **_HOW)
+    entry.compile((numba.int64,))
+    (whole,) = entry.overloads.values()
+    text: str = whole.library.get_llvm_str()
+    return text.replace(f"@{whole.fndesc.llvm_func_name}(", f"@{symbol}(")
+
+
+_HOW = {
+    # They make no arrays; to count who holds one takes two thirds of their time.
+    "_nrt": False,
+    # They are called by way of an entry's address only.
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
+def _readers() -> dict[str, Any]:
+    """What an entry reads its arguments with, by name, for numba."""
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic
+    from numba.np import arrayobj
+
+    def loaded(builder: Any, address: Any, offset: int, of: Any) -> Any:
+        """What stands so far behind an address."""
+        place = builder.add(address, address.type(offset))
+        return builder.load(builder.inttoptr(place, of.as_pointer()))
+
+    def made_array(context: Any, builder: Any, whole: Any, data: Any, lengths: Sequence[Any]) -> Any:
+        found = arrayobj.make_array(whole)(context, builder)
+        size = context.get_constant(types.intp, arrayobj.get_itemsize(context, whole))
+        strides, step = [], size
+        for length in reversed(lengths):
+            strides.append(step)
+            step = builder.mul(step, length)
+        begin = builder.inttoptr(data, found.data.type)
+        arrayobj.populate_array(found, begin, lengths, strides[::-1], size, meminfo=None)
+        return found._getvalue()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def words_at(_: Any, address: Any, count: Any) -> Any:
+        whole = types.Array(types.int64, 1, "C")
+
+        def made(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            return made_array(context, builder, whole, arguments[0], [arguments[1]])
+
+        return whole(types.int64, types.int64), made
+
+    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    def array(_: Any, address: Any, dtype: Any, dimensions: Any) -> Any:
+        whole = types.Array(dtype.dtype, dimensions.literal_value, "C")
+
+        def made(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            at = arguments[0]
+            lengths_at = loaded(builder, at, LENGTHS, at.type)
+            lengths = [loaded(builder, lengths_at, 8 * one, at.type) for one in range(whole.ndim)]
+            return made_array(context, builder, whole, loaded(builder, at, DATA, at.type), lengths)
+
+        return whole(types.int64, dtype, dimensions), made
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def is_contiguous(_: Any, address: Any) -> Any:
+        def made(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            flags = loaded(builder, arguments[0], FLAGS, cgutils.int32_t)
+            return cgutils.is_not_null(builder, builder.and_(flags, flags.type(IS_C_CONTIGUOUS)))
+
+        return types.boolean(types.int64), made
+
+    return {"words_at": words_at, "array": array, "is_contiguous": is_contiguous}
+
+
+@cache
+def _jitted() -> dict[Any, Any]:
+    """Copies of the kernels' functions as numba wants them, by what they are copies of."""
+    import numba
+
     compiled: dict[Any, Any] = {}
     for module in _MODULES:
         # Each module keeps its own names: two may use one for different things.
         scope = {name: compiled.get(id(value), value) for name, value in vars(module).items()}
         for name, function in _functions(module).items():
             copy = FunctionType(function.__code__, scope, name)
-            # What only kernels call needs no way in from Python, which takes a third of the time.
-            is_inside = function not in _CALLED
-            scope[name] = numba.njit(
-                copy,
-                cache=folder is not None,
-                nogil=True,
-                # They make no arrays; to count who holds one takes two thirds of their time.
-                _nrt=False,
-                no_cpython_wrapper=is_inside,
-                no_cfunc_wrapper=True,
-            )
-            compiled[id(function)] = scope[name]
-    pcap, pcapng, *others = (compiled[id(function)] for function in _CALLED)
-    return Kernels(partial(np.frombuffer, dtype=np.uint8), runs.Walks(pcap, pcapng), *others)
+            scope[name] = compiled[id(function)] = numba.njit(copy, **_HOW)
+    return {function: compiled[id(function)] for function in _CALLED}
 
 
 def kernels_for(octets: int | None) -> Kernels | None:
@@ -156,6 +238,6 @@ def _fingerprint() -> str:
     digest = hashlib.blake2b(sys.version.encode(), digest_size=8)
     root = Path(op25b_pcap.__file__).parent
     sources = [path for source in _SOURCES for path in sorted((root / source).glob("*.py"))]
-    for path in (Path(__file__), *sources):
+    for path in (Path(__file__), Path(machine_code.__file__), *sources):
         digest.update(path.read_bytes())
     return digest.hexdigest()

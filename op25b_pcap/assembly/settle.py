@@ -98,8 +98,9 @@ def is_unique(version: int, high: int, low: int) -> bool:
     return first & 0xFE != 0xFC and not (first == 0xFE and (high >> 48) & 0xC0 == 0x80)
 
 
-def conversation_of(packet: Any, tunnel: int) -> int:
+def conversation_of(packets: Any, index: int, tunnel: int) -> int:
     """The digest of a packet's conversation; `tunnel` is that of outer addresses, or 0."""
+    packet = packets[index]
     one = mixed(mixed(mixed(1, packet["src_high"]), packet["src_low"]), packet["src_port"])
     other = mixed(mixed(mixed(1, packet["dst_high"]), packet["dst_low"]), packet["dst_port"])
     digest = mixed(mixed(1, one + other), one ^ other)
@@ -167,7 +168,7 @@ def settle(
             used[1] = _segment(data, row, packet, octets, used[1], lies_at)
         else:
             used[1] = _error(data, row, packet, octets, used[1])
-        packet["conversation"] = conversation_of(packet, tunnels[places[slot, 1]])
+        packet["conversation"] = conversation_of(packets, used[0], tunnels[places[slot, 1]])
         used[0] += 1
     return end
 

@@ -117,6 +117,8 @@ class Store:
         record = self._packets[at]
         record["kind"] = ERROR if is_error else SEGMENT
         self._address(record, packet)
+        tunnel = self._tunnels[record["where"]]
+        record["conversation"] = self._kernels.conversation_of(self._packets, at, tunnel)
         if isinstance(packet, IcmpError):
             record["icmp_type"], record["icmp_code"], record["options"] = (
                 packet.type,
@@ -149,7 +151,6 @@ class Store:
         record["src_high"], record["src_low"] = _words(packet.src)
         record["dst_high"], record["dst_low"] = _words(packet.dst)
         record["src_port"], record["dst_port"] = packet.src_port or 0, packet.dst_port or 0
-        record["conversation"] = self._kernels.conversation_of(record, self._tunnels[record["where"]])
 
     def make_room(self, packets: int, octets: int) -> None:
         """Forget all packets, but not where they were, and have room for so much instead."""

@@ -28,7 +28,9 @@ from op25b_pcap.scan.row import (
 )
 
 
-def sweep(data: bytes, table: Any, begin: int, due_ns: int, kept: Any, skipped: Any, known: bytes) -> Any:
+def sweep(
+    data: bytes, table: Any, begin: int, due_ns: int, kept: Any, skipped: Any, known: bytes
+) -> tuple[int, int]:
     """Look at records from number `begin` of a run's table on.
 
     Gives the number of rows kept and the record at which it stopped: because it is UNSURE, because

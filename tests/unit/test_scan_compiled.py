@@ -31,7 +31,7 @@ def test_middling_captures_if_that_was_done_before(at_hand, monkeypatch):
 def test_at_hand_is_what_lies_in_the_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     assert not compiled.is_at_hand()
-    (compiled._folder() / "sweep.sweep-21.py311.1.nbc").write_bytes(b"")
+    (compiled._folder() / "sweep-0123456789abcdef.o").write_bytes(b"")
     assert compiled.is_at_hand()
 
 
