@@ -140,7 +140,8 @@ def analyze(
         with staging(out) as hidden:
             with _progress_bar() as progress:
                 analysis = analyse(observation, rules, envelope.value, progress, engine.value, workers)
-            write(analysis, hidden, csv=csv)
+            with analysis:
+                write(analysis, hidden, csv=csv)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)
         if fail_on and analysis.tables["flows"]["finding"].isin([word.value for word in fail_on]).any():
@@ -339,7 +340,8 @@ def policy_init(
 
         with _progress_bar() as progress:
             analysis = analyse(find(captures), progress=progress)
-        typer.echo(draft(analysis.tables["flows"], analysis.policy), nl=False)
+        with analysis:
+            typer.echo(draft(analysis.tables["flows"], analysis.policy), nl=False)
         if analysis.is_damaged:
             _tell_damages(analysis)
             raise typer.Exit(DAMAGED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import local
 from typing import Any
@@ -30,6 +30,7 @@ _NS = 1_000_000_000
 SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
 CAPTURE, FLOW = "capture_index", "flow_number"
 """Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
+FLOWS_OF_A_PORTION = 1 << 15
 _SINGLE = ("flow_id", "community_id", "capture")
 """Texts of a flow that no other has; the last is a number for a while."""
 _REPEATED = (*SHARED, "tls_version", "auth_mechanism")
@@ -50,13 +51,19 @@ class Facts:
     retrieval_sessions: pd.DataFrame
 
 
-def gathered(flows: Iterable[Flow | Usual], answers: Answers) -> Found:
+def gathered(
+    flows: Iterable[Flow | Usual], answers: Answers, full: Callable[[Found], None] | None = None
+) -> Found:
     """Flows with the sessions that they carried; connections to name servers teach `answers`.
 
-    Memory holds the flow in hand and finished rows.
+    Memory holds the flow in hand and finished rows; of these no more than a portion, with those of a
+    batch beyond, if there is a `full` that takes it when more is to come.
     """
     rows = _Rows()
     for flow in flows:
+        if full is not None and len(rows) >= FLOWS_OF_A_PORTION:
+            full(rows.found())
+            rows = _Rows()
         if isinstance(flow, Usual):
             rows.add_usual(flow)
         elif flow.row["dst_port"] == DOMAIN:
@@ -87,8 +94,8 @@ def kept(found: Found, stays: pa.Array) -> Found:
 
 
 def merged(found: Sequence[Found]) -> Found:
-    """Several that were found apart."""
-    tables = {FLOWS.name: pa.concat_tables([part[FLOWS.name] for part in found])}
+    """Several that were found apart. Columns that not all of them have are null there."""
+    tables = {FLOWS.name: pa.concat_tables([part[FLOWS.name] for part in found], promote_options="default")}
     before = np.cumsum([0, *(len(part[FLOWS.name]) for part in found)])
     for table in SESSIONS:
         parts = []
@@ -232,6 +239,10 @@ class _Rows:
         self._sessions = {table: Gathering(table, _coded(table)) for table in SESSIONS}
         self._of = {table: array("q") for table in SESSIONS}
         """Of each row the number of its flow."""
+
+    def __len__(self) -> int:
+        """How many flows they are of."""
+        return len(self._captures)
 
     def add(self, row: dict[str, Any], sessions: Sessions) -> None:
         """Take a flow with its sessions."""

@@ -7,12 +7,13 @@ calls only this.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 import pandas as pd
 
@@ -25,12 +26,13 @@ from op25b_pcap.compiled import kernels_for
 from op25b_pcap.decode import Tally
 from op25b_pcap.facts import Facts, facts, in_order, merged
 from op25b_pcap.flows import flows as flows_of
+from op25b_pcap.leavings import give_back
 from op25b_pcap.policy import Policy
-from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
+from op25b_pcap.reports.envelope import Envelope, masked
 from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.subscribers import subscribers
 from op25b_pcap.reports.summary import summary, timeline
-from op25b_pcap.reports.writing import write_run, write_tables
+from op25b_pcap.reports.writing import ROW_GROUP, write_run, write_tables
 from op25b_pcap.roles.assumed import assumed_policy
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.exchangers import with_lookups, with_names
@@ -39,6 +41,7 @@ from op25b_pcap.rules.judge import judge
 from op25b_pcap.scan.engine import Scan
 from op25b_pcap.scan.kernels import Kernels
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
+from op25b_pcap.stacks import Stack
 from op25b_pcap.tables.packets import DnsMessage, Packet
 
 Engine = Literal["auto", "scapy"]
@@ -76,7 +79,18 @@ class Analysis:
     engine: Engine
     envelope: Envelope
     tables: Tables
+    """Of a large capture with those columns only that roles, rules and counts look at."""
     clock: Clock
+    parts: Mapping[str, Iterable[pd.DataFrame]] = field(default_factory=dict)
+    """The large tables of such a capture, complete, some rows at a time; they can be read once."""
+    _folder: ExitStack = field(default_factory=ExitStack)
+    """Where these are read from."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.close()
 
     @property
     def is_damaged(self) -> bool:
@@ -98,48 +112,70 @@ def analyse(
     tally, answers = Tally(), Answers()
     kernels = None if engine == "scapy" else kernels_for(observation.octets_expected)
     scan = Scan(tally, kernels)
-    with seldom_sought(), TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        captures = [capture.path for capture in observation.captures]
-        shares: list[Share]
-        if kernels is None:
-            packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
-            shares = [partial(flows_of, _learning_dns(packets, answers))]
-        else:
-            items = _watched(observation.items(kernels.walks), observation, progress)
-            shares = [*assembled(scan, items, answers, kernels, folder, captures).shares(workers)]
-            clock.lap("scan")
-        found = gathered_side_by_side(shares, answers, folder)
-        del shares  # and with them the packets
+    with seldom_sought(), ExitStack() as stack:
+        of_rows = _folder(stack)
+        with ExitStack() as of_packets:
+            folder = _folder(of_packets)
+            captures = [capture.path for capture in observation.captures]
+            shares: list[Share]
+            if kernels is None:
+                packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
+                shares = [partial(flows_of, _learning_dns(packets, answers))]
+            else:
+                items = _watched(observation.items(kernels.walks), observation, progress)
+                shares = [*assembled(scan, items, answers, kernels, folder, captures).shares(workers)]
+                clock.lap("scan")
+            found = gathered_side_by_side(shares, answers, of_rows)
+            del shares  # and with them the packets
+        give_back()
         clock.lap("flows")
         names = [capture.name for capture in observation.captures]
-        whole = merged(found)
-        found.clear()
-        known = with_dns(facts(whole, in_order(whole), names, observation.latest_ns), answers)
-    by_scapy = tally.read if engine == "scapy" else scan.by_scapy
-    clock.lap("gather")
-    tables, policy = concluded(known, policy, envelope, clock)
-    return Analysis(observation, tally, by_scapy, policy, engine, envelope, tables, clock)
+        whole = found.judged() if isinstance(found, Stack) else merged(found)
+        order = in_order(whole)
+        known = with_dns(facts(whole, order, names, observation.latest_ns), answers)
+        give_back()
+        clock.lap("gather")
+        tables, policy = concluded(known, policy, clock)
+        parts: dict[str, Iterable[pd.DataFrame]] = {}
+        if isinstance(found, Stack):
+            for name, rows in order.items():
+                told = tables["flows"] if name == "flows" else None
+                parts[name] = map(partial(masked, name, envelope), found.frames(name, rows, told, ROW_GROUP))
+        else:
+            tables = {name: masked(name, envelope, table) for name, table in tables.items()}
+            stack.close()
+        by_scapy = tally.read if engine == "scapy" else scan.by_scapy
+        return Analysis(
+            observation, tally, by_scapy, policy, engine, envelope, tables, clock, parts, stack.pop_all()
+        )
 
 
-def concluded(known: Facts, policy: Policy | None, envelope: Envelope, clock: Clock) -> tuple[Tables, Policy]:
-    """All tables out of the facts, and the policy behind them."""
+def concluded(known: Facts, policy: Policy | None, clock: Clock) -> tuple[Tables, Policy]:
+    """All tables out of the facts, and the policy behind them; envelope addresses are as they were."""
     judged, policy = opinion(known, policy)
+    give_back()
     clock.lap("judge")
     tables = {
         "flows": judged,
-        "smtp_sessions": mask_text(known.smtp_sessions, envelope),
-        "smtp_transactions": mask_transactions(known.smtp_transactions, envelope),
-        "retrieval_sessions": mask_text(known.retrieval_sessions, envelope),
+        "smtp_sessions": known.smtp_sessions,
+        "smtp_transactions": known.smtp_transactions,
+        "retrieval_sessions": known.retrieval_sessions,
         **counts(judged, known.smtp_sessions),
     }
+    give_back()
     clock.lap("count")
     return tables, policy
 
 
+def _folder(stack: ExitStack) -> Path:
+    """A folder that is there as long as the stack is open."""
+    folder = TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True)
+    return Path(stack.enter_context(folder))
+
+
 def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
     """Tables, their CSV twins if asked for, and last run.json, into a folder that is there."""
-    write_tables(analysis.tables, folder, csv=csv)
+    write_tables({**analysis.tables, **analysis.parts}, folder, csv=csv)
     analysis.clock.lap("write")
     tally = analysis.tally
     run = describe(

@@ -1,77 +1,71 @@
 """Shares of one work, each in a process of its own.
 
 A process is forked, so that it has all that its parent has and nothing must be sent to it: what it
-finds it writes into a file, and only what it has learnt comes back through a pipe. Where there is
-no fork to be trusted, all is done here, one share after the other.
+finds it writes into files, and only their names and what it has learnt come back through a pipe.
+Where there is no fork to be trusted, all is done here, one share after the other.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
-
-import pyarrow as pa
 
 from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.facts import Found, gathered
 from op25b_pcap.flows import Flow
 from op25b_pcap.roles.dns import Answers
+from op25b_pcap.stacks import Pile, Stack, taken_up
 
 Share = Callable[[], Iterable[Flow | Usual]]
 CAN_FORK = sys.platform == "linux"
 
 
-def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Path) -> list[Found]:
-    """What is found in every share; `folder` is for files that are needed as long as that is."""
-    if len(shares) == 1 or not CAN_FORK:
-        return [gathered(share(), answers) for share in shares]
+def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Path) -> list[Found] | Stack:
+    """What is found in every share: a stack if it is more than a portion in any of them.
+
+    `folder` is for files that are needed as long as the result.
+    """
+    if not CAN_FORK:
+        shares = [partial(_one_by_one, shares)]
     context = multiprocessing.get_context("fork")
     first, *others = shares
     started = []
-    for number, share in enumerate(others):
+    for number, share in enumerate(others, 1):
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_elsewhere, args=(share, folder / str(number), there), daemon=True)
+        pile = Pile(folder / str(number))
+        process = context.Process(target=_elsewhere, args=(share, pile, there), daemon=True)
         process.start()
         there.close()
-        started.append((process, here, folder / str(number)))
-    found = [gathered(first(), answers)]
-    for process, here, base in started:
+        started.append((process, here))
+    pile = Pile(folder / "0")
+    rest = gathered(first(), answers, pile.put)
+    theirs: list[list[Path]] = []
+    for process, here in started:
         try:
-            answers.take(here.recv())
+            learnt, bases = here.recv()
         except EOFError:
             process.join()
             raise ChildProcessError(f"a worker process ended with {process.exitcode}") from None
+        answers.take(learnt)
+        theirs.append(bases)
         process.join()
-        found.append(read_found(base))
-    return found
+    if not pile.bases and all(len(bases) == 1 for bases in theirs):
+        return [rest, *(taken_up(base) for (base,) in theirs)]
+    pile.put(rest)
+    return Stack([*pile.bases, *chain.from_iterable(theirs)])
 
 
-def _elsewhere(share: Share, base: Path, there: Connection) -> None:
+def _one_by_one(shares: Sequence[Share]) -> Iterator[Flow | Usual]:
+    for share in shares:
+        yield from share()
+
+
+def _elsewhere(share: Share, pile: Pile, there: Connection) -> None:
     answers = Answers()
-    write_found(gathered(share(), answers), base)
-    there.send(answers.told())
-
-
-def write_found(found: Found, base: Path) -> None:
-    """A file a table, of names that begin so.
-
-    Not compressed: Arrow does that in threads, which a fork of a process that had them waits for.
-    """
-    unified = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
-    for name, table in found.items():
-        with pa.ipc.new_file(f"{base}.{name}", table.schema, options=unified) as writer:
-            writer.write_table(table)
-
-
-def read_found(base: Path) -> Found:
-    """The same back, as it lies on disk."""
-    names = sorted(path.name for path in base.parent.glob(f"{base.name}.*"))
-    return {
-        name.removeprefix(f"{base.name}."): pa.ipc.open_file(
-            pa.memory_map(str(base.parent / name))
-        ).read_all()
-        for name in names
-    }
+    pile.put(gathered(share(), answers, pile.put))
+    there.send((answers.told(), pile.bases))

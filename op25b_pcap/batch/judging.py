@@ -13,9 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from op25b_pcap import __version__
@@ -26,37 +24,19 @@ from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.ranges import Range
 from op25b_pcap.batch.tables import manifest_of, publish, stage
-from op25b_pcap.batch.telling import Bounds, Part, parts, tell
+from op25b_pcap.batch.telling import Part, parts, tell
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
-from op25b_pcap.facts import CAPTURE, FLOW, SESSIONS, Found, facts, flows_of, gathered, in_order, merged
+from op25b_pcap.facts import Found, facts, flows_of, gathered, in_order, merged
 from op25b_pcap.pipeline import Clock, Tables, counts, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.writing import RUN
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
+from op25b_pcap.stacks import JUDGED, bounds, numbered
+from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.table import to_frame
-
-_READ = {
-    FLOWS.name: (
-        *("flow_id", "start_time", "end_time", "src_ip", "dst_ip", "dst_port", "ip_version", "outer_src_ip"),
-        *("subscriber_key", "initiator_evidence", "service", "history", "outcome", "syn_packets"),
-        *("src_packets", "dst_packets", "src_bytes", "dst_bytes", "handshake_rtt_ms", "answer_ms"),
-        *("icmp_type", "icmp_from", "src_ttl", "dst_ttl", "rst_ttl", "anomalies", "first_packet", CAPTURE),
-    ),
-    SMTP_SESSIONS.name: (
-        *("banner_text", "helo", "client_kind", "starttls_offered", "tls", "auth_offered", "auth_mechanism"),
-        *("transactions", "messages_accepted", "recipients_accepted", "recipients_rejected", "result"),
-        *("anomalies", FLOW),
-    ),
-    SMTP_TRANSACTIONS.name: ("accepted", "rcpt_to", "received_headers", FLOW),
-    RETRIEVAL_SESSIONS.name: (
-        *("start_time", "src_ip", "dst_ip", "service", "auth_succeeded", "anomalies", FLOW),
-    ),
-}
-"""The columns that roles, rules and counts look at."""
 
 
 class Gathered(NamedTuple):
@@ -142,13 +122,13 @@ def _judged(
     """What all pieces show, and what is to be said of it; the large tables have the columns read only."""
     workshop = work.work_of(lake)
     contents = [piece.sha256 for piece in gathered_.pieces]
-    found = [found_in(range_, workshop, contents, _READ) for range_ in gathered_.ranges]
+    found = [found_in(range_, workshop, contents, JUDGED) for range_ in gathered_.ranges]
     answers = _answers(gathered_, found, workshop)
     if not found:
         nothing = gathered((), answers)
-        found = [{table: nothing[table].select(names) for table, names in _READ.items()}]
-    begins = {table: np.cumsum([0, *(len(each[table]) for each in found)]) for table in _READ}
-    whole = _numbered(merged(found))
+        found = [{table: nothing[table].select(names) for table, names in JUDGED.items()}]
+    within = bounds([range_.name for range_ in gathered_.ranges], found)
+    whole = numbered(merged(found))
     order = in_order(whole)
     flow_of = flows_of(whole, order)
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
@@ -164,8 +144,7 @@ def _judged(
         **counts(judged, known.smtp_sessions),
     }
     clock.lap("count")
-    bounds = Bounds([range_.name for range_ in gathered_.ranges], begins)
-    return tables, policy, parts(judged, flow_of, order, bounds, workshop)
+    return tables, policy, parts(judged, flow_of, order, within, workshop)
 
 
 def _answers(gathered_: Gathered, found: Sequence[Found], workshop: Files) -> Answers:
@@ -182,19 +161,6 @@ def _answers(gathered_: Gathered, found: Sequence[Found], workshop: Files) -> An
     for range_ in gathered_.ranges:
         answers_in(range_, workshop, answers)
     return answers
-
-
-def _numbered(whole: Found) -> Found:
-    """The same with a number for each `flow_id`, which is 16 hex digits: what joins the tables."""
-    flows = whole[FLOWS.name]
-    digits = flows["flow_id"].cast(pa.binary()).cast(pa.binary(16)).combine_chunks()
-    octets = bytes.fromhex(digits.buffers()[1].to_pybytes().decode())
-    ids = pa.array(np.frombuffer(octets, ">u8").astype(np.uint64))
-    tables = {FLOWS.name: flows.set_column(flows.schema.get_field_index("flow_id"), "flow_id", ids)}
-    for table in SESSIONS:
-        rows = whole[table.name]
-        tables[table.name] = rows.append_column("flow_id", ids.take(rows[FLOW].combine_chunks()))
-    return tables
 
 
 def _last_run(lake: Files) -> Mapping[str, Any]:

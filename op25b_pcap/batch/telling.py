@@ -8,7 +8,7 @@ process ever holds a large table with all its columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,22 +19,17 @@ import pyarrow as pa
 from op25b_pcap.batch import work
 from op25b_pcap.batch.assembling import place
 from op25b_pcap.batch.files import Files, files
-from op25b_pcap.facts import CAPTURE, FLOW, Order
-from op25b_pcap.reports.envelope import Envelope, mask_text, mask_transactions
+from op25b_pcap.facts import Order
+from op25b_pcap.reports.envelope import Envelope, masked
 from op25b_pcap.reports.writing import ROW_GROUP, write_parquet
-from op25b_pcap.tables import FLOWS, SMTP_TRANSACTIONS, TABLES
+from op25b_pcap.stacks import TOLD, Bounds, complete
+from op25b_pcap.tables import FLOWS, TABLES
 from op25b_pcap.tables.columns import nanoseconds
 from op25b_pcap.tables.table import to_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TOLD = (
-    *("dst_names", "dst_mx_of", "src_mx_lookups", "watched_s", "capture"),
-    *("src_role", "dst_role", "dst_role_evidence", "direction", "traffic_class", "op25b_case"),
-    *("policy_action", "rule_ids", "finding", "confidence", "evidence"),
-)
-"""Columns of flows that need the view of everything."""
 _TOGETHER = 4 * ROW_GROUP
 """Flows of a part at the most: some 50 MB."""
 _DAY_NS = 86_400_000_000_000
@@ -52,22 +47,6 @@ class Part(NamedTuple):
     """Names of ranges, and from which row to which."""
     told: str
     """Where in the workshop it is said how they are sorted, and what of them."""
-
-
-class Bounds(NamedTuple):
-    """Where each range's rows begin among those of all; and where they end."""
-
-    names: Sequence[str]
-    begins: Mapping[str, NDArray[np.int64]]
-    """By table; one more than there are names."""
-
-    def shares(self, table: str, rows: NDArray[np.int64]) -> Iterator[tuple[str, int, int]]:
-        """The ranges that these rows, which are sorted, are from."""
-        begins = self.begins[table]
-        cuts = np.searchsorted(rows, begins)
-        for number in np.flatnonzero(np.diff(cuts)).tolist():
-            first, last = rows[cuts[number]], rows[cuts[number + 1] - 1]
-            yield self.names[number], int(first - begins[number]), int(last - begins[number]) + 1
 
 
 def parts(judged: pd.DataFrame, flow_of: Order, order: Order, bounds: Bounds, workshop: Files) -> list[Part]:
@@ -123,18 +102,8 @@ def tell(part: Part, lake: str, where: str, envelope: Envelope) -> str:
     for range_, begin, end in part.shares:
         with workshop.opened(place(range_, part.table)) as path:
             rows.append(work.read_table(path, rows=(begin, end)).replace_schema_metadata(None))
-    table = pa.concat_tables(rows).unify_dictionaries().combine_chunks().take(told[_ROW])
-    if part.table == FLOWS.name:
-        table = table.drop_columns([CAPTURE, *TOLD])
-        for name in TOLD:
-            table = table.append_column(name, told[name])
-    else:
-        table = table.drop_columns(FLOW)
-    frame = to_frame(table)
-    if part.table == SMTP_TRANSACTIONS.name:
-        frame = mask_transactions(frame, envelope)
-    elif part.table != FLOWS.name:
-        frame = mask_text(frame, envelope)
+    beside = to_frame(told.drop_columns(_ROW)) if part.table == FLOWS.name else None
+    frame = masked(part.table, envelope, complete(rows, told[_ROW], beside))
     with shown.scratch() as folder:
         write_parquet(TABLES[part.table], frame, folder / "part")
         shown.put(folder / "part", part.name)

@@ -13,11 +13,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from op25b_pcap.tables import RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
+
 Envelope = Literal["full", "domain", "none"]
 ENVELOPES: tuple[Envelope, ...] = get_args(Envelope)
 
 _ADDRESS_IN_TEXT = r"""("[^"\s]*"|[^\s<>"'(),:;=@\[\]]+)@([^\s<>"'(),;]+)"""
+_WITH_TEXT = (SMTP_SESSIONS.name, RETRIEVAL_SESSIONS.name)
 _FREE_TEXT = ("banner_text", "helo", "last_reply_text", "greeting")
+
+
+def masked(table: str, envelope: Envelope, frame: pd.DataFrame) -> pd.DataFrame:
+    """The table of that name with the addresses in it as far as they may be written."""
+    if table == SMTP_TRANSACTIONS.name:
+        return mask_transactions(frame, envelope)
+    return mask_text(frame, envelope) if table in _WITH_TEXT else frame
 
 
 def mask_transactions(frame: pd.DataFrame, envelope: Envelope) -> pd.DataFrame:

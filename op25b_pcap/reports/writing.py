@@ -10,10 +10,10 @@ import base64
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -70,35 +70,60 @@ def _replace(hidden: Path, folder: Path) -> None:
         path.replace(folder / path.name)
 
 
-def write_tables(frames: Mapping[str, pd.DataFrame], folder: Path, *, csv: bool) -> None:
-    """Each frame by its table's name as Parquet (zstd), and as CSV beside it if asked."""
-    for name, frame in frames.items():
-        write_parquet(TABLES[name], frame, folder / f"{name}.parquet")
-        if csv:
-            _write_csv(TABLES[name], frame, folder / f"{name}.csv")
+def write_tables(
+    tables: Mapping[str, pd.DataFrame | Iterable[pd.DataFrame]], folder: Path, *, csv: bool
+) -> None:
+    """Each table by its name as Parquet (zstd), and as CSV beside it if asked.
+
+    A table that is too large to be had at once comes in parts of `ROW_GROUP` rows, at least one.
+    """
+    for name, whole in tables.items():
+        parts = _parts(whole) if isinstance(whole, pd.DataFrame) else whole
+        with ExitStack() as stack:
+            if csv:
+                file = stack.enter_context((folder / f"{name}.csv").open("wb"))
+                parts = _copied_as_csv(TABLES[name], parts, file)
+            _write_parquet(TABLES[name], parts, folder / f"{name}.parquet")
 
 
 def write_parquet(table: Table, frame: pd.DataFrame, path: Path) -> None:
-    """Row group by row group: all at once, plain text, would be gigabytes.
+    """Raises ValueError (from Arrow) where a column has the wrong type, or is null and may not be,
+    and KeyError where one is missing.
+    """
+    _write_parquet(table, _parts(frame), path)
+
+
+def _parts(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Row group by row group: all at once, plain text, would be gigabytes."""
+    for begin in range(0, max(len(frame), 1), ROW_GROUP):
+        yield frame.iloc[begin : begin + ROW_GROUP]
+
+
+def _write_parquet(table: Table, parts: Iterable[pd.DataFrame], path: Path) -> None:
+    """A row group a part.
 
     Columns in Arrow's dictionary encoding are written as they are, and readers are told the
-    documented types, as if they had been plain. Raises ValueError (from Arrow) where a column
-    has the wrong type, or is null and may not be, and KeyError where one is missing.
+    documented types, as if they had been plain.
     """
     documented = table.schema()
-    columns = {field.name: _as_written(frame[field.name], field) for field in documented}
-    schema = pa.schema([field.with_type(columns[field.name].type) for field in documented])
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=[_leaf(field) for field in schema if _repeats(columns[field.name])],
-        store_schema=False,
-    ) as writer:
-        writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(documented.serialize())})
-        for begin in range(0, len(frame), ROW_GROUP):
-            part = [column.slice(begin, ROW_GROUP) for column in columns.values()]
-            writer.write_table(pa.Table.from_arrays(part, schema=schema))
+    with ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
+        for part in parts:
+            columns = [_as_written(part[field.name], field) for field in documented]
+            if writer is None:
+                schema = pa.schema(
+                    [field.with_type(column.type) for field, column in zip(documented, columns, strict=True)]
+                )
+                repeating = [
+                    _leaf(field) for field, column in zip(schema, columns, strict=True) if _repeats(column)
+                ]
+                writer = stack.enter_context(
+                    pq.ParquetWriter(
+                        path, schema, compression="zstd", use_dictionary=repeating, store_schema=False
+                    )
+                )
+                writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(documented.serialize())})
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
 def _as_written(column: pd.Series, field: pa.Field) -> pa.Array | pa.ChunkedArray:
@@ -127,11 +152,12 @@ def _leaf(field: pa.Field) -> str:
     return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
-def _write_csv(table: Table, frame: pd.DataFrame, path: Path) -> None:
-    with path.open("wb") as file:
-        for begin in range(0, max(len(frame), 1), ROW_GROUP):
-            part = _for_csv(table.arrow(frame.iloc[begin : begin + ROW_GROUP]))
-            pa_csv.write_csv(part, file, pa_csv.WriteOptions(include_header=begin == 0))
+def _copied_as_csv(table: Table, parts: Iterable[pd.DataFrame], file: BinaryIO) -> Iterator[pd.DataFrame]:
+    """The same parts, each after it was written."""
+    for number, part in enumerate(parts):
+        options = pa_csv.WriteOptions(include_header=number == 0)
+        pa_csv.write_csv(_for_csv(table.arrow(part)), file, options)
+        yield part
 
 
 def write_run(run: Mapping[str, Any], folder: Path) -> None:

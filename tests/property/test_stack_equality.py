@@ -1,0 +1,52 @@
+"""Whether finished rows stay in memory or lie on disk for a while makes no difference to what is written."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.generate import generate
+from op25b_pcap import compiled, facts, pipeline, stacks
+from op25b_pcap.assembly import flows, store
+from op25b_pcap.tables import TABLES
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stacks") / "mail.pcap"
+    generate("mail", 3, path, 7)
+    return path
+
+
+def written(path, folder, **settings):
+    """The tables, their CSV twins and run.json, and whether there was a stack."""
+    folder.mkdir()
+    with pipeline.analyse([path], **settings) as analysis:
+        pipeline.write(analysis, folder, csv=True)
+    tables = {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
+    texts = {name: (folder / f"{name}.csv").read_bytes() for name in TABLES}
+    run = json.loads((folder / "run.json").read_text())
+    del run["timings_s"]
+    return tables, texts, run, bool(analysis.parts)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("packets", [store.MOST_PACKETS, 500], ids=["in memory", "in layers"])
+@pytest.mark.parametrize("envelope", ["domain", "none"])
+def test_held_or_set_down(capture, envelope, packets, workers, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "WORTHWHILE", 0)
+    monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(flows, "_WORTH_A_SHARE", 1_000)
+    monkeypatch.setattr(flows, "_CONVERSATIONS_TOGETHER", 40)
+    monkeypatch.setattr(store.Store.__init__, "__defaults__", (None, packets, store.MOST_OCTETS))
+    *held, was_stacked = written(capture, tmp_path / "held", envelope=envelope)
+    assert not was_stacked
+    monkeypatch.setattr(facts, "FLOWS_OF_A_PORTION", 25)
+    monkeypatch.setattr(pipeline, "ROW_GROUP", 70)
+    monkeypatch.setattr(stacks, "_ROWS", 16)
+    *stacked, was_stacked = written(capture, tmp_path / "stacked", envelope=envelope, workers=workers)
+    assert was_stacked
+    for of_held, of_stacked in zip(held, stacked, strict=True):
+        assert of_held == of_stacked
