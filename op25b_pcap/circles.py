@@ -25,6 +25,12 @@ def seldom_sought() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+def hardly_sought() -> None:
+    """The same from now on, and never among what there is now: workers begin so."""
+    gc.freeze()
+    gc.set_threshold(_TUPLES_BETWEEN_SEARCHES, *gc.get_threshold()[1:])
+
+
 def no_more_sought() -> None:
     """What there is now is never looked at again, not even at the end of the process."""
     gc.freeze()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -77,7 +77,7 @@ class Account:
 
     def octets(self) -> bytes:
         """The file."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)}).encode()
 
     def capture(self, name: str) -> Capture:
         """The same as `analyze` has it."""

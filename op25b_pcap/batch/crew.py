@@ -37,6 +37,8 @@ class Crew(Protocol):
     """Where it can be watched; empty if nowhere."""
     note: str
     """What is to be said of it."""
+    is_one: bool
+    """Whether tasks are done one after the other."""
 
     def results(
         self, function: Callable[..., _Result], tasks: Sequence[Task]
@@ -46,6 +48,7 @@ class Crew(Protocol):
 
 class _Alone:
     dashboard = ""
+    is_one = True
 
     def __init__(self, note: str = "") -> None:
         self.note = note
@@ -58,6 +61,8 @@ class _Alone:
 
 
 class _Together:
+    is_one = False
+
     def __init__(self, client: Any) -> None:
         self.client = client
         self.dashboard = str(client.dashboard_link or "")

@@ -114,7 +114,9 @@ def _scanned(
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
     left: list[Account] = []
-    for number, made in crew.results(scan, [(piece, lake, before[piece.path]) for piece in new]):
+    has_company = len(new) > 1 and not crew.is_one
+    tasks = [(piece, lake, before[piece.path], has_company) for piece in new]
+    for number, made in crew.results(scan, tasks):
         reason = "it has ended every process that read it"
         if isinstance(made, Deadly):
             account = Account(*new[number], state="unreadable", reason=reason)

@@ -38,8 +38,13 @@ _NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar")
 _STEP = 1 << 20
 
 
-def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Account:
-    """Read a piece. `before` are size and digest of what lay there at earlier runs."""
+def scan(
+    piece: Piece, lake: str, before: Sequence[tuple[int, str]] = (), has_company: bool = False
+) -> Account:
+    """Read a piece. `before` are size and digest of what lay there at earlier runs.
+
+    `has_company`: others read at the same time, so that no processor is left for a thread.
+    """
     workshop = work.work_of(files(lake))
     with opened(piece.path) as path, workshop.scratch() as folder, seldom_sought():
         account = Account(*piece)
@@ -50,7 +55,8 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Acc
             if account.kind:
                 made = logs.read(account, path, folder)
             else:
-                made = _read(account, path, folder, work.compression_of_layers(workshop))
+                observation = Observation([path], beside=not has_company)
+                made = _read(account, observation, folder, work.compression_of_layers(workshop))
             changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
         except OSError as fault:
             account.state, account.reason = "unreadable", f"it cannot be read ({fault.strerror or fault})"
@@ -63,12 +69,15 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = ()) -> Acc
         if account.counts:
             for name, file in made.items():
                 workshop.put(file, name)
-        workshop.write(f"{work.ACCOUNTS}/{account.name}", account.octets())
+        (folder / "account").write_bytes(account.octets())
+        workshop.put(folder / "account", f"{work.ACCOUNTS}/{account.name}")
     return account
 
 
-def _read(account: Account, path: Path, folder: Path, compression: str | None) -> dict[str, Path]:
-    """Read a capture; gives what was written, by its place in the workshop.
+def _read(
+    account: Account, observation: Observation, folder: Path, compression: str | None
+) -> dict[str, Path]:
+    """Read the only capture of an observation; gives what was written, by its place in the workshop.
 
     `compression` is that of layers.
     """
@@ -78,7 +87,6 @@ def _read(account: Account, path: Path, folder: Path, compression: str | None) -
     heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
     engine = Scan(tally, compiled, partial(_apart, aside))
     store = Store(compiled, layers)
-    observation = Observation([path])
     for message in engine.settle(observation.items(compiled.walks), store):
         heard.add(message)
     layers.put(store)
@@ -96,7 +104,7 @@ def _read(account: Account, path: Path, folder: Path, compression: str | None) -
     account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
     account.by_scapy, account.layers = engine.by_scapy, layers.sizes
     if capture.packets:
-        account.began_ns = first_time_ns(path)
+        account.began_ns = first_time_ns(capture.path)
     content = account.sha256
     made = {work.layer(content, number): file for number, file in enumerate(layers.paths)}
     account.aside, account.heard = aside.count, heard.count

@@ -1,4 +1,4 @@
-"""SHA-256 of a capture, reckoned in a thread beside what else is done with it.
+"""SHA-256 of a capture, reckoned in a thread beside what else is done with it if that has a processor.
 
 What lies on disk is read a second time, out of the system's cache: the thread need not wait for
 who scans the octets, nor he for it, and it can begin before anybody knows what to do with them. What
@@ -101,6 +101,27 @@ class OfFlow:
     def _wait(self) -> None:
         if self._running is not None:
             self._running.result()
+
+
+class InPassing:
+    """Of octets that pass once, at once: they are in the processor's cache, and it has no thread to spare."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, octets: memoryview) -> None:
+        """Take the next octets in."""
+        self._hash.update(octets)
+
+    def hex(self, _: int) -> str:
+        """What all octets so far come to."""
+        return self._hash.hexdigest()
+
+    def give_up(self) -> None:
+        """Nobody will ask any more."""
+
+
+Digest = OfFile | OfFlow | InPassing
 
 
 def _beside(task: Callable[[], None]) -> Future[None]:

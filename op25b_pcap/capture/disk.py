@@ -15,7 +15,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import cast
 
-from op25b_pcap.capture.digest import OfFile, OfFlow
+from op25b_pcap.capture.digest import Digest, InPassing, OfFile, OfFlow
 from op25b_pcap.capture.octets import Broken
 
 STDIN = Path("-")
@@ -44,18 +44,23 @@ def flows(path: Path) -> bool:
         return False
 
 
-def digest_of(path: Path) -> OfFile | OfFlow | None:
-    """Begins to reckon what octets of a path come to, if it is anything to be read."""
+def digest_of(path: Path, *, beside: bool = True) -> Digest | None:
+    """Begins to reckon what octets of a path come to, if it is anything to be read.
+
+    `beside`: in a thread.
+    """
     if flows(path):
         return OfFlow()
-    return None if size_of(path) is None else OfFile(path)
+    if size_of(path) is None:
+        return None
+    return OfFile(path) if beside else InPassing()
 
 
 class Disk:
     """One file or pipe, read from its beginning to its end, once."""
 
     def __init__(
-        self, path: Path, passing: Callable[[int], None] | None = None, digest: OfFile | OfFlow | None = None
+        self, path: Path, passing: Callable[[int], None] | None = None, digest: Digest | None = None
     ) -> None:
         """`passing` is told each time how many octets have come; without a digest there is no hash."""
         self.size = 0
@@ -81,7 +86,7 @@ class Disk:
         with self._told():
             count = self._flowing(room) if self._flows else self._regular(room)
         self.size += count
-        if isinstance(self._digest, OfFlow):
+        if isinstance(self._digest, OfFlow | InPassing):
             self._digest.update(room[:count])
         if self._passing is not None and count:
             self._passing(count)

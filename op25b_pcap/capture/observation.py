@@ -41,14 +41,17 @@ class Observation:
     decompressor for each capture whose time has come and is not over; nothing for the others.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        """What cannot be opened will be a damage of its capture; the digest of the first is begun."""
+    def __init__(self, paths: Iterable[Path], *, beside: bool = True) -> None:
+        """What cannot be opened will be a damage of its capture; the digest of the first is begun.
+
+        `beside`: there is a processor for a thread that reckons digests.
+        """
         ordered = sorted(set(paths), key=path_order)
         self.captures = [
             Capture(name, path, size_of(path))
             for name, path in zip(short_names(ordered), ordered, strict=True)
         ]
-        self._begun_digest = digest_of(ordered[0]) if ordered else None
+        self._digests = [digest_of(path, beside=beside) for path in (ordered[:1] if beside else ordered)]
         self.bytes_read = 0
         """Octets read so far, as they lie on disk."""
         self._step = min(_STEP, max(_LEAST_STEP, _STEPS_TOGETHER // max(len(ordered), 1)))
@@ -91,7 +94,7 @@ class Observation:
         """
         begun = []
         for index, capture in enumerate(self.captures):
-            digest = None if index else self._begun_digest
+            digest = self._digests[index] if index < len(self._digests) else None
             records = read(capture, index, self._step, self._passing, walks, digest)
             reading = _Reading(capture, records)
             begun.append((reading.begin(), index, reading))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from op25b_pcap.capture import pcap, pcapng
 from op25b_pcap.capture.compression import MAGIC_LENGTH, compression_of, unpacked
-from op25b_pcap.capture.digest import OfFile, OfFlow
+from op25b_pcap.capture.digest import Digest
 from op25b_pcap.capture.disk import Disk, digest_of, flows
 from op25b_pcap.capture.foreign import HEAD, resemblance
 from op25b_pcap.capture.octets import Broken, Octets, of_pieces
@@ -120,7 +120,7 @@ def read(
     step: int,
     passing: Callable[[int], None],
     walks: Walks | None = None,
-    digest: OfFile | OfFlow | None = None,
+    digest: Digest | None = None,
 ) -> Iterator[Record | Run]:
     """Records of one capture, which is number `index` of its observation; with walks also runs.
 
