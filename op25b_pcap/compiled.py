@@ -72,9 +72,9 @@ _SOURCES = ("wire", "scan", "capture", "decode", "assembly", "flows", "forms", "
 """Folders whose modules go into the kernels, as code or as numbers."""
 
 
-WORTHWHILE = 8 << 20
-"""Octets of capture from which on compiled kernels save more than the third of a second that it
-takes to load them; as Python, the scan takes some 8 µs a record."""
+WORTHWHILE = 2 << 20
+"""Octets of capture from which on compiled kernels save more than the twentieth of a second that it
+takes to load them; as Python, the scan takes some 8 µs a record, and a flow of mail .7 ms."""
 WORTH_COMPILING = 128 << 20
 """The same where they must be compiled first, which takes some fifteen seconds, once on a machine,
 and as much again for those of `forms` where there are many dialogues."""
