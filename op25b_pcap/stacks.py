@@ -191,17 +191,25 @@ def _columns(base: Path, table: str, names: Collection[str]) -> pa.Table:
 
 def _copied(column: pa.ChunkedArray) -> pa.Array:
     """As one array, which holds nothing of the file that the column lies in."""
-    array = pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)])
-    if pa.types.is_dictionary(array.type):
-        texts = pa.concat_arrays([array.dictionary, pa.nulls(0, array.dictionary.type)])
-        return pa.DictionaryArray.from_arrays(array.indices, texts)
-    return array
+    if pa.types.is_dictionary(column.type) and column.num_chunks:
+        codes = pa.concat_arrays([chunk.indices for chunk in column.chunks])
+        texts = column.chunk(0).dictionary  # a file has one for each column
+        return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts, texts[:0]]))
+    return pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)])
 
 
 def _rows(base: Path, table: str, begin: int, end: int) -> pa.Table:
     """The rows of a table of a portion from one number to another."""
-    with pa.OSFile(_file(base, table)) as file:
-        reader = pa.ipc.open_file(file)
-        first, beyond = begin // _ROWS, -(-end // _ROWS)
-        batches = [reader.get_batch(number) for number in range(first, beyond)]
-        return pa.Table.from_batches(batches, reader.schema).slice(begin - first * _ROWS, end - begin)
+    reader = pa.ipc.open_file(pa.memory_map(_file(base, table)))
+    first, beyond = begin // _ROWS, -(-end // _ROWS)
+    batches = [reader.get_batch(number) for number in range(first, beyond)]
+    rows = pa.Table.from_batches(batches, reader.schema).slice(begin - first * _ROWS, end - begin)
+    return pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
+
+
+def _compact(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without a dictionary that is larger than the column: those of several portions are put together."""
+    is_coded = pa.types.is_dictionary(column.type) and column.num_chunks > 0
+    if not is_coded or len(column.chunk(0).dictionary) <= len(column):
+        return column
+    return column.cast(column.type.value_type).dictionary_encode()
