@@ -88,7 +88,7 @@ def _is_own(mails: pd.DataFrame) -> Flags:
     rows, names = flattened(mails["dst_names"])
     banners = mails["banner_text"].to_numpy(object, na_value="")
     greeted = [str(text).partition(" ")[0] for text in banners]
-    looked_up = [names.values[code] for code in names.codes]
+    looked_up = names.told().to_pylist()
     own = pd.Series([*looked_up, *greeted], index=[*rows, *mails.index], dtype=object).map(registrable)
     same = own == mails["domain"].map(registrable).reindex(own.index)
     return np.asarray(mails.index.isin(same.index[same]), bool)
