@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ _RESULTS = 3
 """The first of the others are the kernel's results, so many at most."""
 _FIRST = _STATUS_WORDS + _RESULTS
 _DIGEST = 32
+_ONE_AT_A_TIME = Lock()
 _IN_EVERY_PROCESS = ("llvm.", "mem")
 """How names begin of what code may call that is not in it: LLVM's own, and C's memcpy and the like."""
 
@@ -53,9 +55,7 @@ class Kernel:
         """The kernel's number, or numbers, if it gives any."""
         words, held = [0] * _FIRST, list[Any]()
         kinds = tuple([_told(argument, words, held) for argument in arguments])
-        entry = self._entries.get(kinds)
-        if entry is None:
-            entry = self._entries[kinds] = self._entry(kinds)
+        entry = self._entries.get(kinds) or self._entry(kinds)
         packed = (ctypes.c_int64 * len(words))(*words)
         at = ctypes.addressof(packed)
         if entry(at, at + 8, at + 16) or packed[0]:
@@ -66,6 +66,12 @@ class Kernel:
 
     def _entry(self, kinds: tuple[Kind, ...]) -> Any:
         """The entry for such arguments: from disk, or compiled now."""
+        with _ONE_AT_A_TIME:
+            if kinds not in self._entries:
+                self._entries[kinds] = self._made(kinds)
+            return self._entries[kinds]
+
+    def _made(self, kinds: tuple[Kind, ...]) -> Any:
         cpu = _machine_name()
         told = hashlib.blake2b(f"{cpu} {kinds_text(kinds)}".encode(), digest_size=8).hexdigest()
         symbol = f"op25b_{self._name}_{told}"
@@ -157,6 +163,8 @@ def _loaded(code: bytes, symbol: str) -> Any:
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = engine.get_function_address(symbol)
+    if not address:
+        raise ImportError(f"kernel {symbol} is not in its code")
     # Called so, the lock on Python's objects is free meanwhile.
     return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(address)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -98,6 +99,14 @@ def test_only_arrays_as_c_lays_them_out(made):
     with pytest.raises(ValueError, match="doubled takes arrays only as C"):
         made(doubled)(numbers[::2])
     assert numbers.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_many_threads_call_at_once(made, tmp_path):
+    kernel = made(weighed)
+    with ThreadPoolExecutor(8) as threads:
+        told = {future.result() for future in [threads.submit(kernel, *arguments()) for _ in range(32)]}
+    assert told == {weighed(*arguments())}
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_code_that_needs_what_is_not_there_is_refused():
