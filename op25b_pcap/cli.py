@@ -132,7 +132,7 @@ def analyze(
         from op25b_pcap.policy import load
 
         rules = load(policy) if policy else None
-        observation = Observation(find(captures))
+        observation = Observation(find(captures), beside=workers > 1)
         # A digest is being reckoned while the rest is loaded.
         from op25b_pcap.pipeline import analyse, write
         from op25b_pcap.reports.writing import staging
