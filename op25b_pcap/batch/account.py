@@ -58,9 +58,9 @@ class Account:
     aside: int = 0
     """Records that were set aside because of fragments."""
     heard: int = 0
-    """Messages of DNS that were set aside."""
+    """Messages of DNS that were set aside until it is known whether their addresses matter."""
     answers: bool = False
-    """Whether DNS taught something that an earlier version has read."""
+    """Whether other messages of DNS taught something."""
     was: str = ""
     """Digest of the piece that this one has grown out of."""
 

@@ -24,6 +24,7 @@ from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
+from op25b_pcap.roles.dns import Answers, names_exchangers
 from op25b_pcap.scan.engine import Scan
 
 if TYPE_CHECKING:
@@ -81,14 +82,17 @@ def _read(
 
     `compression` is that of layers.
     """
-    compiled, tally = kernels(), Tally()
+    compiled, tally, answers = kernels(), Tally(), Answers()
     layers = Shelf(compiled, folder, compression)
     aside = work.Aside(folder / "aside.arrow", work.RECORDS)
     heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
     engine = Scan(tally, compiled, partial(_apart, aside))
     store = Store(compiled, layers)
     for message in engine.settle(observation.items(compiled.walks), store):
-        heard.add(message)
+        if names_exchangers(message.payload):
+            answers.add(message)
+        else:
+            heard.add(message)
     layers.put(store)
     aside.close()
     heard.close()
@@ -112,6 +116,9 @@ def _read(
         made[work.aside(content)] = aside.path
     if heard.count:
         made[work.heard(content)] = heard.path
+    account.answers = work.write_answers(answers, folder / "answers.arrow")
+    if account.answers:
+        made[work.answers(content)] = folder / "answers.arrow"
     return made
 
 

@@ -73,7 +73,7 @@ class Answers:
             self._look(payload, time_ns, client, called)
 
     def _look(self, payload: bytes, time_ns: int, client: bytes, called: frozenset[bytes] | None) -> None:
-        if called is None or _names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
+        if called is None or names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
             self._learn(payload, time_ns, text(client))
 
     def lookups(self) -> Mapping[str, int]:
@@ -142,7 +142,7 @@ def _packed(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def _names_exchangers(payload: bytes) -> bool:
+def names_exchangers(payload: bytes) -> bool:
     """Whether there may be an MX record."""
     return _EXCHANGER in payload
 
