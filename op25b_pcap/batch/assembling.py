@@ -7,21 +7,21 @@ earlier run has found is mended where something has come; the rest of it stays.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.assembly.flows import Courses, Sorted
-from op25b_pcap.assembly.shelf import fill
+from op25b_pcap.assembly.shelf import Taken, fill
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import logs, work
 from op25b_pcap.batch.files import Files, files
-from op25b_pcap.batch.mending import Earlier, mending
-from op25b_pcap.batch.ranges import Range
+from op25b_pcap.batch.mending import Earlier, Held, mending, sockets_of
+from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.batch.taking import Source, taken
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
@@ -31,11 +31,10 @@ from op25b_pcap.flowlogs import flows as flows_of_logs
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 
-if TYPE_CHECKING:
-    from op25b_pcap.batch.taking import Wanted
-
 _TABLES = (SMTP_SESSIONS.name, SMTP_TRANSACTIONS.name, RETRIEVAL_SESSIONS.name, FLOWS.name)
 """The last one written stands for all."""
+_SOCKETS = "sockets"
+"""What is beside the tables, where lakes are not of a version that had no such thing."""
 _CAPTURES, _LAYERS = "captures", "layers"
 """Notes beside results: the pieces by the captures' indices, and the layers that went in."""
 
@@ -52,13 +51,18 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
     with ExitStack() as stack:
         stack.enter_context(seldom_sought())
         folder = stack.enter_context(workshop.scratch())
-        paths = [stack.enter_context(workshop.opened(layer.name)) for layer in range_.layers]
+
+        @cache
+        def source(laid: Laid) -> Source:
+            return Source(laid, stack.enter_context(workshop.opened(laid.name)))
+
         if range_.kind == "packets":
-            found = _mended(range_, paths, earlier, workshop, answers) or _flows(
-                [Source(laid, path) for laid, path in zip(range_.layers, paths, strict=True)], range_, answers
-            )
+            made = _mended(range_, source, earlier, workshop, answers)
+            found, held = made or _whole(range_, source, answers)
+            work.write_sockets(held, folder / _SOCKETS)
+            workshop.put(folder / _SOCKETS, place(range_.name, _SOCKETS))
         else:
-            found = logged(flows_of_logs(together(*_entries(range_, paths))))
+            found = logged(flows_of_logs(together(*_entries(map(source, range_.layers), range_))))
         found = in_time(found)
         if work.write_answers(answers, folder / "answers"):
             workshop.put(folder / "answers", f"{range_.name}.answers.arrow")
@@ -104,7 +108,12 @@ def _earlier(name: str, workshop: Files) -> Earlier:
         with workshop.opened(place(name, table)) as path:
             found[table] = work.read_table(path)
     captures, layers = (work.note(found[FLOWS.name], note) for note in (_CAPTURES, _LAYERS))
-    return Earlier({n: t.replace_schema_metadata(None) for n, t in found.items()}, captures, layers)
+    try:
+        with workshop.opened(place(name, _SOCKETS)) as path:
+            held = work.read_sockets(path)
+    except FileNotFoundError:
+        held = None
+    return Earlier({n: t.replace_schema_metadata(None) for n, t in found.items()}, captures, layers, held)
 
 
 def _placed(found: Found, captures: Sequence[str], order: Sequence[str]) -> Found:
@@ -118,36 +127,44 @@ def _placed(found: Found, captures: Sequence[str], order: Sequence[str]) -> Foun
 
 
 def _mended(
-    range_: Range, paths: Sequence[Path], earlier: str, workshop: Files, answers: Answers
-) -> Found | None:
+    range_: Range, source: Callable[[Laid], Source], earlier: str, workshop: Files, answers: Answers
+) -> tuple[Found, Held] | None:
     """Earlier results with what has changed assembled anew; None if that cannot be."""
     if not earlier:
         return None
-    sources = [Source(laid, path) for laid, path in zip(range_.layers, paths, strict=True)]
     try:
-        with ExitStack() as stack:
-            known = _earlier(earlier, workshop)
-            what = mending(known, range_, sources, workshop, stack)
+        known = _earlier(earlier, workshop)
+        what = mending(known, range_, source)
     except FileNotFoundError:
         return None
     if what is None:
         return None
-    fresh = _flows(sources, range_, answers, what.is_touched)
+    touched = [source(laid) for laid in range_.layers if what.is_to_be_opened(laid.name)]
+    layers = list(taken(touched, range_, what.is_touched))
+    fresh = _flows(layers, answers)
     flows = known.found[FLOWS.name]
     stays = pc.invert(pc.is_in(flows["community_id"], pa.array(what.ids(), pa.string())))
     old = _placed(kept(known.found, stays.combine_chunks()), known.captures, range_.order)
-    return merged([old, fresh])
+    return merged([old, fresh]), what.held or {}
 
 
-def _flows(sources: Sequence[Source], range_: Range, answers: Answers, wanted: Wanted | None = None) -> Found:
-    """Flows of all packets of a range, or of those that are wanted."""
+def _whole(range_: Range, source: Callable[[Laid], Source], answers: Answers) -> tuple[Found, Held]:
+    """What all packets of a range show."""
+    layers = list(taken(map(source, range_.layers), range_))
+    held = {name: sockets_of(parts) for name, parts in layers}
+    return _flows(layers, answers), held
+
+
+def _flows(layers: list[tuple[str, list[Taken]]], answers: Answers) -> Found:
+    """Flows of packets out of some layers, which are let go."""
     store = Store(kernels(), packets=0, octets=0)
-    fill(store, taken(sources, range_, wanted))
+    fill(store, [one for _, parts in layers for one in parts])
+    layers.clear()
     return gathered(Courses(kernels()).flows(Sorted(store)), answers)
 
 
-def _entries(range_: Range, paths: Sequence[Path]) -> Iterator[Iterator[Entry]]:
+def _entries(sources: Iterable[Source], range_: Range) -> Iterator[Iterator[Entry]]:
     known = {content: number for number, content in enumerate(range_.order)}
-    for laid, path in zip(range_.layers, paths, strict=True):
+    for laid, path in sources:
         batches = [number for number, part in enumerate(laid.sizes) if part == range_.begin]
         yield logs.taken_up(path, batches, known[laid.contents[0]])

@@ -2,20 +2,19 @@
 
 A conversation is what it was if no layer with one of its packets has come or gone, and no ICMP error
 that may be about it. All others are looked up by their sockets, whatever tunnel they are in, and
-connections to name servers always, since what these taught is not kept by conversation.
+connections to name servers always, since what these taught is not kept by conversation. Beside its
+results a range has noted which layers hold packets of which sockets: the others are not opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from op25b_pcap.assembly.store import address, is_cut_quote
-from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.batch.taking import Source, taken
 from op25b_pcap.facts import Found
@@ -25,10 +24,16 @@ from op25b_pcap.wire.services import DOMAIN
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from op25b_pcap.assembly.shelf import Taken
+
 _SOCKETS = ("version", "src_high", "src_low", "src_port", "dst_high", "dst_low", "dst_port")
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 """2^64 by the golden ratio: multiplied by it, near numbers come far apart (Knuth, 6.4)."""
 _HALF = np.uint64(29)
+_ALWAYS = np.zeros(1, np.uint64)
+"""Stands for the sockets of what is assembled anew with every growth."""
+Held = dict[str, "NDArray[np.uint64]"]
+"""By the names of layers, digests of all sockets that have packets there."""
 
 
 class Earlier(NamedTuple):
@@ -38,12 +43,16 @@ class Earlier(NamedTuple):
     captures: list[str]
     """Digests of the pieces by the captures' indices."""
     layers: list[str]
+    held: Held | None
+    """None in lakes of versions that did not note it."""
 
 
 class Mending:
     """What has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held | None) -> None:
+        """`held`: what is known of layers that have been there before."""
+        self.held = held
         self._pairs: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._ends: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._met: list[list[NDArray[Any]]] = []
@@ -57,12 +66,17 @@ class Mending:
 
     def is_touched(self, packets: NDArray[Any]) -> NDArray[np.bool_]:
         """Of each packet, whether its conversation must be assembled anew."""
-        found: NDArray[np.bool_] = np.isin(_pairs(packets), self._pairs) | is_cut_quote(packets)
-        found |= (packets["src_port"] == DOMAIN) | (packets["dst_port"] == DOMAIN)
+        found: NDArray[np.bool_] = np.isin(_pairs(packets), self._pairs) | _is_always_touched(packets)
         if len(self._ends):
             found |= np.isin(_ends(packets), self._ends)
         self._meet(packets[found])
         return found
+
+    def is_to_be_opened(self, layer: str) -> bool:
+        """Whether a layer may have packets that are touched."""
+        if self.held is None or layer not in self.held or len(self._ends):
+            return True
+        return bool(np.isin(self.held[layer], np.append(self._pairs, _ALWAYS)).any())
 
     def ids(self) -> list[str]:
         """Community IDs of all conversations that were assembled anew, or are gone."""
@@ -75,26 +89,40 @@ class Mending:
             self._met.append([packets[name].copy() for name in _SOCKETS])
 
 
-def mending(
-    earlier: Earlier, range_: Range, sources: Sequence[Source], workshop: Files, stack: ExitStack
-) -> Mending | None:
+def mending(earlier: Earlier, range_: Range, source: Callable[[Laid], Source]) -> Mending | None:
     """What has changed in a range since the earlier results; None if the pieces' order has.
 
-    Raises FileNotFoundError if a layer that has gone can no more be read.
+    `source` opens a layer. Raises FileNotFoundError if one that has gone can no more be read.
     """
-    before = [content for content in earlier.captures if content in range_.order]
-    if before != [content for content in range_.order if content in earlier.captures]:
+    in_order = [content for content in earlier.captures if content in range_.order]
+    if in_order != [content for content in range_.order if content in earlier.captures]:
         return None
-    now = {source.laid.name for source in sources}
-    new = [source for source in sources if source.laid.name not in earlier.layers]
+    now, before = {laid.name for laid in range_.layers}, set(earlier.layers)
+    changed = [source(laid) for laid in range_.layers if laid.name not in before]
     width = range_.end - range_.begin + 1
-    for name in earlier.layers:
-        if name not in now:
-            path = stack.enter_context(workshop.opened(name))
-            new.append(Source(Laid(name, (), (1,) * width), path))
-    found = Mending()
-    for one in taken(new, range_):
-        found.add(one.packets)
+    changed += [source(Laid(name, (), (1,) * width)) for name in earlier.layers if name not in now]
+    held = earlier.held and {name: sockets for name, sockets in earlier.held.items() if name in now}
+    found = Mending(held)
+    for name, parts in taken(changed, range_):
+        for one in parts:
+            found.add(one.packets)
+        if held is not None and name in now:
+            held[name] = sockets_of(parts)
+    return found
+
+
+def sockets_of(parts: Iterable[Taken]) -> NDArray[np.uint64]:
+    """Digests of the sockets of all packets of a layer, each once."""
+    told = [_ALWAYS[:0]]
+    for packets, _, _ in parts:
+        told += [_pairs(packets), _ALWAYS[: int(_is_always_touched(packets).any())]]
+    return np.unique(np.concatenate(told))
+
+
+def _is_always_touched(packets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of each packet, whether it is assembled anew with every growth."""
+    is_of_name_server = (packets["src_port"] == DOMAIN) | (packets["dst_port"] == DOMAIN)
+    found: NDArray[np.bool_] = is_of_name_server | is_cut_quote(packets)
     return found
 
 

@@ -26,19 +26,25 @@ class Source(NamedTuple):
     path: Path
 
 
-def taken(sources: Iterable[Source], range_: Range, wanted: Wanted | None = None) -> Iterator[Taken]:
-    """All packets of a range, or those that are wanted, with captures by their place in its order."""
+def taken(
+    sources: Iterable[Source], range_: Range, wanted: Wanted | None = None
+) -> Iterator[tuple[str, list[Taken]]]:
+    """Of each layer its name and all packets of a range, or those that are wanted.
+
+    Captures are told by their place in the range's order.
+    """
     place = {content: number for number, content in enumerate(range_.order)}
     for laid, path in sources:
         # Of a layer that has gone nobody asks for the captures.
         ranks = np.array([place.get(content, -1) for content in laid.contents] or [-1], np.int32)
-        layer = Layer(path)
+        layer, found = Layer(path), []
         for packets, octets in _batches(layer, laid, range_):
             mine = packets.copy()
             mine["capture"] = ranks[np.minimum(packets["capture"], len(ranks) - 1)]
             if wanted is not None:
                 mine, octets = _chosen(mine, octets, wanted(mine))
-            yield Taken(mine, octets, layer.wheres)
+            found.append(Taken(mine, octets, layer.wheres))
+        yield laid.name, found
 
 
 def _batches(layer: Layer, laid: Laid, range_: Range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from op25b_pcap.batch.files import Files
@@ -21,6 +22,7 @@ from op25b_pcap.tables.packets import DnsMessage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
 
 ACCOUNTS = "accounts"
 _COMPRESSION = "lz4"
@@ -62,12 +64,12 @@ def aside(content: str) -> str:
 
 
 def heard(content: str) -> str:
-    """Messages of DNS in a piece."""
+    """Messages of DNS in a piece, of which it is not known yet whether their addresses matter."""
     return f"content/{content}/messages.arrow"
 
 
 def answers(content: str) -> str:
-    """What such messages taught, where earlier versions have read them at once."""
+    """What those that name exchangers taught."""
     return f"content/{content}/answers.arrow"
 
 
@@ -155,6 +157,23 @@ def read_answers(path: Path, into: Answers) -> None:
         for kind, one, other, time_ns in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             told.setdefault(kind, {})[one, other] = time_ns
     into.take(told)
+
+
+def write_sockets(held: Mapping[str, NDArray[np.uint64]], path: Path) -> None:
+    """Set down which digests of sockets each layer holds."""
+    ends = np.cumsum([0, *map(len, held.values())]).astype(np.int32)
+    digests = pa.array(np.concatenate([np.empty(0, np.uint64), *held.values()]))
+    lists = pa.ListArray.from_arrays(pa.array(ends), digests)
+    write_table(pa.table({"layer": pa.array(list(held), pa.string()), "sockets": lists}), path)
+
+
+def read_sockets(path: Path) -> dict[str, NDArray[np.uint64]]:
+    """The same back."""
+    table = read_table(path)
+    return {
+        name.as_py(): sockets.values.to_numpy()
+        for name, sockets in zip(table["layer"], table["sockets"], strict=True)
+    }
 
 
 def write_table(table: pa.Table, path: Path) -> None:

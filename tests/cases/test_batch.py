@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from op25b_pcap.batch import files, logs
 from op25b_pcap.batch.extra import needed
+from op25b_pcap.batch.files import Files
 from op25b_pcap.faults import UsageFault
 from tests.flow_logs import CONN, SMTP, conn, mail, read, talk, tsv
 from tests.lakes import (
@@ -261,6 +263,28 @@ def test_what_is_not_installed_is_said_with_its_command():
         UsageFault, match=r"several workers needs no_such_dask: pip install 'op25b-pcap\[cluster\]'"
     ):
         needed("no_such_dask", "several workers")
+
+
+def test_growth_opens_no_layer_that_it_does_not_touch(place, monkeypatch):
+    fetching, sending = (records_of(*SAMPLES.glob(f"{number}-*/*.pcap*")) for number in ("06", "03"))
+    half = len(sending) // 2
+    pieces = [octets(fetching), octets(sending[:half]), octets(sending[half:])]
+    for number, piece in enumerate(pieces[:2]):
+        place.put(f"{number}.pcap", piece)
+    run(place.inbox, place.lake)
+    contents = {hashlib.sha256(piece).hexdigest(): number for number, piece in enumerate(pieces)}
+    opened = set()
+
+    def noting(self, name, original=Files.opened):
+        if name.startswith("content/") and name.endswith("/0.arrow"):
+            opened.add(contents[name.split("/")[1]])
+        return original(self, name)
+
+    place.put("2.pcap", pieces[2])
+    monkeypatch.setattr(Files, "opened", noting)
+    run(place.inbox, place.lake)
+    assert opened == {1, 2}
+    place.expect(*pieces)
 
 
 def test_another_policy_asks_for_no_piece(place, monkeypatch):

@@ -131,6 +131,9 @@ def test_an_inbox_that_grows_piece_by_piece(whole, data):
                     path = paths.pop()
                     path.rename(inbox / path.name)
             run(inbox, lake)
+            for noted in lake.glob(".work/found/*.sockets.arrow"):
+                if rng.random() < 0.3:  # as in a lake of an earlier version
+                    noted.unlink()
         assert_like(lake, expected)
         assert not run(inbox, lake).is_new
 
