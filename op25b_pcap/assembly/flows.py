@@ -54,8 +54,8 @@ _BATCHES_A_TURN = 8
 """So that two of several processes come to their ends together."""
 _BATCHES_OF_LARGE = 2
 """The same where most is passed over."""
-_WORTH_A_SHARE = 30_000
-"""Packets that it takes longer to assemble than to begin a process."""
+_WORTH_A_SHARE = 200_000
+"""Packets that it takes longer to assemble than to begin a process, and to learn in it what forms mean."""
 _MANY_PACKETS, _AT_BOTH_ENDS = 2_000, 100
 _PORT_BITS = 16
 
