@@ -14,6 +14,11 @@ _TAKEN = b"q7x"
 """A form in which this stands cannot be recited: it may be one of our words."""
 UNIT = 512
 """The n-th number of a form is this times the n-th power of two, so that a sum shows what went into it."""
+_PIECE = re.compile(
+    rb"[\x00-\x7f]+|[%s].|." % re.escape(bytes((pen.MESSAGE, pen.TORN_MESSAGE, pen.CHUNK, pen.SERVER_HELLO))),
+    re.DOTALL,
+)
+"""What was said as it stands; a mark with the octet behind it, or alone."""
 _RECEIVED, _FIELD = b"Received: x\r\n", b"X: "
 _SIDES = {pen.CLIENT_SAYS: CLIENT, pen.SERVER_SAYS: SERVER}
 _SECRET, _LINES = b"secret", b"x\r\n.\r\n"
@@ -34,7 +39,7 @@ def recite(form: bytes) -> Recital | None:
 
 class _Recital:
     def __init__(self, form: bytes) -> None:
-        self._marks = iter(form)
+        self._marks = iter(_PIECE.findall(form))
         self._blanks = 0
         self._numbers: list[int] = []
         self._size = 0
@@ -42,38 +47,39 @@ class _Recital:
         self._runs: list[tuple[Side, bytearray]] = []
 
     def told(self) -> Recital:
-        for octet in self._marks:
-            if octet in _SIDES:
-                self._runs.append((_SIDES[octet], bytearray()))
-            elif octet in (pen.CLIENT_HELLO, pen.NAMELESS_HELLO):
-                name = self._word() if octet == pen.CLIENT_HELLO else b""
+        for piece in self._marks:
+            mark = piece[0]
+            if mark in _SIDES:
+                self._runs.append((_SIDES[mark], bytearray()))
+            elif mark in (pen.CLIENT_HELLO, pen.NAMELESS_HELLO):
+                name = self._word() if mark == pen.CLIENT_HELLO else b""
                 self._runs.append((CLIENT, bytearray(_client_hello(name))))
-            elif octet == pen.SERVER_HELLO:
-                self._runs.append((SERVER, bytearray(_server_hello(next(self._marks)))))
+            elif mark == pen.SERVER_HELLO:
+                self._runs.append((SERVER, bytearray(_server_hello(piece[1]))))
             else:
-                self._runs[-1][1].extend(self._said(octet))
+                self._runs[-1][1].extend(self._said(piece))
         chunks = [Chunk(side, 0, 0, bytes(octets)) for side, octets in self._runs if octets]
         return Recital(chunks, self._numbers)
 
-    def _said(self, octet: int) -> bytes:
-        match octet:
+    def _said(self, piece: bytes) -> bytes:
+        match piece[0]:
             case pen.TEXT:
                 return self._word()
             case pen.NUMBER:
                 return b"%d" % self._number()
             case pen.MESSAGE:
-                return _message(self._number(), next(self._marks)) + b".\r\n"
+                return _message(self._number(), piece[1]) + b".\r\n"
             case pen.TORN_MESSAGE:
-                return _message(self._number(), next(self._marks))
+                return _message(self._number(), piece[1])
             case pen.CHUNK:
-                return _message(self._size, next(self._marks))
+                return _message(self._size, piece[1])
             case pen.AGAIN:
                 return self._name
             case pen.SECRET:
                 return _SECRET
             case pen.LINES:
                 return _LINES
-        return bytes((octet,))
+        return piece
 
     def _word(self) -> bytes:
         word = _WORD.format(self._blanks).encode()
