@@ -114,8 +114,8 @@ def _scanned(
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
     left: list[Account] = []
-    has_company = len(new) > 1 and not crew.is_one
-    tasks = [(piece, lake, before[piece.path], has_company) for piece in new]
+    beside = len(new) == 1 and not crew.is_one  # a worker takes one processor
+    tasks = [(piece, lake, before[piece.path], beside) for piece in new]
     for number, made in crew.results(scan, tasks):
         reason = "it has ended every process that read it"
         if isinstance(made, Deadly):

@@ -39,12 +39,10 @@ _NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar")
 _STEP = 1 << 20
 
 
-def scan(
-    piece: Piece, lake: str, before: Sequence[tuple[int, str]] = (), has_company: bool = False
-) -> Account:
+def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = (), beside: bool = False) -> Account:
     """Read a piece. `before` are size and digest of what lay there at earlier runs.
 
-    `has_company`: others read at the same time, so that no processor is left for a thread.
+    `beside`: there is a processor for a thread that reckons the digest.
     """
     workshop = work.work_of(files(lake))
     with opened(piece.path) as path, workshop.scratch() as folder, seldom_sought():
@@ -56,7 +54,7 @@ def scan(
             if account.kind:
                 made = logs.read(account, path, folder)
             else:
-                observation = Observation([path], beside=not has_company)
+                observation = Observation([path], beside=beside)
                 made = _read(account, observation, folder, work.compression_of_layers(workshop))
             changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
         except OSError as fault:
