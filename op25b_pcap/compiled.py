@@ -9,6 +9,7 @@ folder can be written, it is compiled anew in every run.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ def _text(function: Any, symbol: str, kinds: tuple[Kind, ...]) -> str:
     """LLVM's text of a kernel with an entry of that name for such arguments."""
     import numba
 
+    _say_why_it_takes_so_long()
     source, names = entry_source(symbol, kinds, _results(function))
     scope = {"kernel": _jitted()[function], **_readers()}
     made: dict[str, Any] = {}
@@ -121,6 +123,11 @@ def _text(function: Any, symbol: str, kinds: tuple[Kind, ...]) -> str:
     (whole,) = entry.overloads.values()
     text: str = whole.library.get_llvm_str()
     return text.replace(f"@{whole.fndesc.llvm_func_name}(", f"@{symbol}(")
+
+
+@cache
+def _say_why_it_takes_so_long() -> None:
+    logging.getLogger(__name__).warning("compiling for this machine, once: it takes about half a minute")
 
 
 _HOW = {

@@ -64,10 +64,14 @@ def test_what_goes_in_and_comes_out(made):
     assert ours[2].tolist() == pythons[2].tolist()
 
 
-def test_code_is_compiled_once(made, tmp_path):
+def test_code_is_compiled_once(made, tmp_path, caplog):
+    compiled._say_why_it_takes_so_long.cache_clear()
     expected = made(weighed)(*arguments())
     assert len(list(tmp_path.iterdir())) == 1
     assert made(weighed, text=refused)(*arguments()) == expected
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        "compiling for this machine"
+    ]
 
 
 @pytest.mark.parametrize(
