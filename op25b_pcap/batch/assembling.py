@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.assembly.flows import Courses, Sorted
-from op25b_pcap.assembly.shelf import Taken, fill
+from op25b_pcap.assembly.packet import PACKET
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import logs, work
 from op25b_pcap.batch.files import Files, files
-from op25b_pcap.batch.mending import Earlier, Held, mending, sockets_of
+from op25b_pcap.batch.mending import Earlier, Held, held_by, mending
 from op25b_pcap.batch.ranges import Laid, Range
-from op25b_pcap.batch.taking import Source, taken
+from op25b_pcap.batch.taking import Source, Wanted, taken
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import CAPTURE, Found, gathered, in_time, kept, logged, merged
@@ -140,8 +140,8 @@ def _mended(
     if what is None:
         return None
     touched = [source(laid) for laid in range_.layers if what.is_to_be_opened(laid.name)]
-    layers = list(taken(touched, range_, what.is_touched))
-    fresh = _flows(layers, answers)
+    store, _ = _store(touched, range_, what.is_touched)
+    fresh = _found(Sorted(store), answers)
     flows = known.found[FLOWS.name]
     stays = pc.invert(pc.is_in(flows["community_id"], pa.array(what.ids(), pa.string())))
     old = _placed(kept(known.found, stays.combine_chunks()), known.captures, range_.order)
@@ -150,17 +150,31 @@ def _mended(
 
 def _whole(range_: Range, source: Callable[[Laid], Source], answers: Answers) -> tuple[Found, Held]:
     """What all packets of a range show."""
-    layers = list(taken(map(source, range_.layers), range_))
-    held = {name: sockets_of(parts) for name, parts in layers}
-    return _flows(layers, answers), held
+    store, counts = _store([source(laid) for laid in range_.layers], range_)
+    of = Sorted(store)
+    return _found(of, answers), held_by(of, counts)
 
 
-def _flows(layers: list[tuple[str, list[Taken]]], answers: Answers) -> Found:
-    """Flows of packets out of some layers, which are let go."""
-    store = Store(kernels(), packets=0, octets=0)
-    fill(store, [one for _, parts in layers for one in parts])
-    layers.clear()
-    return gathered(Courses(kernels()).flows(Sorted(store)), answers)
+def _store(
+    sources: Sequence[Source], range_: Range, wanted: Wanted | None = None
+) -> tuple[Store, dict[str, int]]:
+    """Packets of a range out of some layers, and how many are from each of these, in their order.
+
+    A layer is let go when its packets have been copied: to hold thousands of them costs memory.
+    """
+    room = sum(sum(laid.sizes) for laid, _ in sources)
+    store = Store(kernels(), packets=room // PACKET.itemsize, octets=room)
+    counts = {}
+    for name, parts in taken(sources, range_, wanted):
+        before = len(store.packets)
+        for one in parts:
+            store.extend(*one)
+        counts[name] = len(store.packets) - before
+    return store, counts
+
+
+def _found(of: Sorted, answers: Answers) -> Found:
+    return gathered(Courses(kernels()).flows(of), answers)
 
 
 def _entries(sources: Iterable[Source], range_: Range) -> Iterator[Iterator[Entry]]:

@@ -8,12 +8,14 @@ results a range has noted which layers hold packets of which sockets: the others
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from op25b_pcap.assembly.flows import Sorted
+from op25b_pcap.assembly.packet import chosen
 from op25b_pcap.assembly.store import address, is_cut_quote
 from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.batch.taking import Source, taken
@@ -107,16 +109,34 @@ def mending(earlier: Earlier, range_: Range, source: Callable[[Laid], Source]) -
         for one in parts:
             found.add(one.packets)
         if held is not None and name in now:
-            held[name] = sockets_of(parts)
+            held[name] = _sockets_of(parts)
     return found
 
 
-def sockets_of(parts: Iterable[Taken]) -> NDArray[np.uint64]:
-    """Digests of the sockets of all packets of a layer, each once."""
-    told = [_ALWAYS[:0]]
-    for packets, _, _ in parts:
-        told += [_pairs(packets), _ALWAYS[: int(_is_always_touched(packets).any())]]
-    return np.unique(np.concatenate(told))
+def held_by(of: Sorted, counts: Mapping[str, int]) -> Held:
+    """The same of all layers whose packets are in a store: `counts`, in the order in which they came.
+
+    All packets of a conversation have its sockets, or name no ports, so that one of them is asked.
+    """
+    packets = of.store.packets
+    layer_of = np.repeat(np.arange(len(counts)), list(counts.values()))
+    whose = np.repeat(np.arange(len(of.begins) - 1), np.diff(of.begins))
+    layer = layer_of[of.order]
+    is_new = np.append(True, (whose[1:] != whose[:-1]) | (layer[1:] != layer[:-1]))[: len(layer)]
+    digests = _sockets(chosen(packets, of.order[of.begins[:-1]]))[whose[is_new]]
+    layers = layer[is_new]
+    order = np.argsort(layers, kind="stable")
+    edges = np.searchsorted(layers[order], np.arange(1, len(counts)))
+    return dict(zip(counts, np.split(digests[order], edges), strict=True))
+
+
+def _sockets_of(parts: Iterable[Taken]) -> NDArray[np.uint64]:
+    """Digests of the sockets of all packets of a layer."""
+    return np.unique(np.concatenate([_ALWAYS[:0], *(_sockets(packets) for packets, _, _ in parts)]))
+
+
+def _sockets(packets: NDArray[Any]) -> NDArray[np.uint64]:
+    return np.where(_is_always_touched(packets), _ALWAYS, _pairs(packets))
 
 
 def _is_always_touched(packets: NDArray[Any]) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from op25b_pcap.batch.account import Account
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_OCTETS_TOGETHER = 64 << 20
+_OCTETS_TOGETHER = 128 << 20
 """A range is no more than this, as long as one part is not."""
 _WORTH_SHARING = 8 << 20
 _SHARES = 8

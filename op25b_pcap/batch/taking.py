@@ -16,7 +16,8 @@ from op25b_pcap.compiled import kernels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Wanted = Callable[[NDArray[Any]], NDArray[np.bool_]]
+Wanted = Callable[["NDArray[Any]"], "NDArray[np.bool_]"]
+"""Tells of packets which are wanted."""
 
 
 class Source(NamedTuple):
