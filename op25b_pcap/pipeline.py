@@ -132,6 +132,7 @@ def analyse(
         names = [capture.name for capture in observation.captures]
         whole = found.judged() if isinstance(found, Stack) else merged(found)
         order = in_order(whole)
+        give_back()
         known = with_dns(facts(whole, order, names, observation.latest_ns), answers)
         give_back()
         clock.lap("gather")
@@ -231,7 +232,9 @@ def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
     """Flows with their roles and findings, and the policy behind them."""
     if policy is None:
         policy = assumed_policy(facts.flows, facts.smtp_sessions, facts.smtp_transactions)
+        give_back()
     tagged = tag(facts.flows, facts.smtp_sessions, facts.smtp_transactions, policy)
+    give_back()
     return judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy), policy
 
 

@@ -48,6 +48,8 @@ TOLD = (
     *("policy_action", "rule_ids", "finding", "confidence", "evidence"),
 )
 """Columns of flows that need the view of everything."""
+_OFTEN_SAID = {"banner_text", "helo"}
+"""Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
 _ROWS = 1 << 13
 """Rows of a file that are read together."""
 
@@ -186,7 +188,10 @@ def _columns(base: Path, table: str, names: Collection[str]) -> pa.Table:
         pa.memory_map(_file(base, table)), options=pa.ipc.IpcReadOptions(included_fields=wanted)
     )
     rows = reader.read_all()
-    return pa.Table.from_arrays([_copied(column) for column in rows.columns], schema=rows.schema)
+    columns = {name: _copied(rows[name]) for name in rows.column_names}
+    for name in _OFTEN_SAID & columns.keys():
+        columns[name] = columns[name].dictionary_encode()
+    return pa.table(columns)
 
 
 def _copied(column: pa.ChunkedArray) -> pa.Array:

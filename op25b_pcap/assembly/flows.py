@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _OCTETS_TOGETHER = 32 << 20
 """Octets of payload that are in hand at one time, with one conversation's beyond."""
-_CONVERSATIONS_TOGETHER = 1 << 18
+_CONVERSATIONS_TOGETHER = 1 << 16
 _BATCHES_A_TURN = 8
 """So that two of several processes come to their ends together."""
 _BATCHES_OF_LARGE = 2

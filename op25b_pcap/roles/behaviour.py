@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from op25b_pcap.tables.columns import Flags, coded, flattened, is_filled, is_true
+from op25b_pcap.tables.columns import Coded, Flags, Indices, beside, coded, flattened, is_filled, is_true
 from op25b_pcap.wire.domains import registrable
 from op25b_pcap.wire.services import RETRIEVAL_SERVICES, SMTP_SERVICES
 
@@ -63,24 +65,41 @@ def relays(
     of them. Where DNS is silent: where the host's own name is of another registrant, and it
     was looked up by that name alone, or the same subscriber also fetches mail there.
     """
-    sessions = smtp_sessions.loc[smtp_sessions["auth_mechanism"].isna(), ["flow_id", "banner_text"]]
-    taken = smtp_transactions.loc[is_true(smtp_transactions["accepted"]), ["flow_id", "rcpt_to"]]
-    handed = coded(flows["service"]).is_in("smtp") & inside & flows["flow_id"].isin(taken["flow_id"])
-    hosts = flows.loc[handed, ["flow_id", "dst_ip", "dst_names", "dst_mx_of"]]
-    hosts = hosts.assign(mailbox=_mailbox_at_dst(flows)[handed])
-    mails = taken.merge(hosts, on="flow_id").merge(sessions, on="flow_id").explode("rcpt_to")
-    mails["domain"] = (
-        mails["rcpt_to"].fillna("").astype(str).str.replace(r"(?s)^.*@", "", regex=True).str.lower()
-    )
-    mails = mails[mails["domain"] != ""].reset_index(drop=True)
-    exchangers = flows.loc[is_filled(flows["dst_mx_of"]), ["dst_ip", "dst_mx_of"]]
-    exchangers = exchangers.explode("dst_mx_of").dropna().drop_duplicates()
-    exchangers = exchangers.rename(columns={"dst_mx_of": "domain"})
-    exchanges = mails.merge(exchangers, how="left", indicator=True)["_merge"] == "both"
-    named = mails["domain"].isin(exchangers["domain"])
-    by_name = is_filled(mails["dst_names"]) & ~is_filled(mails["dst_mx_of"])
-    unnamed = mails[~named & (by_name | mails["mailbox"])].reset_index(drop=True)
-    return {*mails.loc[named & ~exchanges, "dst_ip"], *unnamed.loc[~_is_own(unnamed), "dst_ip"]}
+    taken = smtp_transactions[is_true(smtp_transactions["accepted"])]
+    mail, recipient = flattened(taken["rcpt_to"])
+    ids = flows["flow_id"].array.__arrow_array__()
+    flow = pc.index_in(taken["flow_id"].array.__arrow_array__(), value_set=ids).fill_null(-1).to_numpy()
+    row, domain = flow[mail], _domains(recipient)
+    said = beside(flows, smtp_sessions, ("result", "auth_mechanism", "banner_text"))
+    handed = coded(flows["service"]).is_in("smtp") & inside & said["result"].notna().to_numpy(bool)
+    handed &= said["auth_mechanism"].isna().to_numpy(bool)
+    counts = (row >= 0) & handed[row] & ~domain.is_in("")
+    row, domain, dst = row[counts], domain[counts], coded(flows["dst_ip"])
+    named, exchanges = _exchanged(flows, dst, row, domain)
+    by_name = is_filled(flows["dst_names"]) & ~is_filled(flows["dst_mx_of"])
+    asked = ~named & (by_name | _mailbox_at_dst(flows))[row]
+    unnamed = flows[["dst_ip", "dst_names"]].iloc[row[asked]].reset_index(drop=True)
+    unnamed["banner_text"] = said["banner_text"].iloc[row[asked]].array
+    unnamed["domain"] = domain[asked].told().to_pylist()
+    strangers = dst[row[named & ~exchanges]].present().to_pylist()
+    return {*strangers, *unnamed.loc[~_is_own(unnamed), "dst_ip"]}
+
+
+def _domains(addresses: Coded) -> Coded:
+    """Of each address the domain; empty where there is none."""
+    texts = pa.array(addresses.known, pa.string()).fill_null("")
+    found = coded(pc.utf8_lower(pc.replace_substring_regex(texts, r"(?s)^.*@", "")))
+    return Coded(found.known, found.codes[addresses.codes])
+
+
+def _exchanged(flows: pd.DataFrame, dst: Coded, row: Indices, domain: Coded) -> tuple[Flags, Flags]:
+    """Of mails by the row of their flow: whether DNS named exchangers of the domain, and this host so."""
+    of_flow, known = flattened(flows["dst_mx_of"])
+    code = pc.index_in(known.known, value_set=domain.known).fill_null(-1).to_numpy()[known.codes]
+    is_there = code >= 0
+    pairs = dst.codes.astype(np.int64) * len(domain.known)
+    exchanges = pd.Index(pairs[row] + domain.codes).isin(pairs[of_flow[is_there]] + code[is_there])
+    return np.isin(domain.codes, code), np.asarray(exchanges, bool)
 
 
 def _is_own(mails: pd.DataFrame) -> Flags:
