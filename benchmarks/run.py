@@ -5,6 +5,7 @@
     python benchmarks/run.py memory mix=4000,8000,16000 mail=4000,8000,16000 --limit-mb 1024
     python benchmarks/run.py workers mix=4000
     python benchmarks/run.py batch mail=500
+    python benchmarks/run.py lake mix=20000
 
 `kind=size` is in megabytes. A capture is generated and read once, so that it lies in memory; then
 ours and the other tool run in turn, and a figure is the median of the rounds, a ratio the median of
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
 import os
 import platform
 import shutil
@@ -40,10 +42,19 @@ SIZES = {
     "memory": {"mix": [1000, 2000], "mail": [500, 1000]},
     "workers": {"mix": [1000]},
     "batch": {"mail": [200]},
+    "lake": {"mix": [1000]},
 }
-TITLES = {"compare": "Compared", "memory": "Memory", "workers": "Workers", "batch": "Batch"}
+TITLES = {
+    "compare": "Compared",
+    "memory": "Memory",
+    "workers": "Workers",
+    "batch": "Batch",
+    "lake": "Lake",
+}
 PIECES = 40
 """What a capture is cut into, as a tap that rotates its files leaves it."""
+PIECE_MB = 100
+"""Of a large lake; and then a tenth of it."""
 SUMS = {
     "messages": "messages_accepted",
     "message_octets": "message_bytes",
@@ -184,10 +195,44 @@ class Bench:
             ),
         ]
 
-    def _batch(self, inbox: Path, workers: int) -> list[str]:
+    def lake(self, kind: str, megabytes: float, count: int) -> list[str]:
+        """A large lake of pieces, and of ten times as many: all but the last, and that one later."""
+        capture, key = self.capture(kind, megabytes)
+        size_mb = capture.stat().st_size / 1e6
+        inbox, small, apart = (self.folder / name for name in ("inbox", "small", "apart"))
+        for folder in (inbox, small):
+            folder.mkdir()
+        cut(capture, inbox, round(size_mb / PIECE_MB))
+        capture.unlink()
+        rows = self._lake(kind, size_mb, inbox, apart, count, key)
+        for piece in sorted(inbox.iterdir()):
+            cut(piece, small, 10, piece.stem)
+            piece.unlink()
+        rows += self._lake(kind, size_mb, small, apart, count, key)
+        for folder in (inbox, small):
+            shutil.rmtree(folder)
+        return rows
+
+    def _lake(self, kind: str, size_mb: float, inbox: Path, apart: Path, count: int, key: dict) -> list[str]:
+        pieces = sorted(inbox.iterdir())
+        pieces[-1].rename(apart)
+        made = spent(self._batch(inbox, count))
+        apart.rename(pieces[-1])
+        grown = spent(self._batch(inbox, count, anew=False))
+        self._check_lake(key)
+        begin, lake = f"{kind} | {size_mb:.0f}", self.folder / "lake"
+        work_mb = sum(path.stat().st_size for path in (lake / ".work").rglob("*")) / 1e6
+        shutil.rmtree(lake)
+        return [
+            row(f"{begin} | {len(pieces) - 1} | all", [made], f"{work_mb:.0f}"),
+            row(f"{begin} | {len(pieces)} | one more", [grown], f"{work_mb:.0f}"),
+        ]
+
+    def _batch(self, inbox: Path, workers: int, *, anew: bool = True) -> list[str]:
         lake = self.folder / "lake"
         command = ["-m", "op25b_pcap", "batch", str(inbox), "--out", str(lake), "--workers", str(workers)]
-        return ["/bin/sh", "-c", f'rm -rf {lake}; exec "$@"', "sh", sys.executable, *command]
+        before = f"rm -rf {lake}; " if anew else ""
+        return ["/bin/sh", "-c", f'{before}exec "$@"', "sh", sys.executable, *command]
 
     def _check_lake(self, key: dict) -> None:
         lake = self.folder / "lake"
@@ -210,15 +255,16 @@ class Bench:
         return f"A capture of 100 kB, second run: {whole:.2f} s; `import pandas, pyarrow`: {imports:.2f} s."
 
 
-def cut(capture: Path, folder: Path, pieces: int) -> None:
+def cut(capture: Path, folder: Path, pieces: int, name: str = "tap") -> None:
     """The packets of a capture as files of about the same size."""
-    octets, at, number = capture.read_bytes(), 24, 0
-    while at < len(octets):
-        begin, least = at, len(octets) // pieces
-        while at < len(octets) and at - begin < least:
-            at += 16 + struct.unpack_from("<I", octets, at + 8)[0]
-        (folder / f"tap{number:03}.pcap").write_bytes(octets[:24] + octets[begin:at])
-        number += 1
+    with capture.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as octets:
+        at, number = 24, 0
+        while at < len(octets):
+            begin, least = at, len(octets) // pieces
+            while at < len(octets) and at - begin < least:
+                at += 16 + struct.unpack_from("<I", octets, at + 8)[0]
+            (folder / f"{name}{number:03}.pcap").write_bytes(octets[:24] + octets[begin:at])
+            number += 1
 
 
 def row(begin: str, spents: list[Spent], end: str) -> str:
@@ -308,6 +354,18 @@ def lakes(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]:
     ]
 
 
+def large(bench: Bench, asked: dict[str, list[float]], count: int) -> list[str]:
+    rows = printed(asked, lambda kind, megabytes: bench.lake(kind, megabytes, count))
+    return [
+        f"By {count} workers: all pieces but the last, and then that one. The peak is that of the largest",
+        "process.",
+        "",
+        "| capture | MB | pieces | run | runs | wall s | CPU s | peak MB | `.work` MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
 def keep(mode: str, lines: list[str]) -> None:
     """Put the section of this mode in the place of its last one."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}"
@@ -335,7 +393,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s [compare|memory|workers|batch] [KIND=MB[,MB...] ...] [options]",
+        usage="%(prog)s [compare|memory|workers|batch|lake] [KIND=MB[,MB...] ...] [options]",
     )
     words = sys.argv[1:]
     mode = words.pop(0) if words and words[0] in TITLES else "compare"
@@ -355,6 +413,8 @@ def main() -> None:
             lines = remembered(bench, captures, asked.limit_mb)
         elif mode == "batch":
             lines = lakes(bench, captures, asked.count)
+        elif mode == "lake":
+            lines = large(bench, captures, asked.count)
         else:
             lines = shared(bench, captures, asked.count)
     keep(mode, lines)
