@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -53,7 +54,7 @@ class Account:
     first_time_ns: int | None = None
     last_time_ns: int | None = None
     damages: list[tuple[int, str]] = field(default_factory=list)
-    layers: list[list[int]] = field(default_factory=list)
+    layers: list[Sequence[int]] = field(default_factory=list)
     """Of each layer the octets of its parts."""
     aside: int = 0
     """Records that were set aside because of fragments."""
@@ -77,7 +78,8 @@ class Account:
 
     def octets(self) -> bytes:
         """The file."""
-        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)}).encode()
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({**told, "layers": [list(sizes) for sizes in self.layers]}).encode()
 
     def capture(self, name: str) -> Capture:
         """The same as `analyze` has it."""
@@ -99,7 +101,14 @@ class Account:
 
 def account_of(octets: bytes) -> Account:
     """The account in a file."""
-    return Account(**json.loads(octets))
+    account = Account(**json.loads(octets))
+    account.layers = compact(account.layers)
+    return account
+
+
+def compact(layers: Iterable[Sequence[int]]) -> list[Sequence[int]]:
+    """Long lists as numbers of eight octets: a lake may have ten thousands of pieces."""
+    return [array("q", sizes) for sizes in layers]
 
 
 def standing(accounts: Iterable[Account]) -> list[Account]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import work
-from op25b_pcap.batch.account import Account
+from op25b_pcap.batch.account import Account, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.capture.record import Record
 from op25b_pcap.compiled import kernels
@@ -53,7 +53,7 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
         if heard.count:
             workshop.put(heard.path, work.heard(account.sha256))
         account.heard = heard.count
-        account.layers = layers.sizes
+        account.layers = compact(layers.sizes)
         account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
         account.by_scapy = tally.read
         workshop.write(joined_name(account.sha256), account.octets())

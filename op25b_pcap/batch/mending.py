@@ -101,8 +101,7 @@ def mending(earlier: Earlier, range_: Range, source: Callable[[Laid], Source]) -
         return None
     now, before = {laid.name for laid in range_.layers}, set(earlier.layers)
     changed = [source(laid) for laid in range_.layers if laid.name not in before]
-    width = range_.end - range_.begin + 1
-    changed += [source(Laid(name, (), (1,) * width)) for name in earlier.layers if name not in now]
+    changed += [source(Laid(name, (), (1, 1))) for name in earlier.layers if name not in now]
     held = earlier.held and {name: sockets for name, sockets in earlier.held.items() if name in now}
     found = Mending(held)
     for name, parts in taken(changed, range_):

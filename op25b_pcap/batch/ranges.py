@@ -38,8 +38,11 @@ class Laid(NamedTuple):
     name: str
     contents: tuple[str, ...]
     """Digests of the pieces whose packets are in it, by the capture's index there."""
-    sizes: tuple[int, ...]
-    """Octets of each part, then those of what belongs to all; of a log the part of each batch."""
+    sizes: Sequence[int]
+    """Octets of each part, then those of what belongs to all; of a log the part of each batch.
+
+    In a range the parts are one.
+    """
 
 
 class Range(NamedTuple):
@@ -68,7 +71,7 @@ class Range(NamedTuple):
     @property
     def octets(self) -> int:
         """How much it is to assemble."""
-        return sum(sum(layer.sizes[:-1]) for layer in self.layers)
+        return sum(layer.sizes[0] for layer in self.layers)
 
     def earlier(self, names: Iterable[str]) -> str:
         """The name of results of an earlier run; empty if there are none."""
@@ -81,7 +84,7 @@ def ranges(accounts: Sequence[Account], joined: Account | None) -> list[Range]:
     """What is to be assembled; `accounts` are in order, `joined` has the packets out of fragments."""
     order = [account.sha256 for account in accounts]
     layers = [
-        Laid(work.layer(account.sha256, number), (account.sha256,), tuple(sizes))
+        Laid(work.layer(account.sha256, number), (account.sha256,), sizes)
         for account in accounts
         if account.kind == "capture"
         for number, sizes in enumerate(account.layers)
@@ -89,7 +92,7 @@ def ranges(accounts: Sequence[Account], joined: Account | None) -> list[Range]:
     if joined is not None:
         contents = tuple(account.sha256 for account in accounts if account.aside)
         layers += [
-            Laid(work.layer(joined.sha256, number), contents, tuple(sizes))
+            Laid(work.layer(joined.sha256, number), contents, sizes)
             for number, sizes in enumerate(joined.layers)
         ]
     found = []
@@ -119,11 +122,12 @@ def _width(sizes: NDArray[np.int64]) -> int:
 
 def _range(begin: int, end: int, order: Sequence[str], layers: Sequence[Laid]) -> Range:
     share = [
-        layer._replace(sizes=(*layer.sizes[begin:end], layer.sizes[EVERYWHERE]))
+        layer._replace(sizes=(own, of_all))
         for layer in layers
-        if any(layer.sizes[begin:end]) or layer.sizes[EVERYWHERE]
+        for own, of_all in [(sum(layer.sizes[begin:end]), layer.sizes[EVERYWHERE])]
+        if own or of_all
     ]
-    if not any(any(layer.sizes[:-1]) for layer in share):
+    if not any(layer.sizes[0] for layer in share):
         share = []
     contents = {content for layer in share for content in layer.contents}
     return Range(begin, end, tuple(content for content in order if content in contents), tuple(share))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import logs, work
-from op25b_pcap.batch.account import Account, Piece
+from op25b_pcap.batch.account import Account, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.observation import Observation
@@ -104,7 +104,7 @@ def _read(
     account.first_time_ns, account.last_time_ns = capture.first_time_ns, capture.last_time_ns
     account.damages = [(damage.offset, damage.reason) for damage in capture.damages]
     account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
-    account.by_scapy, account.layers = engine.by_scapy, layers.sizes
+    account.by_scapy, account.layers = engine.by_scapy, compact(layers.sizes)
     if capture.packets:
         account.began_ns = first_time_ns(capture.path)
     content = account.sha256

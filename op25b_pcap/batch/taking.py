@@ -50,9 +50,10 @@ def taken(
 
 def _batches(layer: Layer, laid: Laid, range_: Range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
     parts = range(range_.begin, range_.end)
-    if any(laid.sizes[:-1]):
+    own, of_all = laid.sizes
+    if own:
         yield from layer.parts(parts)
-    if laid.sizes[-1]:
+    if of_all:
         yield layer.everywhere(parts)
 
 
