@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import local
 from typing import Any
@@ -140,16 +140,20 @@ def in_time(found: Found) -> Found:
     return tables
 
 
-def facts(whole: Found, order: Order, captures: Sequence[str], latest_ns: int) -> Facts:
-    """All that was found in its order, and how long each flow was watched.
+def ordered(whole: Found, order: Order) -> Found:
+    """All that was found in its order.
 
-    `captures` are the names by their index; `latest_ns` is when the observation ended. `whole` is
-    empty afterwards: what was in it is as large as the result, and goes column by column.
+    `whole` is empty afterwards: what was in it is as large as the result, and goes column by column.
     """
-    sessions = []
-    for table in SESSIONS:
-        sessions.append(to_frame(_taken(whole, table.name, order[table.name]).drop_columns(FLOW)))
-    flows = _taken(whole, FLOWS.name, order[FLOWS.name])
+    return {name: _taken(whole, name, order[name]) for name in [*whole]}
+
+
+def facts(found: Found, captures: Sequence[str], latest_ns: int) -> Facts:
+    """What was found, in order, and how long each flow was watched.
+
+    `captures` are the names by their index; `latest_ns` is when the observation ended.
+    """
+    flows = found[FLOWS.name]
     end, capture = (flows[name].cast(pa.int64()).to_numpy() for name in ("end_time", CAPTURE))
     flows = _with(flows.drop_columns(CAPTURE), "watched_s", pa.array(np.maximum(latest_ns - end, 0) / _NS))
     flows = _with(
@@ -159,7 +163,12 @@ def facts(whole: Found, order: Order, captures: Sequence[str], latest_ns: int) -
     )
     if flows["subscriber_key"].equals(flows["src_ip"]):
         flows = _with(flows, "subscriber_key", flows["src_ip"])
-    return Facts(to_frame(flows), *sessions)
+    sessions = (found[table.name] for table in SESSIONS)
+    return Facts(to_frame(flows), *(to_frame(rows.select(_but_flow(rows))) for rows in sessions))
+
+
+def _but_flow(rows: pa.Table) -> list[str]:
+    return [name for name in rows.column_names if name != FLOW]
 
 
 def _order(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -176,20 +185,25 @@ def _order(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _taken(tables: Found, name: str, order: NDArray[np.int64]) -> pa.Table:
-    """The rows of a table in that order, which is often theirs; it is taken out of the others."""
+    """The rows of a table in that order; it is taken out of the others."""
     table = tables.pop(name)
     schema, columns = table.schema, table.columns[::-1]
     del table
-    is_theirs, rows, taken = bool((order == np.arange(len(order))).all()), pa.array(order), []
+    taken = in_rows((columns.pop() for _ in schema), order)
+    return pa.Table.from_arrays([*taken], schema=schema)
+
+
+def in_rows(columns: Iterable[pa.ChunkedArray], order: NDArray[np.int64]) -> Iterator[pa.Array]:
+    """Columns in an order of their rows, which is often theirs; of each no more is held than is given."""
+    is_theirs, rows = bool((order == np.arange(len(order))).all()), pa.array(order)
     nothing = Nothing(len(order))
-    while columns:
-        column = columns.pop()
+    for column in columns:
         if column.null_count == len(order):
-            taken.append(nothing[column.type])
+            yield nothing[column.type]
             continue
-        column = column.unify_dictionaries().combine_chunks()
-        taken.append(column if is_theirs else column.take(rows))
-    return pa.Table.from_arrays(taken, schema=schema)
+        whole = column.unify_dictionaries().combine_chunks()
+        del column
+        yield whole if is_theirs else whole.take(rows)
 
 
 def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from op25b_pcap.capture.runs import Run
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels_for
 from op25b_pcap.decode import Tally
-from op25b_pcap.facts import Facts, facts, in_order, merged
+from op25b_pcap.facts import Facts, facts, in_order, merged, ordered
 from op25b_pcap.flows import flows as flows_of
 from op25b_pcap.leavings import give_back
 from op25b_pcap.policy import Policy
@@ -41,7 +41,7 @@ from op25b_pcap.rules.judge import judge
 from op25b_pcap.scan.engine import Scan
 from op25b_pcap.scan.kernels import Kernels
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
-from op25b_pcap.stacks import Stack
+from op25b_pcap.stacks import SHOWN, Stack
 from op25b_pcap.tables.packets import DnsMessage, Packet
 
 Engine = Literal["auto", "scapy"]
@@ -79,7 +79,7 @@ class Analysis:
     engine: Engine
     envelope: Envelope
     tables: Tables
-    """Of a large capture with those columns only that roles, rules and counts look at."""
+    """Of a large capture the large ones with those columns only that are looked at after judging."""
     clock: Clock
     parts: Mapping[str, Iterable[pd.DataFrame]] = field(default_factory=dict)
     """The large tables of such a capture, complete, some rows at a time; they can be read once."""
@@ -130,15 +130,24 @@ def analyse(
         give_back()
         clock.lap("flows")
         names = [capture.name for capture in observation.captures]
-        whole = found.judged() if isinstance(found, Stack) else merged(found)
-        order = in_order(whole)
-        give_back()
-        known = with_dns(facts(whole, order, names, observation.latest_ns), answers)
+        if isinstance(found, Stack):
+            order, flow_of = found.order()
+            in_hand = found.judged(order, flow_of)
+        else:
+            whole = merged(found)
+            found.clear()
+            order = in_order(whole)
+            in_hand = ordered(whole, order)
+        known = with_dns(facts(in_hand, names, observation.latest_ns), answers)
+        del in_hand
         give_back()
         clock.lap("gather")
         tables, policy = concluded(known, policy, clock)
+        del known
         parts: dict[str, Iterable[pd.DataFrame]] = {}
         if isinstance(found, Stack):
+            tables |= {name: tables[name][[*columns]] for name, columns in SHOWN.items()}
+            give_back()
             for name, rows in order.items():
                 told = tables["flows"] if name == "flows" else None
                 parts[name] = map(partial(masked, name, envelope), found.frames(name, rows, told, ROW_GROUP))

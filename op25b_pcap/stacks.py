@@ -8,7 +8,8 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from op25b_pcap.facts import CAPTURE, FLOW, SESSIONS, Found, in_time, merged
+from op25b_pcap.facts import (
+    CAPTURE,
+    FLOW,
+    SESSIONS,
+    Found,
+    Order,
+    flows_of,
+    in_order,
+    in_rows,
+    in_time,
+    merged,
+)
 from op25b_pcap.leavings import give_back
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.table import to_frame
@@ -48,10 +60,19 @@ TOLD = (
     *("policy_action", "rule_ids", "finding", "confidence", "evidence"),
 )
 """Columns of flows that need the view of everything."""
+SHOWN = {
+    FLOWS.name: (*TOLD, "src_ip", "dst_ip", "subscriber_key", "service", "outcome", "anomalies"),
+    SMTP_SESSIONS.name: ("anomalies",),
+    SMTP_TRANSACTIONS.name: (),
+    RETRIEVAL_SESSIONS.name: ("anomalies",),
+}
+"""The columns that are looked at when all is judged: for run.json, for advice, to draft a policy."""
+_KEYS = {FLOWS.name: ("start_time", CAPTURE, "first_packet"), **{table.name: (FLOW,) for table in SESSIONS}}
+"""What the order of the rows hangs on."""
+_BESIDE = ("flow_id", "first_packet", FLOW)
+"""Of what judging looks at, what is had otherwise or only for the order."""
 _OFTEN_SAID = {"banner_text", "helo"}
 """Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
-_ROWS = 1 << 13
-"""Rows of a file that are read together."""
 
 
 class Bounds(NamedTuple):
@@ -74,34 +95,89 @@ class Stack:
     """Portions in files whose names begin so."""
 
     def __init__(self, bases: Sequence[Path]) -> None:
-        self._bases = {base.name: base for base in bases}
+        self._bases = bases
 
-    def judged(self) -> Found:
-        """What judging looks at of all portions, one after the other, `flow_id` as a number."""
+    def order(self) -> tuple[Order, Order]:
+        """Which rows come one after the other; and of those that flows carried, in order, whose they are."""
+        tables = {table: self._lying(table) for table in _KEYS}
         found = [
-            {table: _columns(base, table, columns) for table, columns in JUDGED.items()}
-            for base in self._bases.values()
+            {table: tables[table][base.name].rows.select(keys) for table, keys in _KEYS.items()}
+            for base in self._bases
         ]
-        give_back()
-        self._bounds = bounds([*self._bases], found)
-        return numbered(merged(found))
+        self._bounds = bounds([base.name for base in self._bases], found)
+        whole = merged(found)
+        order = in_order(whole)
+        return order, flows_of(whole, order)
+
+    def judged(self, order: Order, flow_of: Order) -> Found:
+        """What judging looks at, in that order, `flow_id` as a number.
+
+        Column by column, so that nothing is there twice.
+        """
+        found: Found = {}
+        ids: Any = None
+        for table, names in JUDGED.items():
+            lying, read = [*self._lying(table).values()], [name for name in names if name not in _BESIDE]
+            if table == FLOWS.name:
+                (ids,) = in_rows([_numbers(_column(lying, "flow_id"))], order[table])
+            whose = ids if table == FLOWS.name else ids.take(pa.array(flow_of[table]))
+            columns = in_rows((_column(lying, name) for name in read), order[table])
+            found[table] = pa.table({"flow_id": whose, **dict(zip(read, columns, strict=True))})
+        return found
 
     def frames(
         self, table: str, rows: NDArray[np.int64], told: pd.DataFrame | None, most: int
     ) -> Iterator[pd.DataFrame]:
         """A table with all its columns, so many rows at a time.
 
-        `rows` are their numbers in what is `judged`, in order; `told`, of flows, has the columns
-        `TOLD` in that order.
+        `rows` are their numbers in all portions, in order; `told`, of flows, has the columns `TOLD` in
+        that order.
         """
+        lying = self._lying(table)
         for begin in range(0, max(len(rows), 1), most):
             some = rows[begin : begin + most]
             mine = np.sort(some)
-            shares = [*self._bounds.shares(table, mine)] or [(next(iter(self._bases)), 0, 0)]
-            parts = [_rows(self._bases[name], table, first, end) for name, first, end in shares]
-            yield complete(
-                parts, np.searchsorted(mine, some), None if told is None else told.iloc[begin : begin + most]
-            )
+            shares = [*self._bounds.shares(table, mine)] or [(self._bases[0].name, 0, 0)]
+            parts = [lying[name].some(first, end) for name, first, end in shares]
+            beside = None if told is None else told.iloc[begin : begin + most]
+            yield complete(parts, np.searchsorted(mine, some), beside)
+            del parts
+            _let_go(lying.values())
+
+    def _lying(self, table: str) -> dict[str, Lying]:
+        return {base.name: Lying(base, table) for base in self._bases}
+
+
+class Lying:
+    """A table of a portion, as it lies on disk."""
+
+    def __init__(self, base: Path, table: str) -> None:
+        with Path(_file(base, table)).open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.rows = pa.ipc.open_file(pa.py_buffer(self._map)).read_all()
+
+    def some(self, begin: int, end: int) -> pa.Table:
+        """The rows from one number to another."""
+        rows = self.rows.slice(begin, end - begin)
+        return pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
+
+    def let_go(self) -> None:
+        """What was read of it no longer counts as memory of the process."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _let_go(lying: Iterable[Lying]) -> None:
+    for one in lying:
+        one.let_go()
+
+
+def _column(lying: Sequence[Lying], name: str) -> pa.ChunkedArray:
+    """A column of all portions; what was read before is let go."""
+    _let_go(lying)
+    columns = [one.rows[name] for one in lying]
+    found = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+    return found.dictionary_encode() if name in _OFTEN_SAID else found
 
 
 class Pile:
@@ -129,7 +205,7 @@ def set_down(found: Found, base: Path) -> None:
     for name, table in in_time(found).items():
         rows = table.drop_columns(TOLD) if name == FLOWS.name else table
         with pa.ipc.new_file(_file(base, name), rows.schema, options=unified) as writer:
-            writer.write_table(rows, max_chunksize=_ROWS)
+            writer.write_table(rows)
 
 
 def taken_up(base: Path) -> Found:
@@ -150,16 +226,21 @@ def bounds(names: Sequence[str], found: Sequence[Found]) -> Bounds:
 
 
 def numbered(whole: Found) -> Found:
-    """The same with a number for each `flow_id`, which is 16 hex digits: what joins the tables."""
+    """The same with a number for each `flow_id`: what joins the tables."""
     flows = whole[FLOWS.name]
-    digits = flows["flow_id"].cast(pa.binary()).cast(pa.binary(16)).combine_chunks()
-    octets = bytes.fromhex(digits.buffers()[1].to_pybytes().decode())
-    ids = pa.array(np.frombuffer(octets, ">u8").astype(np.uint64))
+    ids = _numbers(flows["flow_id"])
     tables = {FLOWS.name: flows.set_column(flows.schema.get_field_index("flow_id"), "flow_id", ids)}
     for table in SESSIONS:
         rows = whole[table.name]
         tables[table.name] = rows.append_column("flow_id", ids.take(rows[FLOW].combine_chunks()))
     return tables
+
+
+def _numbers(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Of 16 hex digits each."""
+    digits = ids.cast(pa.binary()).cast(pa.binary(16)).combine_chunks()
+    octets = bytes.fromhex(digits.buffers()[1].to_pybytes().decode())
+    return pa.chunked_array([np.frombuffer(octets, ">u8").astype(np.uint64)])
 
 
 def complete(parts: Sequence[pa.Table], order: Any, told: pd.DataFrame | None) -> pd.DataFrame:
@@ -178,38 +259,6 @@ def complete(parts: Sequence[pa.Table], order: Any, told: pd.DataFrame | None) -
 
 def _file(base: Path, table: str) -> str:
     return f"{base}.{table}"
-
-
-def _columns(base: Path, table: str, names: Collection[str]) -> pa.Table:
-    """Some columns of a table of a portion, each in memory of its own."""
-    reader = pa.ipc.open_file(pa.memory_map(_file(base, table)))
-    wanted = [number for number, name in enumerate(reader.schema.names) if name in names]
-    reader = pa.ipc.open_file(
-        pa.memory_map(_file(base, table)), options=pa.ipc.IpcReadOptions(included_fields=wanted)
-    )
-    rows = reader.read_all()
-    columns = {name: _copied(rows[name]) for name in rows.column_names}
-    for name in _OFTEN_SAID & columns.keys():
-        columns[name] = columns[name].dictionary_encode()
-    return pa.table(columns)
-
-
-def _copied(column: pa.ChunkedArray) -> pa.Array:
-    """As one array, which holds nothing of the file that the column lies in."""
-    if pa.types.is_dictionary(column.type) and column.num_chunks:
-        codes = pa.concat_arrays([chunk.indices for chunk in column.chunks])
-        texts = column.chunk(0).dictionary  # a file has one for each column
-        return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts, texts[:0]]))
-    return pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)])
-
-
-def _rows(base: Path, table: str, begin: int, end: int) -> pa.Table:
-    """The rows of a table of a portion from one number to another."""
-    reader = pa.ipc.open_file(pa.memory_map(_file(base, table)))
-    first, beyond = begin // _ROWS, -(-end // _ROWS)
-    batches = [reader.get_batch(number) for number in range(first, beyond)]
-    rows = pa.Table.from_batches(batches, reader.schema).slice(begin - first * _ROWS, end - begin)
-    return pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
 
 
 def _compact(column: pa.ChunkedArray) -> pa.ChunkedArray:

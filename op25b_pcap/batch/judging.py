@@ -27,7 +27,7 @@ from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.telling import Part, parts, tell
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
-from op25b_pcap.facts import Found, facts, flows_of, gathered, in_order, merged
+from op25b_pcap.facts import Found, facts, flows_of, gathered, in_order, merged, ordered
 from op25b_pcap.pipeline import Clock, Tables, counts, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
@@ -132,7 +132,7 @@ def _judged(
     order = in_order(whole)
     flow_of = flows_of(whole, order)
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
-    known = with_dns(facts(whole, order, names, latest_ns), answers)
+    known = with_dns(facts(ordered(whole, order), names, latest_ns), answers)
     del found, whole
     judged, policy = opinion(known, policy)
     clock.lap("judge")

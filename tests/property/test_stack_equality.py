@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.generate import generate
-from op25b_pcap import compiled, facts, pipeline, stacks
+from op25b_pcap import compiled, facts, pipeline
 from op25b_pcap.assembly import flows, store
+from op25b_pcap.reports.explain import advise
+from op25b_pcap.roles.draft import draft
 from op25b_pcap.tables import TABLES
 
 
@@ -21,15 +23,17 @@ def capture(tmp_path_factory):
 
 
 def written(path, folder, **settings):
-    """The tables, their CSV twins and run.json, and whether there was a stack."""
+    """The tables, their CSV twins, run.json, what is told of them, and whether there was a stack."""
     folder.mkdir()
     with pipeline.analyse([path], **settings) as analysis:
         pipeline.write(analysis, folder, csv=True)
+        judged = analysis.tables["flows"]
+        told = [draft(judged, analysis.policy), *advise(judged, assumed=True)]
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
     texts = {name: (folder / f"{name}.csv").read_bytes() for name in TABLES}
     run = json.loads((folder / "run.json").read_text())
     del run["timings_s"]
-    return tables, texts, run, bool(analysis.parts)
+    return tables, texts, run, told, bool(analysis.parts)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -45,7 +49,6 @@ def test_held_or_set_down(capture, envelope, packets, workers, tmp_path, monkeyp
     assert not was_stacked
     monkeypatch.setattr(facts, "FLOWS_OF_A_PORTION", 25)
     monkeypatch.setattr(pipeline, "ROW_GROUP", 70)
-    monkeypatch.setattr(stacks, "_ROWS", 16)
     *stacked, was_stacked = written(capture, tmp_path / "stacked", envelope=envelope, workers=workers)
     assert was_stacked
     for of_held, of_stacked in zip(held, stacked, strict=True):
