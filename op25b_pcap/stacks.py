@@ -1,6 +1,6 @@
 """Finished rows that are more than memory should hold: set down on disk, taken up again as needed.
 
-A stack is a row of portions, each with some thousands of flows and what they carried, in order of
+A stack is a row of portions, each with many thousands of flows and what they carried, in order of
 time. Judging reads of all portions the columns that it looks at. The others are read when the
 tables are written, some rows at a time: of every portion those that began then lie one after the
 other.
