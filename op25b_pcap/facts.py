@@ -30,7 +30,7 @@ _NS = 1_000_000_000
 SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
 CAPTURE, FLOW = "capture_index", "flow_number"
 """Columns beside those of the tables: of a flow, which capture; of a session, which flow."""
-FLOWS_OF_A_PORTION = 1 << 17
+FLOWS_OF_A_PORTION = 1 << 16
 _SINGLE = ("flow_id", "community_id", "capture")
 """Texts of a flow that no other has; the last is a number for a while."""
 _REPEATED = (*SHARED, "tls_version", "auth_mechanism")
