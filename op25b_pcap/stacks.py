@@ -204,6 +204,7 @@ def set_down(found: Found, base: Path) -> None:
     unified = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
     for name, table in in_time(found).items():
         rows = table.drop_columns(TOLD) if name == FLOWS.name else table
+        rows = pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
         with pa.ipc.new_file(_file(base, name), rows.schema, options=unified) as writer:
             writer.write_table(rows)
 

@@ -7,6 +7,8 @@ name counts only where DNS calls the address something else.
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.rules.stopping import TOO_FAST
@@ -19,7 +21,7 @@ PLACES = 2
 
 def facts(scene: Scene) -> dict[str, Flags | Coded]:
     """Each fact by its name: for each flow whether it holds."""
-    host = coded(scene.said["banner_text"]).mapped(_greeted_name)
+    host = _greeted_names(coded(scene.said["banner_text"]))
     named = ~host.is_in(None)
     dns_known, exact, same_registrant = _compared(scene, host)
     # The provider's inbound server may be called like its relay: there only DNS can tell.
@@ -39,10 +41,12 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
     }
 
 
-def _greeted_name(banner: str | None) -> str | None:
-    """The name that a server gives itself in its greeting (RFC 5321 section 4.2)."""
-    name = (banner or "").partition(" ")[0].lower()
-    return name if "." in name else None
+def _greeted_names(banners: Coded) -> Coded:
+    """The names that servers give themselves in their greetings (RFC 5321 section 4.2)."""
+    words = pc.split_pattern(pa.array(banners.known, pa.string()), " ", max_splits=1)
+    names = pc.utf8_lower(pc.list_element(words, 0))
+    own = coded(pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string())))
+    return Coded(own.known, own.codes[banners.codes])
 
 
 def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Flags:

@@ -7,7 +7,7 @@ import numpy as np
 from op25b_pcap.policy import KINDS
 from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Coded, Flags, coded, is_true, nanoseconds, numbers
+from op25b_pcap.tables.columns import Coded, Codes, Flags, Indices, coded, is_true, nanoseconds, numbers
 from op25b_pcap.wire.services import POP_SERVICES
 
 
@@ -41,17 +41,24 @@ def _fetched_before(scene: Scene) -> Flags:
     logins = logins[coded(logins["service"]).is_in(*POP_SERVICES)]
     if logins.empty:
         return scene.blocked & False
-    first: dict[object, int] = {}
-    ends = zip(logins["src_ip"], logins["dst_ip"], strict=True)
-    for both, time_ns in zip(ends, nanoseconds(logins["start_time"]).tolist(), strict=True):
-        first[both] = min(time_ns, first.get(both, time_ns))
+    src, dst = scene.word("src_ip"), scene.word("dst_ip")
+    pair = _pairs(coded(logins["src_ip"]).in_words_of(src), coded(logins["dst_ip"]).in_words_of(dst), dst)
+    login_ns = nanoseconds(logins["start_time"])
+    in_time = np.argsort(login_ns, kind="stable")
+    known, first = np.unique(pair[in_time], return_index=True)
     without_login = coded(scene.said["tls"]).is_in("none") & coded(scene.said["auth_mechanism"]).is_in(None)
     fetched = scene.has("service", "smtp") & without_login & (numbers(scene.said["transactions"]) > 0)
-    pair = scene.word("src_ip")[fetched].beside(scene.word("dst_ip")[fetched])
-    never = np.iinfo(np.int64).max
-    login_ns = np.array([first.get(both, never) for both in pair.values], dtype=np.int64)[pair.codes]
-    fetched[fetched] = login_ns < nanoseconds(scene.flows["start_time"])[fetched]
+    sought = _pairs(src.codes[fetched], dst.codes[fetched], dst)
+    at = np.minimum(np.searchsorted(known, sought), len(known) - 1)
+    begun_ns = nanoseconds(scene.flows["start_time"])[fetched]
+    fetched[fetched] = (known[at] == sought) & (login_ns[in_time][first][at] < begun_ns)
     return fetched
+
+
+def _pairs(src: Codes, dst: Codes, of_dst: Coded) -> Indices:
+    """A number for each pair of codes."""
+    pairs: Indices = src.astype(np.int64) * len(of_dst.known) + dst
+    return pairs
 
 
 def _uncounted(scene: Scene) -> Flags:

@@ -132,14 +132,18 @@ class Coded:
 
     def equals(self, other: Coded) -> Flags:
         """Whether both hold the same value."""
-        mine, theirs = pa.array(self.known), pa.array(other.known)
-        if len(mine) > len(theirs):
+        if len(self.known) > len(other.known):
             return other.equals(self)  # to look up among the fewer
-        translated = other.codes
-        if not mine.equals(theirs):
-            translated = pc.index_in(theirs, value_set=mine).fill_null(-1).to_numpy()[other.codes]
-        same: Flags = self.codes == translated
+        same: Flags = self.codes == other.in_words_of(self)
         return same
+
+    def in_words_of(self, other: Coded) -> Codes:
+        """The codes that the other has for these values; -1 where it has none."""
+        mine, theirs = pa.array(self.known), pa.array(other.known)
+        if mine.equals(theirs):
+            return self.codes
+        codes: Codes = pc.index_in(mine, value_set=theirs).fill_null(-1).to_numpy()[self.codes]
+        return codes
 
     def beside(self, other: Coded) -> Coded:
         """The column of pairs."""
