@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from op25b_pcap.batch import assembling, joining, scanning
 from op25b_pcap.circles import hardly_sought
-from op25b_pcap.compiled import kernels
 
 __all__ = ["assembling", "joining", "scanning"]
 
-kernels()  # imports numba; each worker loads the machine code that it calls
 hardly_sought()

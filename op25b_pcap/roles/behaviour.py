@@ -88,18 +88,17 @@ def relays(
 def _domains(addresses: Coded) -> Coded:
     """Of each address the domain; empty where there is none."""
     texts = pa.array(addresses.known, pa.string()).fill_null("")
-    found = coded(pc.utf8_lower(pc.replace_substring_regex(texts, r"(?s)^.*@", "")))
-    return Coded(found.known, found.codes[addresses.codes])
+    return addresses.turned_into(pc.utf8_lower(pc.replace_substring_regex(texts, r"(?s)^.*@", "")))
 
 
 def _exchanged(flows: pd.DataFrame, dst: Coded, row: Indices, domain: Coded) -> tuple[Flags, Flags]:
     """Of mails by the row of their flow: whether DNS named exchangers of the domain, and this host so."""
     of_flow, known = flattened(flows["dst_mx_of"])
-    code = pc.index_in(known.known, value_set=domain.known).fill_null(-1).to_numpy()[known.codes]
-    is_there = code >= 0
-    pairs = dst.codes.astype(np.int64) * len(domain.known)
-    exchanges = pd.Index(pairs[row] + domain.codes).isin(pairs[of_flow[is_there]] + code[is_there])
-    return np.isin(domain.codes, code), np.asarray(exchanges, bool)
+    known = known.in_words_of(domain)
+    is_there = known.codes >= 0
+    theirs = dst[of_flow[is_there]].pairs(known[is_there])
+    exchanges = pd.Index(dst[row].pairs(domain)).isin(theirs)
+    return np.isin(domain.codes, known.codes), np.asarray(exchanges, bool)
 
 
 def _is_own(mails: pd.DataFrame) -> Flags:

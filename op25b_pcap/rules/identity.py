@@ -45,8 +45,9 @@ def _greeted_names(banners: Coded) -> Coded:
     """The names that servers give themselves in their greetings (RFC 5321 section 4.2)."""
     words = pc.split_pattern(pa.array(banners.known, pa.string()), " ", max_splits=1)
     names = pc.utf8_lower(pc.list_element(words, 0))
-    own = coded(pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string())))
-    return Coded(own.known, own.codes[banners.codes])
+    return banners.turned_into(
+        pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string()))
+    )
 
 
 def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Flags:

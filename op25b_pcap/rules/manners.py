@@ -7,7 +7,7 @@ import numpy as np
 from op25b_pcap.policy import KINDS
 from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Coded, Codes, Flags, Indices, coded, is_true, nanoseconds, numbers
+from op25b_pcap.tables.columns import Coded, Flags, coded, is_true, nanoseconds, numbers
 from op25b_pcap.wire.services import POP_SERVICES
 
 
@@ -42,23 +42,18 @@ def _fetched_before(scene: Scene) -> Flags:
     if logins.empty:
         return scene.blocked & False
     src, dst = scene.word("src_ip"), scene.word("dst_ip")
-    pair = _pairs(coded(logins["src_ip"]).in_words_of(src), coded(logins["dst_ip"]).in_words_of(dst), dst)
+    callers, called = coded(logins["src_ip"]).in_words_of(src), coded(logins["dst_ip"]).in_words_of(dst)
+    pair = callers.pairs(called)
     login_ns = nanoseconds(logins["start_time"])
     in_time = np.argsort(login_ns, kind="stable")
     known, first = np.unique(pair[in_time], return_index=True)
     without_login = coded(scene.said["tls"]).is_in("none") & coded(scene.said["auth_mechanism"]).is_in(None)
     fetched = scene.has("service", "smtp") & without_login & (numbers(scene.said["transactions"]) > 0)
-    sought = _pairs(src.codes[fetched], dst.codes[fetched], dst)
+    sought = src[fetched].pairs(dst[fetched])
     at = np.minimum(np.searchsorted(known, sought), len(known) - 1)
     begun_ns = nanoseconds(scene.flows["start_time"])[fetched]
     fetched[fetched] = (known[at] == sought) & (login_ns[in_time][first][at] < begun_ns)
     return fetched
-
-
-def _pairs(src: Codes, dst: Codes, of_dst: Coded) -> Indices:
-    """A number for each pair of codes."""
-    pairs: Indices = src.astype(np.int64) * len(of_dst.known) + dst
-    return pairs
 
 
 def _uncounted(scene: Scene) -> Flags:

@@ -93,7 +93,7 @@ class Coded:
         """Whether it holds for any row with the same pair, this value and the other's."""
         if not holds.any():
             return holds
-        pairs = self._pairs(other)
+        pairs = self.pairs(other)
         found: Flags = pd.Index(pairs).isin(pd.unique(pairs[holds]))
         return found
 
@@ -108,7 +108,7 @@ class Coded:
 
     def tally(self, other: Coded) -> tuple[Indices, Indices]:
         """The pairs of values there are: of each the index of this value, and in how many rows."""
-        pairs, width = self._pairs(other), max(len(other.known), 1)
+        pairs, width = self.pairs(other), max(len(other.known), 1)
         if len(self.known) * width <= _ROOMY * len(pairs):
             rows = np.bincount(pairs)
             found = np.flatnonzero(rows)
@@ -130,28 +130,32 @@ class Coded:
         """The column of what a function makes of each value; equal results are one value."""
         return _coded(list(map(function, self.values)), self.codes)
 
+    def turned_into(self, texts: pa.Array) -> Coded:
+        """The same, made by Arrow: `texts` are what the known values have become."""
+        own = coded(texts)
+        return Coded(own.known, own.codes[self.codes])
+
     def equals(self, other: Coded) -> Flags:
         """Whether both hold the same value."""
         if len(self.known) > len(other.known):
             return other.equals(self)  # to look up among the fewer
-        same: Flags = self.codes == other.in_words_of(self)
+        same: Flags = self.codes == other.in_words_of(self).codes
         return same
 
-    def in_words_of(self, other: Coded) -> Codes:
-        """The codes that the other has for these values; -1 where it has none."""
+    def in_words_of(self, other: Coded) -> Coded:
+        """The column by the codes that the other has for its values; -1 where it has none."""
         mine, theirs = pa.array(self.known), pa.array(other.known)
         if mine.equals(theirs):
-            return self.codes
-        codes: Codes = pc.index_in(mine, value_set=theirs).fill_null(-1).to_numpy()[self.codes]
-        return codes
+            return self
+        return Coded(other.known, pc.index_in(mine, value_set=theirs).fill_null(-1).to_numpy()[self.codes])
 
     def beside(self, other: Coded) -> Coded:
         """The column of pairs."""
-        codes, pairs = pd.factorize(self._pairs(other))
+        codes, pairs = pd.factorize(self.pairs(other))
         mine, theirs, width = self.values, other.values, max(len(other.known), 1)
         return Coded([(mine[pair // width], theirs[pair % width]) for pair in pairs.tolist()], codes)
 
-    def _pairs(self, other: Coded) -> Indices:
+    def pairs(self, other: Coded) -> Indices:
         """For each row a number that only rows with the same pair of values have."""
         return self.codes.astype(np.int64) * len(other.known) + other.codes
 
