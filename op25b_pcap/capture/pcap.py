@@ -87,18 +87,29 @@ def records(
 def _runs(
     octets: Octets, file: _File, report: Callable[[int, str], None], walks: Walks
 ) -> Iterator[Record | Run]:
-    """What lies whole in the window as a run; the record that does not, or is odd, by itself."""
+    """Records as runs; one that is odd by itself."""
     table, form, number = new_table(), tuple(file.form), 0
     while True:
         count, octets.at = walks.pcap(octets.window, octets.at, form, table)
         if count:
             yield Run(file.capture, number + 1, octets.window, table[:count], octets.lies_at)
             number += count
+        if count == len(table) or (octets.left < (size := _size(octets, file)) and octets.reach(size)):
+            continue
         record = next(_packets(octets, file, report, number), None)
         if record is None:
             return
         yield record
         number += 1
+
+
+def _size(octets: Octets, file: _File) -> int:
+    """Octets of the next record; of its header alone if there is no more, or it cannot be true."""
+    header, bound = file.form.header, file.form.bound
+    if octets.left < header:
+        return header
+    (captured,) = struct.unpack_from(file.order + "8xI", octets.window, octets.at)
+    return header + captured if captured <= bound else header
 
 
 def _packets(

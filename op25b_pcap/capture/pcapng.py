@@ -136,11 +136,13 @@ def _blocks(
         if length < (_SECTION_HEADER if kind == _SECTION else _FRAME) or length % 4:
             report(octets.offset, f"a block cannot be {length} octets long")
             return
-        begin = octets.offset
+        begin, held = octets.offset, octets.left
         is_read = kind in _READ and length <= GREATEST_BLOCK
         if not (octets.reach(length) if is_read else octets.skip(length - 4) and octets.reach(4)):
             report(begin, octets.ending("a block"))
             return
+        if section.walks is not None and kind == _ENHANCED and is_read and held < length:
+            continue  # now that it is whole in the window, a walk may have it
         window, at = octets.window, octets.at
         end = at + length - 4 if is_read else at
         (again,) = section.layout.tail.unpack_from(window, end)
