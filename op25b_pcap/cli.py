@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from op25b_pcap.pipeline import Progress
 
+# Nothing here needs linear algebra, whose threads cost a tenth of a second as soon as NumPy is there.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 GATE_MET, USAGE, DAMAGED, INTERNAL = 1, 2, 3, 4
 INTERRUPTED = 130
