@@ -23,7 +23,7 @@ import numpy as np
 
 import op25b_pcap
 from op25b_pcap import machine_code
-from op25b_pcap.assembly import course, settle, skim, spell
+from op25b_pcap.assembly import course, group, settle, skim, spell
 from op25b_pcap.capture import runs
 from op25b_pcap.forms import imap, message, pen, pop3, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
@@ -42,6 +42,7 @@ _MODULES = (
     dismissal,
     sweep,
     settle,
+    group,
     skim,
     course,
     spell,
@@ -58,6 +59,8 @@ _CALLED: tuple[Any, ...] = (
     settle.conversation_of,
     settle.settle,
     settle.gather,
+    group.group,
+    group.place,
     skim.skim,
     course.courses_of,
     spell.spell_digests,

@@ -26,6 +26,7 @@ from op25b_pcap.assembly.course import (
     none_known,
     scratch_for,
 )
+from op25b_pcap.assembly.group import grouped
 from op25b_pcap.assembly.left import CAN_READ_AGAIN, Left
 from op25b_pcap.assembly.packet import chosen
 from op25b_pcap.assembly.room import Room
@@ -138,7 +139,7 @@ class Assembly:
         Each may be read in a process of its own.
         """
         if self._shelf.is_empty:
-            of = Sorted(self.store)
+            of = Sorted(self.store, self._kernels)
             count = max(min(most, len(self.store.packets) // _WORTH_A_SHARE), 1)
             return [
                 partial(Courses(self._kernels, self._left).flows, of, turn, count) for turn in range(count)
@@ -150,7 +151,7 @@ class Assembly:
     def _of_shelf(self, turn: int, turns: int) -> Iterator[Usual | Flow]:
         courses = Courses(self._kernels, self._left)
         for store in self._shelf.stores(turn, turns):
-            yield from courses.flows(Sorted(store))
+            yield from courses.flows(Sorted(store, self._kernels))
 
 
 class Courses:
@@ -320,18 +321,18 @@ class Courses:
 class Sorted:
     """A store's packets by conversation and time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kernels: Kernels) -> None:
         self.store = store
-        self.order, self.begins = _grouped(store.packets)
+        found = grouped(store.packets, kernels)
+        self.order, self.begins = found.order, found.begins
         """Conversation number i is `order[begins[i] : begins[i + 1]]`."""
-        lengths = np.cumsum(store.packets["captured"][self.order], dtype=np.int64)
-        self.octets = np.concatenate([[0], lengths[self.begins[1:] - 1]])
+        self.octets = found.octets
         """Octets of payload before each conversation, no less."""
-        self._cut = store.cut_quotes()
-        firsts = chosen(store.packets, self.order[self.begins[:-1]])
-        self.is_quoted = np.zeros(len(firsts), bool)
+        self._cut = store.cut_quotes() if found.has_cut_quotes else {}
+        self.is_quoted = np.zeros(len(self.begins) - 1, bool)
         """Whether ICMP errors that name no ports may be about it."""
         if self._cut:
+            firsts = chosen(store.packets, self.order[self.begins[:-1]])
             self.is_quoted |= [ends(packet) in self._cut for packet in firsts]
         self.may_pass = self._may_pass()
         """Of packets, by their order, which need not be kept to be read; None: all are."""
@@ -446,26 +447,3 @@ def _before(segments: NDArray[Any], number: int) -> int:
     half = MODULO // 2
     ahead = (number - segments["seq"].astype(np.int64) + half) % MODULO - half
     return int(np.clip(ahead, 0, segments["length"]).sum())
-
-
-def _grouped(packets: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Packets by conversation and time, and where each conversation begins; its end is the next's begin."""
-    digests = packets["conversation"]
-    order = np.argsort(digests, kind="stable")
-    in_order = digests[order]
-    is_new = np.ones(len(order), bool)
-    is_new[1:] = in_order[1:] != in_order[:-1]
-    keys = [packets[name][order] for name in ("time_ns", "capture", "number")]
-    before, same = np.zeros(len(order), bool), np.ones(len(order), bool)
-    for key in keys:
-        before[1:] |= same[1:] & (key[1:] < key[:-1])
-        same[1:] &= key[1:] == key[:-1]
-    if (before & ~is_new).any():
-        order = np.lexsort([packets[name] for name in ("number", "capture", "time_ns", "conversation")])
-    begins = np.append(np.flatnonzero(is_new), len(order))
-    # Conversations in the order in which they came: so are the flows, nearly.
-    turn = np.argsort(order[begins[:-1]], kind="stable")
-    lengths = np.diff(begins)[turn]
-    ends = np.cumsum(lengths)
-    order = order[np.repeat(begins[:-1][turn] - (ends - lengths), lengths) + np.arange(len(order))]
-    return order, np.concatenate([[0], ends])

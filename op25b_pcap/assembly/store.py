@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from op25b_pcap.capture.runs import Run
     from op25b_pcap.scan.kernels import Kernels
 
-MOST_PACKETS = 1 << 20
+MOST_PACKETS = 3 << 20
 MOST_OCTETS = 128 << 20
 _OK = {False: cell.WRONG, True: cell.RIGHT, None: cell.UNKNOWABLE}
 _CHECKED = {number: word for word, number in _OK.items()}

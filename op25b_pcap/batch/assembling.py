@@ -141,7 +141,7 @@ def _mended(
         return None
     touched = [source(laid) for laid in range_.layers if what.is_to_be_opened(laid.name)]
     store, _ = _store(touched, range_, what.is_touched)
-    fresh = _found(Sorted(store), answers)
+    fresh = _found(Sorted(store, kernels()), answers)
     flows = known.found[FLOWS.name]
     stays = pc.invert(pc.is_in(flows["community_id"], pa.array(what.ids(), pa.string())))
     old = _placed(kept(known.found, stays.combine_chunks()), known.captures, range_.order)
@@ -151,7 +151,7 @@ def _mended(
 def _whole(range_: Range, source: Callable[[Laid], Source], answers: Answers) -> tuple[Found, Held]:
     """What all packets of a range show."""
     store, counts = _store([source(laid) for laid in range_.layers], range_)
-    of = Sorted(store)
+    of = Sorted(store, kernels())
     return _found(of, answers), held_by(of, counts)
 
 

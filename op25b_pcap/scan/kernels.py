@@ -23,6 +23,8 @@ class Kernels(NamedTuple):
     conversation_of: Kernel
     settle: Kernel
     gather: Kernel
+    group: Kernel
+    place: Kernel
     skim: Kernel
     courses_of: Kernel
     spell_digests: Kernel
