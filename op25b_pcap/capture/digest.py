@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
+from mmap import mmap
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -56,7 +57,8 @@ class OfFile:
         """Go on until so many octets are reckoned, or the file ends."""
         if self._octets >= size:
             return
-        room = memoryview(bytearray(min(_STEP, size - self._octets)))
+        # Whole pages into whole pages: a few octets beside them, processors copy at a quarter of the speed.
+        room = memoryview(mmap(-1, min(_STEP, size - self._octets)))
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._octets)
             while not self._is_given_up and (
