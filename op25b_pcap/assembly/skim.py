@@ -24,11 +24,16 @@ def is_even(data: bytes, at: int, end: int) -> bool:
     """
     if end - at < TAIL or data[at] == _DOT or data[at] == _CR or data[at] == _LF:
         return False
-    octets, after, found = data[at : end - 1], data[at + 1 : end], False
+    return not has_dotted_line(data, at + 1, end)
+
+
+def has_dotted_line(data: bytes, at: int, end: int) -> bool:
+    """Whether a line begins with a dot here; the octet before `at` is there, too."""
+    before, octets, found = data[at - 1 : end - 1], data[at:end], False
     # To the end, without a way out: so it is done sixteen at a time.
-    for index in range(len(after)):
-        found |= (octets[index] == _LF) & (after[index] == _DOT)
-    return not found
+    for index in range(len(octets)):
+        found |= (before[index] == _LF) & (octets[index] == _DOT)
+    return found
 
 
 def skim(
