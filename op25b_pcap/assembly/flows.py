@@ -7,6 +7,7 @@ packets again, and `flows` reads them as it reads those of the other engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +29,7 @@ from op25b_pcap.assembly.course import (
 )
 from op25b_pcap.assembly.group import grouped
 from op25b_pcap.assembly.left import CAN_READ_AGAIN, Left
-from op25b_pcap.assembly.packet import chosen
+from op25b_pcap.assembly.packet import PACKET, chosen
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.skim import IN_HAND
@@ -57,6 +58,8 @@ _BATCHES_OF_LARGE = 2
 """The same where most is passed over."""
 _WORTH_A_SHARE = 200_000
 """Packets that it takes longer to assemble than to begin a process, and to learn in it what forms mean."""
+_WORTH_BRINGING = 1 << 18
+"""Packets that lie together before they are looked at: 28 MB."""
 _MANY_PACKETS, _AT_BOTH_ENDS = 2_000, 100
 _PORT_BITS = 16
 
@@ -162,7 +165,7 @@ class Courses:
         self._kernels = kernels
         self._left = left or Left()
         self._known = none_known()
-        self._text, self._runs = Room(), Room()
+        self._text, self._runs, self._packets = Room(), Room(), Room()
         self._meanings: dict[str, list[Any]] = {name: [] for name in OF_COURSE}
 
     def flows(self, of: Sorted, turn: int = 0, turns: int = 1) -> Iterator[Usual | Flow]:
@@ -190,15 +193,17 @@ class Courses:
             end = int(np.searchsorted(octets, octets[at] + most_octets, "right")) - 1
             end = min(max(end, at + 1), at + most, last)
             if count % turns == turn:
-                yield from self._batch(of, at, end, scratch, may_pass)
+                yield from self._batch(of.part(at, end, self._packets), 0, end - at, scratch)
             at, count = end, count + 1
 
     def _batch(
-        self, of: Sorted, at: int, end: int, scratch: Scratch, may_pass: NDArray[np.bool_] | None = None
+        self, of: Sorted, at: int, end: int, scratch: Scratch, *, passes: bool = True
     ) -> Iterator[Usual | Flow]:
-        """Conversations `at` to `end`; of packets that `may_pass`, by their order, not all is kept."""
+        """Conversations `at` to `end`; if it `passes` packets, not all is kept of those that may be."""
         which = slice(int(of.begins[at]), int(of.begins[end]))
-        passed = None if may_pass is None or not may_pass[which].any() else may_pass[which]
+        passed = of.may_pass[which] if passes and of.may_pass is not None else None
+        if passed is not None and not passed.any():
+            passed = None
         lay = of.store.packets["at"][of.order[which]] if passed is not None else None
         attempts, runs, text, holes = self._told(of, at, end, scratch, passed, self._text, self._runs)
         for index in np.flatnonzero(attempts["verdict"] == DOUBTFUL).tolist():
@@ -211,7 +216,7 @@ class Courses:
             yield self._usual(of.store, attempts[usual], runs, text, holes, whole)
         for index in np.flatnonzero(attempts["verdict"] == UNREAD).tolist():
             self._lay_back(of, at + index, at, lay)
-            yield from self._batch(of, at + index, at + index + 1, scratch)
+            yield from self._batch(of, at + index, at + index + 1, scratch, passes=False)
 
     def _told(
         self,
@@ -341,6 +346,27 @@ class Sorted:
     def tails(self) -> NDArray[np.int64]:
         """Of each packet what `skim` knows: all octets are in hand."""
         return np.full(len(self.store.packets), IN_HAND, np.int64)
+
+    def part(self, begin: int, end: int, room: Room) -> Sorted:
+        """Conversations from one number to another by themselves, good until the next in this room.
+
+        Their packets lie one behind the other, if they are not very many: most are far from each other
+        in a store, and to wait for one after the other costs more than to bring all together.
+        """
+        first, last = self.begins[begin], self.begins[end]
+        part = copy(self)
+        part.__dict__.pop("tails", None)
+        part.order = self.order[first:last]
+        if last - first <= _WORTH_BRINGING:
+            packets = chosen(self.store.packets, part.order, room.of(int(last - first) * PACKET.itemsize))
+            part.store, part.order = self.store.holding(packets), np.arange(last - first)
+        part.begins, part.octets = (
+            edges[begin : end + 1] - edges[begin] for edges in (self.begins, self.octets)
+        )
+        part.is_quoted = self.is_quoted[begin:end]
+        if self.may_pass is not None:
+            part.may_pass = self.may_pass[first:last]
+        return part
 
     def _may_pass(self) -> NDArray[np.bool_] | None:
         """Which packets were left in captures, and are in the midst of a long turn of a client."""

@@ -49,6 +49,8 @@ PACKET = np.dtype(
     align=True,
 )
 
+_WORDS = PACKET.itemsize // 8
+
 
 def carried(packets: NDArray[Any]) -> NDArray[np.int64]:
     """Octets that lie in the store for each packet."""
@@ -57,7 +59,11 @@ def carried(packets: NDArray[Any]) -> NDArray[np.int64]:
     return octets
 
 
-def chosen(packets: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:
-    """Packets by their numbers: NumPy copies rows of words twenty times faster than records."""
-    words = packets.view(np.int64).reshape(len(packets), PACKET.itemsize // 8)
-    return words.take(which, axis=0).view(PACKET).reshape(len(which))
+def chosen(
+    packets: NDArray[Any], which: NDArray[np.int64], room: NDArray[np.uint8] | None = None
+) -> NDArray[Any]:
+    """Packets by their numbers, in that room: NumPy copies rows of words twenty times faster than records."""
+    words = packets.view(np.int64).reshape(len(packets), _WORDS)
+    to = None if room is None else room.view(np.int64).reshape(len(which), _WORDS)
+    # They are numbers of packets that are there: to wrap them costs less than to doubt them.
+    return words.take(which, axis=0, out=to, mode="wrap").view(PACKET).reshape(len(which))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -168,6 +169,12 @@ class Store:
         mine["at"] += np.where(mine["at"] < 0, 0, to)
         self._octets[to : to + len(octets)] = octets
         self._used += (len(packets), len(octets))
+
+    def holding(self, packets: NDArray[Any]) -> Store:
+        """These packets, whose octets are the same as here."""
+        other = copy(self)
+        other._packets, other._used = packets, np.array([len(packets), self._used[1]])
+        return other
 
     def clear(self) -> None:
         """Forget all packets, but not where they were."""
