@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from op25b_pcap.scan.kernels import Kernels
 
 _NEVER_NS = (1 << 63) - 1
-_ROWS = 1024
-"""Rows that a sweep may fill before packets are made of them."""
+_ROWS = 2_560
+"""Rows that a sweep may fill before packets are made of them: a window of mail in one go."""
 
 
 class Settling(Protocol):
@@ -61,6 +61,7 @@ class Scan:
         self._known = cell.registries()
         self._row = [0] * cell.WIDTH
         self._scapy: Dissector | None = None
+        self._kept: NDArray[np.int64] | None = None
 
     def packets(self, items: Iterable[Record | Run]) -> Iterator[Packet]:
         """All packets; the tally is up to date when the last has come."""
@@ -118,7 +119,9 @@ class Scan:
         if self._kernels is None:
             raise ValueError("a run, and no kernels to sweep it")
         window, table = self._kernels.window(run.window), run.table
-        kept = np.empty((_ROWS, cell.WIDTH), np.int64)
+        if self._kept is None:
+            self._kept = np.empty((_ROWS, cell.WIDTH), np.int64)
+        kept = self._kept
         skipped = np.zeros(cell.VERDICTS, np.int64)
         at, end = 0, len(table)
         while at < end:
