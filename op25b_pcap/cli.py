@@ -144,7 +144,7 @@ def analyze(
             with _progress_bar() as progress:
                 analysis = analyse(observation, rules, envelope.value, progress, engine.value, workers)
             with analysis:
-                write(analysis, hidden, csv=csv)
+                write(analysis, hidden, csv=csv, workers=workers)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)
         if fail_on and analysis.tables["flows"]["finding"].isin([word.value for word in fail_on]).any():

@@ -183,9 +183,9 @@ def _folder(stack: ExitStack) -> Path:
     return Path(stack.enter_context(folder))
 
 
-def write(analysis: Analysis, folder: Path, *, csv: bool) -> None:
+def write(analysis: Analysis, folder: Path, *, csv: bool, workers: int = 1) -> None:
     """Tables, their CSV twins if asked for, and last run.json, into a folder that is there."""
-    write_tables({**analysis.tables, **analysis.parts}, folder, csv=csv)
+    write_tables({**analysis.tables, **analysis.parts}, folder, csv=csv, at_once=workers)
     analysis.clock.lap("write")
     tally = analysis.tally
     run = describe(

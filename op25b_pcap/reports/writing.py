@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,19 +72,24 @@ def _replace(hidden: Path, folder: Path) -> None:
 
 
 def write_tables(
-    tables: Mapping[str, pd.DataFrame | Iterable[pd.DataFrame]], folder: Path, *, csv: bool
+    tables: Mapping[str, pd.DataFrame | Iterable[pd.DataFrame]], folder: Path, *, csv: bool, at_once: int = 1
 ) -> None:
-    """Each table by its name as Parquet (zstd), and as CSV beside it if asked.
+    """Each table by its name as Parquet (zstd), and as CSV beside it if asked; several at once in threads.
 
     A table that is too large to be had at once comes in parts of `ROW_GROUP` rows, at least one.
     """
-    for name, whole in tables.items():
-        parts = _parts(whole) if isinstance(whole, pd.DataFrame) else whole
-        with ExitStack() as stack:
-            if csv:
-                file = stack.enter_context((folder / f"{name}.csv").open("wb"))
-                parts = _copied_as_csv(TABLES[name], parts, file)
-            _write_parquet(TABLES[name], parts, folder / f"{name}.parquet")
+    with ThreadPoolExecutor(at_once) as threads:
+        for written in [threads.submit(_write_table, *item, folder, csv=csv) for item in tables.items()]:
+            written.result()
+
+
+def _write_table(name: str, whole: pd.DataFrame | Iterable[pd.DataFrame], folder: Path, *, csv: bool) -> None:
+    parts = _parts(whole) if isinstance(whole, pd.DataFrame) else whole
+    with ExitStack() as stack:
+        if csv:
+            file = stack.enter_context((folder / f"{name}.csv").open("wb"))
+            parts = _copied_as_csv(TABLES[name], parts, file)
+        _write_parquet(TABLES[name], parts, folder / f"{name}.parquet")
 
 
 def write_parquet(table: Table, frame: pd.DataFrame, path: Path) -> None:
