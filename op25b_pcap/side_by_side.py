@@ -2,15 +2,15 @@
 
 A process is forked, so that it has all that its parent has and nothing must be sent to it: what it
 finds it writes into files, and only their names and what it has learnt come back through a pipe.
-Where there is no fork to be trusted, all is done here, one share after the other.
+The parent waits: what a share leaves behind in a process it would hold to its end. Where there is no
+fork to be trusted, all is done here, one share after the other.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,21 +30,23 @@ def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Pat
 
     `folder` is for files that are needed as long as the result.
     """
-    if not CAN_FORK:
-        shares = [partial(_one_by_one, shares)]
+    if len(shares) == 1 or not CAN_FORK:
+        pile = Pile(folder / "0")
+        rest = gathered(chain.from_iterable(share() for share in shares), answers, pile.put)
+        if not pile.bases:
+            return [rest]
+        pile.put(rest)
+        return Stack(pile.bases)
     context = multiprocessing.get_context("fork")
-    first, *others = shares
     started = []
-    for number, share in enumerate(others, 1):
+    for number, share in enumerate(shares):
         here, there = context.Pipe(duplex=False)
         pile = Pile(folder / str(number))
         process = context.Process(target=_elsewhere, args=(share, pile, there), daemon=True)
         process.start()
         there.close()
         started.append((process, here))
-    pile = Pile(folder / "0")
-    rest = gathered(first(), answers, pile.put)
-    theirs: list[list[Path]] = []
+    found: list[list[Path]] = []
     for process, here in started:
         try:
             learnt, bases = here.recv()
@@ -52,17 +54,11 @@ def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Pat
             process.join()
             raise ChildProcessError(f"a worker process ended with {process.exitcode}") from None
         answers.take(learnt)
-        theirs.append(bases)
+        found.append(bases)
         process.join()
-    if not pile.bases and all(len(bases) == 1 for bases in theirs):
-        return [rest, *(taken_up(base) for (base,) in theirs)]
-    pile.put(rest)
-    return Stack([*pile.bases, *chain.from_iterable(theirs)])
-
-
-def _one_by_one(shares: Sequence[Share]) -> Iterator[Flow | Usual]:
-    for share in shares:
-        yield from share()
+    if all(len(bases) == 1 for bases in found):
+        return [taken_up(base) for (base,) in found]
+    return Stack([*chain.from_iterable(found)])
 
 
 def _elsewhere(share: Share, pile: Pile, there: Connection) -> None:
