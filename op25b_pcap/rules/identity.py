@@ -15,6 +15,8 @@ from op25b_pcap.rules.stopping import TOO_FAST
 from op25b_pcap.tables.columns import Coded, Flags, coded, flattened
 from op25b_pcap.wire.domains import registrable
 
+_TOGETHER = 1 << 16
+"""Greetings that are cut into words at a time: of all, the words would be a hundred megabytes."""
 PLACES = 2
 """Addresses at which one foreign name must be met: one may be a customer's own name for it."""
 
@@ -43,11 +45,16 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
 
 def _greeted_names(banners: Coded) -> Coded:
     """The names that servers give themselves in their greetings (RFC 5321 section 4.2)."""
-    words = pc.split_pattern(pa.array(banners.known, pa.string()), " ", max_splits=1)
+    texts = pa.array(banners.known, pa.string())
+    names = [_names(texts.slice(begin, _TOGETHER)) for begin in range(0, len(texts), _TOGETHER)]
+    return banners.turned_into(pa.chunked_array(names, pa.string()))
+
+
+def _names(greetings: pa.Array) -> pa.Array:
+    """The first word of each, if it is the name of a host."""
+    words = pc.split_pattern(greetings, " ", max_splits=1)
     names = pc.utf8_lower(pc.list_element(words, 0))
-    return banners.turned_into(
-        pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string()))
-    )
+    return pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string()))
 
 
 def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Flags:

@@ -130,7 +130,7 @@ class Coded:
         """The column of what a function makes of each value; equal results are one value."""
         return _coded(list(map(function, self.values)), self.codes)
 
-    def turned_into(self, texts: pa.Array) -> Coded:
+    def turned_into(self, texts: pa.Array | pa.ChunkedArray) -> Coded:
         """The same, made by Arrow: `texts` are what the known values have become."""
         own = coded(texts)
         return Coded(own.known, own.codes[self.codes])
