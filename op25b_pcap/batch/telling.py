@@ -30,7 +30,7 @@ from op25b_pcap.tables.table import to_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TOGETHER = 4 * ROW_GROUP
+_TOGETHER = 8 * ROW_GROUP
 """Flows of a part at the most: some 50 MB."""
 _DAY_NS = 86_400_000_000_000
 _ROW = "row"

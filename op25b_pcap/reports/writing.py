@@ -27,7 +27,7 @@ from op25b_pcap.tables import TABLES
 from op25b_pcap.tables.table import Table, to_frame
 
 RUN = "run.json"
-ROW_GROUP = 128 * 1024
+ROW_GROUP = 64 * 1024
 """Rows per row group: enough for zstd, small enough for readers to skip."""
 _PROBED = 4096
 """Rows that show whether a column's values repeat."""
