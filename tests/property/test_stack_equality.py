@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.generate import generate
-from op25b_pcap import compiled, facts, pipeline
+from op25b_pcap import compiled, facts, pipeline, side_by_side
 from op25b_pcap.assembly import flows, store
 from op25b_pcap.reports.explain import advise
 from op25b_pcap.roles.draft import draft
@@ -36,10 +36,11 @@ def written(path, folder, **settings):
     return tables, texts, run, told, bool(analysis.parts)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "forks"), [(1, True), (2, True), (2, False)])
 @pytest.mark.parametrize("packets", [store.MOST_PACKETS, 500], ids=["in memory", "in layers"])
 @pytest.mark.parametrize("envelope", ["domain", "none"])
-def test_held_or_set_down(capture, envelope, packets, workers, tmp_path, monkeypatch):
+def test_held_or_set_down(capture, envelope, packets, workers, forks, tmp_path, monkeypatch):
+    monkeypatch.setattr(side_by_side, "CAN_FORK", forks)
     monkeypatch.setattr(compiled, "WORTHWHILE", 0)
     monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
     monkeypatch.setattr(flows, "_WORTH_A_SHARE", 1_000)
