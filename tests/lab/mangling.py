@@ -7,8 +7,9 @@ twice, or stands after its successor of the same connection and direction.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Packet:
     time_ns: int
     frame: bytes
     connection: tuple[str, int, str, int] | None
+    seq: int
     payload_octets: int
 
 
@@ -46,10 +48,7 @@ def rewrite(capture: Path, mangled: Path, mangle: Mangle) -> set[tuple[str, int,
 
 def duplicated(packets: list[Packet]) -> list[Packet]:
     """Every third packet stands there twice, as from a mirror port that delivers some again."""
-    again = [
-        Packet(packet.time_ns + 20_000, packet.frame, packet.connection, packet.payload_octets)
-        for packet in packets[::3]
-    ]
+    again = [_at(packet.time_ns + 20_000, packet) for packet in packets[::3]]
     return sorted([*packets, *again], key=lambda packet: packet.time_ns)
 
 
@@ -75,15 +74,21 @@ def reordered(packets: list[Packet]) -> list[Packet]:
 
 
 def lossy(nth: int) -> Mangle:
-    """Every nth packet that carries data is missing; never the last of its side.
+    """Every nth packet that carries data is missing; never the last of its side, nor what was sent twice.
 
-    What follows shows that something is missing; behind the last there may be nothing to show it.
+    What follows shows that something is missing; behind the last there may be nothing to show it. And of
+    what a busy host has sent again nothing is missing.
     """
 
     def mangle(packets: list[Packet]) -> list[Packet]:
         last = {packet.connection: id(packet) for packet in packets if packet.payload_octets}
+        sent = Counter((packet.connection, packet.seq) for packet in packets if packet.payload_octets)
         with_data = [
-            packet for packet in packets if packet.payload_octets and id(packet) != last[packet.connection]
+            packet
+            for packet in packets
+            if packet.payload_octets
+            and id(packet) != last[packet.connection]
+            and sent[packet.connection, packet.seq] == 1
         ]
         lost = {id(packet) for packet in with_data[nth - 1 :: nth]}
         return [packet for packet in packets if id(packet) not in lost]
@@ -92,7 +97,7 @@ def lossy(nth: int) -> Mangle:
 
 
 def _at(time_ns: int, packet: Packet) -> Packet:
-    return Packet(time_ns, packet.frame, packet.connection, packet.payload_octets)
+    return replace(packet, time_ns=time_ns)
 
 
 def _read(capture: Path) -> list[Packet]:
@@ -118,8 +123,8 @@ def _packet(time_ns: int, frame: bytes) -> Packet:
             start, end = 40, 40 + int.from_bytes(ip[4:6], "big")
             src, dst = ip[8:24], ip[24:40]
         case _:
-            return Packet(time_ns, frame, None, 0)
+            return Packet(time_ns, frame, None, 0, 0)
     tcp = ip[start:end]
-    src_port, dst_port = struct.unpack_from("!HH", tcp)
+    src_port, dst_port, seq = struct.unpack_from("!HHI", tcp)
     connection = (str(ip_address(src)), src_port, str(ip_address(dst)), dst_port)
-    return Packet(time_ns, frame, connection, len(tcp) - (tcp[12] >> 4) * 4)
+    return Packet(time_ns, frame, connection, seq, len(tcp) - (tcp[12] >> 4) * 4)
