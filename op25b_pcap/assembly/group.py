@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from op25b_pcap.assembly.packet import ERROR
-from op25b_pcap.assembly.settle import mixed
-from op25b_pcap.wire.tcp import PORTS_END
+from op25b_pcap.assembly.settle import is_cut_quote, mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +42,7 @@ class Groups(NamedTuple):
     lasts: Any
     """Its last packet so far."""
     times: Any
-    """When that was."""
+    """When that was: to look it up in the packet, far behind by now, would be waited for."""
 
 
 def group(packets: Any, groups: Groups, secret: int) -> tuple[int, int]:
@@ -56,7 +54,7 @@ def group(packets: Any, groups: Groups, secret: int) -> tuple[int, int]:
     mask, known, said = len(slots) - 1, 0, 0
     for index in range(len(packets)):
         packet = packets[index]
-        digest, time_ns, captured = packet["conversation"], packet["time_ns"], packet["captured"]
+        digest, time_ns = packet["conversation"], packet["time_ns"]
         slot = mixed(digest, secret) & mask
         while slots[slot] != 0 and digests[slots[slot] - 1] != digest:
             slot = (slot + 1) & mask
@@ -71,11 +69,11 @@ def group(packets: Any, groups: Groups, secret: int) -> tuple[int, int]:
             time_ns < times[number] or _is_before(packet, packets[lasts[number]])
         ):
             said |= UNORDERED
-        if packet["kind"] == ERROR and captured < PORTS_END:
+        if is_cut_quote(packet):
             said |= HAS_CUT_QUOTES
         of[index] = number
         counts[number] += 1
-        octets[number] += captured
+        octets[number] += packet["captured"]
         lasts[number], times[number] = index, time_ns
     return known, said
 

@@ -218,6 +218,11 @@ def _error(data: bytes, row: Any, packet: Any, octets: Any, to: int) -> int:
     return to + size
 
 
+def is_cut_quote(packets: Any) -> Any:
+    """Of a packet, or of each of many: whether it is an ICMP error whose quote ends before the ports."""
+    return (packets["kind"] == ERROR) & (packets["captured"] < tcp.PORTS_END)
+
+
 def copy(data: bytes, at: int, size: int, octets: Any, to: int) -> None:
     """Octets of one buffer into another: as slices they are copied sixteen at a time."""
     source, target = data[at : at + size], octets[to : to + size]

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from op25b_pcap.assembly.packet import PACKET, carried, chosen
-from op25b_pcap.assembly.store import Store, Where, is_cut_quote
+from op25b_pcap.assembly.settle import is_cut_quote
+from op25b_pcap.assembly.store import Store, Where
 
 if TYPE_CHECKING:
     from pathlib import Path

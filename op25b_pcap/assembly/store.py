@@ -16,7 +16,7 @@ import numpy as np
 
 from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT
 from op25b_pcap.assembly.room import Room
-from op25b_pcap.assembly.settle import Into
+from op25b_pcap.assembly.settle import Into, is_cut_quote
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.packets import seen
 from op25b_pcap.tables.packets import IcmpError, Seen, TcpSegment
@@ -263,12 +263,6 @@ class Store:
                 self._tunnels = np.concatenate([self._tunnels, np.zeros_like(self._tunnels)])
             self._tunnels[number] = _tunnel(where)
         return number
-
-
-def is_cut_quote(packets: NDArray[Any]) -> NDArray[np.bool_]:
-    """Of each packet, whether it is an ICMP error whose quote ends before the ports."""
-    found: NDArray[np.bool_] = (packets["kind"] == ERROR) & (packets["captured"] < PORTS_END)
-    return found
 
 
 def ends(record: Any) -> frozenset[bytes]:

@@ -16,7 +16,8 @@ import pandas as pd
 
 from op25b_pcap.assembly.flows import Sorted
 from op25b_pcap.assembly.packet import chosen
-from op25b_pcap.assembly.store import address, is_cut_quote
+from op25b_pcap.assembly.settle import is_cut_quote
+from op25b_pcap.assembly.store import address
 from op25b_pcap.batch.ranges import Laid, Range
 from op25b_pcap.batch.taking import Source, taken
 from op25b_pcap.facts import Found
