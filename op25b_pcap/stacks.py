@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 JUDGED = {
     FLOWS.name: (
-        *("flow_id", "start_time", "end_time", "src_ip", "dst_ip", "dst_port", "ip_version", "outer_src_ip"),
+        *("start_time", "end_time", "src_ip", "dst_ip", "dst_port", "ip_version", "outer_src_ip"),
         *("subscriber_key", "initiator_evidence", "service", "history", "outcome", "syn_packets"),
         *("src_packets", "dst_packets", "src_bytes", "dst_bytes", "handshake_rtt_ms", "answer_ms"),
         *("icmp_type", "icmp_from", "src_ttl", "dst_ttl", "rst_ttl", "anomalies", "first_packet", CAPTURE),
@@ -69,8 +69,8 @@ SHOWN = {
 """The columns that are looked at when all is judged: for run.json, for advice, to draft a policy."""
 _KEYS = {FLOWS.name: ("start_time", CAPTURE, "first_packet"), **{table.name: (FLOW,) for table in SESSIONS}}
 """What the order of the rows hangs on."""
-_BESIDE = ("flow_id", "first_packet", FLOW)
-"""Of what judging looks at, what is had otherwise or only for the order."""
+_BESIDE = ("first_packet", FLOW)
+"""Of what judging looks at, what is there for the order only."""
 _OFTEN_SAID = {"banner_text", "helo"}
 """Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
 
@@ -110,20 +110,16 @@ class Stack:
         return order, flows_of(whole, order)
 
     def judged(self, order: Order, flow_of: Order) -> Found:
-        """What judging looks at, in that order, `flow_id` as a number.
+        """What judging looks at, in that order, as `by_place` has it.
 
         Column by column, so that nothing is there twice.
         """
         found: Found = {}
-        ids: Any = None
         for table, names in JUDGED.items():
             lying, read = [*self._lying(table).values()], [name for name in names if name not in _BESIDE]
-            if table == FLOWS.name:
-                (ids,) = in_rows([_numbers(_column(lying, "flow_id"))], order[table])
-            whose = ids if table == FLOWS.name else ids.take(pa.array(flow_of[table]))
             columns = in_rows((_column(lying, name) for name in read), order[table])
-            found[table] = pa.table({"flow_id": whose, **dict(zip(read, columns, strict=True))})
-        return found
+            found[table] = pa.table(dict(zip(read, columns, strict=True)))
+        return by_place(found, flow_of)
 
     def frames(
         self, table: str, rows: NDArray[np.int64], told: pd.DataFrame | None, most: int
@@ -226,22 +222,10 @@ def bounds(names: Sequence[str], found: Sequence[Found]) -> Bounds:
     )
 
 
-def numbered(whole: Found) -> Found:
-    """The same with a number for each `flow_id`: what joins the tables."""
-    flows = whole[FLOWS.name]
-    ids = _numbers(flows["flow_id"])
-    tables = {FLOWS.name: flows.set_column(flows.schema.get_field_index("flow_id"), "flow_id", ids)}
-    for table in SESSIONS:
-        rows = whole[table.name]
-        tables[table.name] = rows.append_column("flow_id", ids.take(rows[FLOW].combine_chunks()))
-    return tables
-
-
-def _numbers(ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Of 16 hex digits each."""
-    digits = ids.cast(pa.binary()).cast(pa.binary(16)).combine_chunks()
-    octets = bytes.fromhex(digits.buffers()[1].to_pybytes().decode())
-    return pa.chunked_array([np.frombuffer(octets, ">u8").astype(np.uint64)])
+def by_place(found: Found, flow_of: Order) -> Found:
+    """Tables in order with the flow's place as `flow_id`: numbers in order join them at once."""
+    places = {FLOWS.name: np.arange(len(found[FLOWS.name])), **flow_of}
+    return {name: rows.append_column("flow_id", pa.array(places[name])) for name, rows in found.items()}
 
 
 def complete(parts: Sequence[pa.Table], order: Any, told: pd.DataFrame | None) -> pd.DataFrame:

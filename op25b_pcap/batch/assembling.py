@@ -71,7 +71,8 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
             _LAYERS: [layer.name for layer in range_.layers],
         }
         for name in _TABLES:
-            work.write_table(work.with_notes(found[name], notes), folder / name)
+            table = work.with_notes(found[name], notes)
+            work.write_table(table, folder / name, work.compression(workshop))
             workshop.put(folder / name, place(range_.name, name))
     return len(found[FLOWS.name])
 

@@ -43,7 +43,10 @@ class Crew(Protocol):
     def results(
         self, function: Callable[..., _Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, _Result | Deadly]]:
-        """The number of each task and its result, as they are done."""
+        """The number of each task and its result, as they are done.
+
+        Where others do them they begin at once, whenever their results are asked for.
+        """
 
 
 class _Alone:
@@ -71,10 +74,11 @@ class _Together:
     def results(
         self, function: Callable[..., _Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, _Result | Deadly]]:
+        futures = [self.client.submit(function, *task, pure=False) for task in tasks]
+        return self._as_completed({future: number for number, future in enumerate(futures)})
+
+    def _as_completed(self, futures: dict[Any, int]) -> Iterator[tuple[int, Any]]:
         distributed = needed("distributed", _NEEDS)
-        futures = {
-            self.client.submit(function, *task, pure=False): number for number, task in enumerate(tasks)
-        }
         for future in distributed.as_completed(list(futures)):
             number = futures.pop(future)
             try:

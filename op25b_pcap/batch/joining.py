@@ -38,7 +38,7 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
         folder = stack.enter_context(workshop.scratch())
         paths = [stack.enter_context(workshop.opened(work.aside(content))) for content in contents]
         heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
-        layers = Shelf(kernels(), folder, work.compression_of_layers(workshop))
+        layers = Shelf(kernels(), folder, work.compression(workshop))
         store = Store(kernels(), layers)
         streams = [work.records(path, number) for number, path in enumerate(paths)]
         for packet in decode(_merged(streams, began_ns), tally):

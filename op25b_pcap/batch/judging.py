@@ -1,7 +1,8 @@
 """All that was found to the tables of the lake: roles and findings need the whole view.
 
 One process judges, and reads of the results of all ranges the columns that judging looks at; what
-they carry beside goes from their files into the lake's, part by part, by the workers.
+they carry beside goes from their files into the lake's, part by part, by the workers: what flows
+carried while it judges, the flows while it counts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,18 +26,18 @@ from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.ranges import Range
 from op25b_pcap.batch.tables import manifest_of, publish, stage
-from op25b_pcap.batch.telling import Part, parts, tell
+from op25b_pcap.batch.telling import Part, Whole, parts_of_flows, parts_of_sessions, tell
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
-from op25b_pcap.facts import Found, facts, flows_of, gathered, in_order, merged, ordered
-from op25b_pcap.pipeline import Clock, Tables, counts, opinion, with_dns
+from op25b_pcap.facts import Facts, facts, flows_of, gathered, in_order, merged, ordered
+from op25b_pcap.pipeline import Clock, counts, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.writing import RUN
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.stacks import JUDGED, bounds, numbered
-from op25b_pcap.tables import FLOWS
+from op25b_pcap.stacks import JUDGED, bounds, by_place
+from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.table import to_frame
 
 
@@ -83,11 +85,30 @@ def conclude(
             return Written(run, to_frame(pq.read_table(path)), is_new=False)
     pieces = gathered_.pieces
     names = short_names([Path(piece.path) for piece in pieces])
-    tables, policy, parts = _judged(lake, gathered_, names, policy, clock)
     with stage(lake) as place:
-        watching.begins("tell", len(parts))
+
+        def telling(parts: Sequence[Part]) -> Iterator[tuple[int, str | Deadly]]:
+            return crew.results(tell, [(part, lake.root, place.root, envelope) for part in parts])
+
+        workshop = work.work_of(lake)
+        known, whole = _view(gathered_, names, workshop)
+        carried = parts_of_sessions(whole, workshop)
+        telling_carried = telling(carried)
+        judged, policy = opinion(known, policy)
+        attempts = parts_of_flows(whole, judged, workshop)
+        telling_attempts = telling(attempts)
+        clock.lap("judge")
+        tables = {
+            "flows": judged,
+            "smtp_sessions": known.smtp_sessions,
+            "smtp_transactions": known.smtp_transactions,
+            "retrieval_sessions": known.retrieval_sessions,
+            **counts(judged, known.smtp_sessions),
+        }
+        clock.lap("count")
+        watching.begins("tell", len(carried) + len(attempts))
         told = []
-        for _, name in crew.results(tell, [(part, lake.root, place.root, envelope) for part in parts]):
+        for _, name in chain(telling_carried, telling_attempts):
             if isinstance(name, Deadly):
                 raise MemoryError("writing tables has ended every worker")
             told.append(name)
@@ -116,40 +137,28 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _judged(
-    lake: Files, gathered_: Gathered, names: Sequence[str], policy: Policy | None, clock: Clock
-) -> tuple[Tables, Policy, list[Part]]:
-    """What all pieces show, and what is to be said of it; the large tables have the columns read only."""
-    workshop = work.work_of(lake)
+def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[Facts, Whole]:
+    """What all pieces show; of the large tables those columns only that are looked at."""
     contents = [piece.sha256 for piece in gathered_.pieces]
     found = [found_in(range_, workshop, contents, JUDGED) for range_ in gathered_.ranges]
-    answers = _answers(gathered_, found, workshop)
     if not found:
-        nothing = gathered((), answers)
+        nothing = gathered((), Answers())
         found = [{table: nothing[table].select(names) for table, names in JUDGED.items()}]
     within = bounds([range_.name for range_ in gathered_.ranges], found)
-    whole = numbered(merged(found))
+    whole = merged(found)
     order = in_order(whole)
     flow_of = flows_of(whole, order)
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
-    known = with_dns(facts(ordered(whole, order), names, latest_ns), answers)
-    del found, whole
-    judged, policy = opinion(known, policy)
-    clock.lap("judge")
-    tables = {
-        "flows": judged,
-        "smtp_sessions": known.smtp_sessions,
-        "smtp_transactions": known.smtp_transactions,
-        "retrieval_sessions": known.retrieval_sessions,
-        **counts(judged, known.smtp_sessions),
-    }
-    clock.lap("count")
-    return tables, policy, parts(judged, flow_of, order, within, workshop)
+    del found
+    known = facts(by_place(ordered(whole, order), flow_of), names, latest_ns)
+    called = coded(known.flows["dst_ip"]).present().to_pylist()
+    known = with_dns(known, _answers(gathered_, called, workshop))
+    return known, Whole(known.flows["start_time"], order, flow_of, within)
 
 
-def _answers(gathered_: Gathered, found: Sequence[Found], workshop: Files) -> Answers:
+def _answers(gathered_: Gathered, called: Iterable[str], workshop: Files) -> Answers:
     """What DNS taught of the addresses that were called."""
-    answers = Answers({text for each in found for text in each[FLOWS.name]["dst_ip"].unique().to_pylist()})
+    answers = Answers(called)
     for account in gathered_.counted:
         if account.heard:
             with workshop.opened(work.heard(account.sha256)) as path:

@@ -55,7 +55,7 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = (), beside
                 made = logs.read(account, path, folder)
             else:
                 observation = Observation([path], beside=beside)
-                made = _read(account, observation, folder, work.compression_of_layers(workshop))
+                made = _read(account, observation, folder, work.compression(workshop))
             changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
         except OSError as fault:
             account.state, account.reason = "unreadable", f"it cannot be read ({fault.strerror or fault})"

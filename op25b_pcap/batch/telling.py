@@ -2,15 +2,15 @@
 
 A part holds the rows of some time, of one day. The flows that began then, and what they carried, lie
 one after the other in the results of each range, which are in order of time. A worker takes them
-from there, puts them in the order of the whole, and beside them what judging has said. So no
-process ever holds a large table with all its columns.
+from there, puts them in the order of the whole, and beside flows what judging has said; what they
+carried can be written before. So no process ever holds a large table with all its columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,11 +27,8 @@ from op25b_pcap.tables import FLOWS, TABLES
 from op25b_pcap.tables.columns import nanoseconds
 from op25b_pcap.tables.table import to_frame
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-_TOGETHER = 8 * ROW_GROUP
-"""Flows of a part at the most: some 50 MB."""
+_TOGETHER = 2 * ROW_GROUP
+"""Flows of a part at the most: some 10 MB, and several workers have something to do."""
 _DAY_NS = 86_400_000_000_000
 _ROW = "row"
 """Beside what is told: which of the rows that the part takes stands there."""
@@ -49,45 +46,79 @@ class Part(NamedTuple):
     """Where in the workshop it is said how they are sorted, and what of them."""
 
 
-def parts(judged: pd.DataFrame, flow_of: Order, order: Order, bounds: Bounds, workshop: Files) -> list[Part]:
-    """Set down what judging has said, part by part.
+class Whole(NamedTuple):
+    """All rows of the lake's large tables, as far as it tells what goes where."""
 
-    `judged` are all flows in order; `flow_of` tells of each row of the other tables, in order, the
-    place of its flow there.
-    """
+    began: pd.Series
+    """Of each flow, in order, the time."""
+    order: Order
+    flow_of: Order
+    """Of each row of the other tables, in order, the place of its flow."""
+    bounds: Bounds
+
+
+def parts_of_flows(whole: Whole, judged: pd.DataFrame, workshop: Files) -> list[Part]:
+    """The parts of the flows' table; what judging has said is set down for each."""
     told = pa.table({name: judged[name].array.__arrow_array__() for name in TOLD})
+    return [
+        _part(FLOWS.name, time, time.rows, whole, workshop, told.slice(time.rows.start, len(time.rows)))
+        for time in _times(whole.began)
+    ]
+
+
+def parts_of_sessions(whole: Whole, workshop: Files) -> list[Part]:
+    """Those of the tables of what flows carried: of this judging says nothing."""
     found: list[Part] = []
-    for day, number, begin, end in _times(nanoseconds(judged["start_time"]) // _DAY_NS):
-        for table, rows in order.items():
-            first, beyond = begin, end
-            if table != FLOWS.name:
-                first, beyond = np.searchsorted(flow_of[table], (begin, end)).tolist()
-            if first == beyond:
-                continue
-            mine = np.sort(rows[first:beyond])
-            beside = pa.table({_ROW: np.searchsorted(mine, rows[first:beyond])})
-            if table == FLOWS.name:
-                for name in TOLD:
-                    beside = beside.append_column(name, told[name].slice(first, beyond - first))
-            part = Part(
-                table,
-                f"{table}/date={day}/part-{number:03}.parquet",
-                tuple(bounds.shares(table, mine)),
-                work.told(len(found)),
-            )
-            with workshop.scratch() as folder:
-                work.write_table(beside, folder / "told")
-                workshop.put(folder / "told", part.told)
-            found.append(part)
+    for time in _times(whole.began):
+        for table, flow_of in whole.flow_of.items():
+            rows = range(*np.searchsorted(flow_of, (time.rows.start, time.rows.stop)).tolist())
+            if rows:
+                found.append(_part(table, time, rows, whole, workshop))
     return found
 
 
-def _times(days: NDArray[np.int64]) -> Iterator[tuple[np.datetime64, int, int, int]]:
-    """Days, for each the numbers of its parts, and from which flow to which they go."""
+class _Time(NamedTuple):
+    """A day, or a part of one where it is long."""
+
+    day: np.datetime64
+    number: int
+    """Of the part."""
+    rows: range
+    """Places of the flows that began then."""
+
+
+def _part(
+    table: str, time: _Time, places: range, whole: Whole, workshop: Files, told: pa.Table | None = None
+) -> Part:
+    """The rows at some places of a table's order, as a task; `told` goes beside them."""
+    rows = whole.order[table][places.start : places.stop]
+    sorting = np.argsort(rows)
+    mine, taken = rows[sorting], np.empty_like(rows)
+    taken[sorting] = np.arange(len(rows))
+    beside = pa.table({_ROW: taken})
+    if told is not None:
+        for column in told.column_names:
+            beside = beside.append_column(column, told[column])
+    part = Part(
+        table,
+        f"{table}/date={time.day}/part-{time.number:03}.parquet",
+        tuple(whole.bounds.shares(table, mine)),
+        work.told(f"{table}-{time.day}-{time.number:03}"),
+    )
+    with workshop.scratch() as folder:
+        work.write_table(beside, folder / "told", work.compression(workshop))
+        workshop.put(folder / "told", part.told)
+    return part
+
+
+def _times(began: pd.Series) -> Iterator[_Time]:
+    days = nanoseconds(began) // _DAY_NS
     edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
     for begin, end in pairwise(edges):
-        for number, first in enumerate(range(begin, end, _TOGETHER)):
-            yield np.datetime64(int(days[begin]), "D"), number, first, min(first + _TOGETHER, end)
+        count = -(-(end - begin) // _TOGETHER)
+        cuts: Sequence[int] = np.linspace(begin, end, count + 1).astype(np.int64).tolist()
+        for number, ends in enumerate(pairwise(cuts)):
+            yield _Time(np.datetime64(int(days[begin]), "D"), number, range(*ends))
 
 
 def tell(part: Part, lake: str, where: str, envelope: Envelope) -> str:

@@ -44,11 +44,11 @@ _HELD = 1024
 """Records or messages set aside that are held before they are written."""
 
 
-def compression_of_layers(workshop: Files) -> str | None:
-    """How packets are compressed: only where they must travel.
+def compression(workshop: Files) -> str | None:
+    """How layers and results are compressed: only where they must travel.
 
     On a disk it would save a sixth of the room, as most of mail is packed in some way already, and
-    cost a fifth of a batch.
+    cost a fifth of a batch; and what lies there as it is need not be read to be used.
     """
     return None if workshop.is_local else _COMPRESSION
 
@@ -73,9 +73,9 @@ def answers(content: str) -> str:
     return f"content/{content}/answers.arrow"
 
 
-def told(number: int) -> str:
-    """What judging says to a part of a table of the lake."""
-    return f"told/{number}.arrow"
+def told(part: str) -> str:
+    """What is told of the rows of a part of a table, beside what was found."""
+    return f"told/{part}.arrow"
 
 
 def entries(content: str) -> str:
@@ -146,7 +146,7 @@ def write_answers(learnt: Answers, path: Path) -> bool:
     if rows:
         names = ("kind", "one", "other", "time_ns")
         columns = [list(column) for column in zip(*rows, strict=True)]
-        write_table(pa.table(columns, names=list(names)), path)
+        write_table(pa.table(columns, names=list(names)), path, _COMPRESSION)
     return bool(rows)
 
 
@@ -164,7 +164,7 @@ def write_sockets(held: Mapping[str, NDArray[np.uint64]], path: Path) -> None:
     ends = np.cumsum([0, *map(len, held.values())]).astype(np.int32)
     digests = pa.array(np.concatenate([np.empty(0, np.uint64), *held.values()]))
     lists = pa.ListArray.from_arrays(pa.array(ends), digests)
-    write_table(pa.table({"layer": pa.array(list(held), pa.string()), "sockets": lists}), path)
+    write_table(pa.table({"layer": pa.array(list(held), pa.string()), "sockets": lists}), path, _COMPRESSION)
 
 
 def read_sockets(path: Path) -> dict[str, NDArray[np.uint64]]:
@@ -176,17 +176,21 @@ def read_sockets(path: Path) -> dict[str, NDArray[np.uint64]]:
     }
 
 
-def write_table(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path, compression: str | None) -> None:
     """A table as an Arrow file, of whose rows some can be read without the others."""
-    with pa.ipc.new_file(str(path), table.schema, options=SQUEEZED) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=compression, unify_dictionaries=True)
+    with pa.ipc.new_file(str(path), table.schema, options=options) as writer:
         writer.write_table(table.unify_dictionaries().combine_chunks(), max_chunksize=_ROWS)
 
 
 def read_table(
     path: Path, columns: Collection[str] | None = None, rows: tuple[int, int] | None = None
 ) -> pa.Table:
-    """The table in an Arrow file, or some columns of it, or the rows of a range."""
-    with pa.OSFile(str(path)) as file:
+    """The table in an Arrow file, or some columns of it, or the rows of a range.
+
+    What is not compressed stays in the file, which may go meanwhile.
+    """
+    with pa.memory_map(str(path)) as file:
         reader = pa.ipc.open_file(file)
         if columns is not None:
             wanted = [number for number, name in enumerate(reader.schema.names) if name in columns]

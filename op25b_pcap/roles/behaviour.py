@@ -14,7 +14,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from op25b_pcap.tables.columns import Coded, Flags, Indices, beside, coded, flattened, is_filled, is_true
+from op25b_pcap.tables.columns import (
+    Coded,
+    Flags,
+    Indices,
+    beside,
+    coded,
+    flattened,
+    found_among,
+    is_filled,
+    is_true,
+)
 from op25b_pcap.wire.domains import registrable
 from op25b_pcap.wire.services import RETRIEVAL_SERVICES, SMTP_SERVICES
 
@@ -68,7 +78,7 @@ def relays(
     taken = smtp_transactions[is_true(smtp_transactions["accepted"])]
     mail, recipient = flattened(taken["rcpt_to"])
     ids = flows["flow_id"].array.__arrow_array__()
-    flow = pc.index_in(taken["flow_id"].array.__arrow_array__(), value_set=ids).fill_null(-1).to_numpy()
+    flow = found_among(taken["flow_id"].array.__arrow_array__(), ids).fill_null(-1).to_numpy()
     row, domain = flow[mail], _domains(recipient)
     said = beside(flows, smtp_sessions, ("result", "auth_mechanism", "banner_text"))
     handed = coded(flows["service"]).is_in("smtp") & inside & said["result"].notna().to_numpy(bool)

@@ -277,7 +277,7 @@ def beside(flows: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> pd
     Null where a flow has none. Text is dictionary-encoded, to be `coded` at no cost.
     """
     ids, others = (frame["flow_id"].array.__arrow_array__() for frame in (flows, table))
-    rows = None if ids.equals(others) else pc.index_in(ids, value_set=others)
+    rows = None if ids.equals(others) else found_among(ids, others)
     columns = {}
     for name in names:
         array = table[name].array.__arrow_array__()
@@ -285,6 +285,15 @@ def beside(flows: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> pd
             array = array.dictionary_encode()
         columns[name] = _arrow(array if rows is None else array.take(rows), flows.index)
     return pd.DataFrame(columns)
+
+
+def found_among(ids: pa.Array | pa.ChunkedArray, others: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The place of each flow's id among others; null where it is not there. Numbers are in order."""
+    if not pa.types.is_integer(others.type) or not len(others):
+        return pc.index_in(ids, value_set=others)
+    sought, among = np.asarray(ids), np.asarray(others)
+    places = np.minimum(np.searchsorted(among, sought), len(among) - 1)
+    return pa.array(places, mask=among[places] != sought)
 
 
 def of_words(words: Coded, index: pd.Index | None = None) -> pd.Series:
