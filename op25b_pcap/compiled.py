@@ -30,9 +30,11 @@ from op25b_pcap.forms import spell as spell_forms
 from op25b_pcap.machine_code import DATA, FLAGS, IS_C_CONTIGUOUS, LENGTHS, Kernel, Kind, entry_source
 from op25b_pcap.scan import below_ip, dismissal, frame, ip, sweep, udp_tunnels, view
 from op25b_pcap.scan.kernels import Kernels
+from op25b_pcap.wire import dns, words
 
 _FORMS = (pen, message, tls, smtp, pop3, imap, write, spell_forms)
 _MODULES = (
+    words,
     runs,
     view,
     below_ip,
@@ -47,6 +49,7 @@ _MODULES = (
     course,
     spell,
     *_FORMS,
+    dns,
 )
 """In the order in which they call each other: a function comes after what it calls."""
 _CALLED: tuple[Any, ...] = (
@@ -70,6 +73,7 @@ _CALLED: tuple[Any, ...] = (
     spell_forms.measure_texts,
     spell_forms.fill_texts,
     spell_forms.add_numbers,
+    dns.read_messages,
 )
 """What is called from outside, in the order of `Kernels`."""
 _SOURCES = ("wire", "scan", "capture", "decode", "assembly", "flows", "forms", "tables")

@@ -109,8 +109,8 @@ def analyse(
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
     observation = captures if isinstance(captures, Observation) else Observation(captures)
-    tally, answers = Tally(), Answers()
     kernels = None if engine == "scapy" else kernels_for(observation.octets_expected)
+    tally, answers = Tally(), Answers(kernels and kernels.read_messages)
     scan = Scan(tally, kernels)
     with seldom_sought(), ExitStack() as stack:
         of_rows = _folder(stack)

@@ -12,9 +12,9 @@ import numpy as np
 
 from op25b_pcap.assembly.packet import ERROR, SEGMENT
 from op25b_pcap.scan import row as cell
-from op25b_pcap.scan.view import u16, u32
 from op25b_pcap.wire import ip, link, tcp
 from op25b_pcap.wire.addresses import NOT_UNIQUE_V4
+from op25b_pcap.wire.words import u16, u32
 
 _ODD, _OTHER_ODD = 0x2545F4914F6CDD1D, 0x1B873593CC9E2D51
 _WORD = 4294967296

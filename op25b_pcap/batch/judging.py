@@ -29,6 +29,7 @@ from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.telling import Part, Whole, parts_of_flows, parts_of_sessions, tell
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
+from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import Facts, facts, flows_of, gathered, in_order, merged, ordered
 from op25b_pcap.pipeline import Clock, counts, opinion, with_dns
 from op25b_pcap.policy import Policy
@@ -158,7 +159,7 @@ def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[F
 
 def _answers(gathered_: Gathered, called: Iterable[str], workshop: Files) -> Answers:
     """What DNS taught of the addresses that were called."""
-    answers = Answers(called)
+    answers = Answers(kernels().read_messages, called)
     for account in gathered_.counted:
         if account.heard:
             with workshop.opened(work.heard(account.sha256)) as path:

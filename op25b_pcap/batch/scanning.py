@@ -24,7 +24,8 @@ from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.roles.dns import Answers, names_exchangers
+from op25b_pcap.roles.dns import Answers
+from op25b_pcap.roles.records import names_exchangers
 from op25b_pcap.scan.engine import Scan
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _read(
 
     `compression` is that of layers.
     """
-    compiled, tally, answers = kernels(), Tally(), Answers()
+    compiled, tally = kernels(), Tally()
+    answers = Answers(compiled.read_messages)
     layers = Shelf(compiled, folder, compression)
     aside = work.Aside(folder / "aside.arrow", work.RECORDS)
     heard = work.Aside(folder / "messages.arrow", work.MESSAGES)

@@ -8,26 +8,22 @@ come does not matter.
 
 from __future__ import annotations
 
-import re
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from op25b_pcap.roles.records import CNAME, MX, records
+from op25b_pcap.roles.records import Reader, Record, records
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
+from op25b_pcap.wire.dns import CNAME, MX
 
 MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
 _MOST_UNREAD = 32 << 20
 """Octets of messages that are kept unread."""
-# TYPE and CLASS of a record; then its TTL and the length of its data (RFC 1035 section 3.2.1). At
-# every place, since what only looks like a record may hide one.
-_EXCHANGER = b"\0\x0f\0\x01"
-_ADDRESS = re.compile(rb"(?=\0(?:\x01\0\x01.{4}\0\x04(.{4})|\x1c\0\x01.{4}\0\x10(.{16})))", re.DOTALL)
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
 
@@ -35,8 +31,12 @@ _MAX_ALIASES = 16
 class Answers:
     """What was learnt from all DNS answers so far."""
 
-    def __init__(self, called: Iterable[str] | None = None) -> None:
-        """`called`: the only addresses that matter, if they are known before the messages."""
+    def __init__(self, reader: Reader | None = None, called: Iterable[str] | None = None) -> None:
+        """`reader`: the compiled one, where there are kernels.
+
+        `called`: the only addresses that matter, if they are known before the messages.
+        """
+        self._reader = reader
         self._called = None if called is None else frozenset(map(_packed, called))
         self._names: dict[tuple[str, str], int] = {}
         """(address, host name) and the time of the earliest answer that says so."""
@@ -58,31 +58,24 @@ class Answers:
 
     def _hear(self, payload: bytes, time_ns: int, client: bytes) -> None:
         """Keep a message until it is known which addresses matter: most answers are of no mail host."""
-        if self._called is not None:
-            self._look(payload, time_ns, client, self._called)
-            return
         self._unread.append((payload, time_ns, client))
         self._unread_octets += len(payload)
         if self._unread_octets > _MOST_UNREAD:
-            self._read(None)
+            self._read(self._called)
 
     def _read(self, called: frozenset[bytes] | None) -> None:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
         unread, self._unread, self._unread_octets = self._unread, [], 0
-        for payload, time_ns, client in unread:
-            self._look(payload, time_ns, client, called)
-
-    def _look(self, payload: bytes, time_ns: int, client: bytes, called: frozenset[bytes] | None) -> None:
-        if called is None or names_exchangers(payload) or not called.isdisjoint(_addresses(payload)):
-            self._learn(payload, time_ns, text(client))
+        for number, said in records([payload for payload, _, _ in unread], called, self._reader):
+            _, time_ns, client = unread[number]
+            self._learn(said, time_ns, text(client))
 
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
-        self._read(None)
+        self._read(self._called)
         return Counter(client for client, _ in self._asked)
 
-    def _learn(self, payload: bytes, time_ns: int, client: str) -> None:
-        said = records(payload)
+    def _learn(self, said: Sequence[Record], time_ns: int, client: str) -> None:
         aliases: dict[str, list[str]] = {}
         for kind, owner, target in said:
             if kind == CNAME:
@@ -106,7 +99,7 @@ class Answers:
 
     def told(self) -> dict[str, dict[tuple[str, str], int]]:
         """All of it, for `take` of another."""
-        self._read(None)
+        self._read(self._called)
         return self._known()
 
     def take(self, told: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
@@ -124,7 +117,7 @@ class Answers:
         All that is known of the addresses that were called, if these are said.
         """
         if self._unread:
-            self._read(None if called is None else frozenset(map(_packed, called)))
+            self._read(self._called if called is None else frozenset(map(_packed, called)))
         names = pd.DataFrame(
             [(address, name, time_ns) for (address, name), time_ns in self._names.items()],
             columns=["address", "name", "known_ns"],
@@ -140,17 +133,6 @@ class Answers:
 
 def _packed(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-
-
-def names_exchangers(payload: bytes) -> bool:
-    """Whether there may be an MX record."""
-    return _EXCHANGER in payload
-
-
-def _addresses(payload: bytes) -> Iterator[bytes]:
-    """The addresses of all A and AAAA records, and perhaps other octets."""
-    for found in _ADDRESS.finditer(payload):
-        yield found[1] or found[2]
 
 
 def _with_aliases(name: str, aliases: Mapping[str, list[str]]) -> Iterator[str]:

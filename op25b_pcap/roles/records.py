@@ -1,35 +1,48 @@
-"""The records of a DNS response that name hosts: aliases, exchangers and addresses.
+"""The records of DNS responses that name hosts: aliases, exchangers and addresses.
 
 dnspython reads any message, in a tenth of a millisecond; a resolver's clients are told millions.
-So what is usual is read here, some twenty times faster: one question, plain host names, pointers that
-go back. Whatever is not, a cut message first of all, is dnspython's, which is not even imported
-before. Both say the same of every message that the quick reader takes.
+So what is usual is `wire.dns`'s, and dnspython, which is not even imported before, reads the rest.
+Both say the same of every message that the former takes.
 """
 
 from __future__ import annotations
 
-from string import ascii_letters, digits
-from struct import Struct
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from op25b_pcap.wire.addresses import text
+from op25b_pcap.wire.dns import (
+    AAAA,
+    CELLS,
+    CNAME,
+    DATA,
+    END,
+    IN,
+    KIND,
+    MESSAGE,
+    MX,
+    UNUSUAL,
+    A,
+    read_messages,
+)
 
 if TYPE_CHECKING:
     import dns.name
+    from numpy.typing import NDArray
 
-# RFC 1035 section 3.2.2, RFC 3596; meta records are not data (RFC 6891, RFC 8945).
-A, CNAME, MX, AAAA, OPT, TSIG = 1, 5, 15, 28, 41, 250
-_IN = 1
-_ADDRESS_OCTETS = {A: 4, AAAA: 16}
-_HEADER = Struct("!6H")
-_RECORD = Struct("!HHIH")
-_TYPE_AND_CLASS, _PREFERENCE = 4, 2
-_QR_OPCODE, _ANSWER_TO_QUERY = 0xF800, 0x8000
-_POINTER, _LONGEST_LABEL, _LONGEST_NAME = 0xC0, 63, 253
-_MOST_LABELS = 16
-"""So there are no more pointers, since those to a pointer are none of ours: dnspython follows 16."""
-_PLAIN = f"{ascii_letters}{digits}-_".encode()
-"""Octets of labels that zone files do not escape, and no dot."""
+Reader = Callable[..., Any]
+"""`wire.dns.read_messages`, as it stands or compiled."""
+_ROWS, _TEXT = 16 << 10, 4 << 20
+"""Room for some thousands of usual messages, and for any one."""
+# TYPE and CLASS of a record; then its TTL and the length of its data (RFC 1035 section 3.2.1). At
+# every place, since what only looks like a record may hide one.
+_EXCHANGER = b"\0\x0f\0\x01"
+_ADDRESS = re.compile(rb"(?=\0(?:\x01\0\x01.{4}\0\x04(.{4})|\x1c\0\x01.{4}\0\x10(.{16})))", re.DOTALL)
 
 
 class Record(NamedTuple):
@@ -42,107 +55,79 @@ class Record(NamedTuple):
     """The alias's target, the exchanger, or the address."""
 
 
-class _Unusual(Exception):
-    """Perhaps nothing is wrong."""
+def records(
+    messages: Sequence[bytes], called: frozenset[bytes] | None = None, reader: Reader | None = None
+) -> Iterator[tuple[int, list[Record]]]:
+    """What messages say that name exchangers, or one of these addresses: the number of each, its records.
+
+    `called` None: any address. Without a compiled reader those are passed over first that say
+    nothing of either.
+    """
+    numbers: Sequence[int] = range(len(messages))
+    if reader is None and called is not None:
+        numbers = [number for number in numbers if _may_matter(messages[number], called)]
+    told = [messages[number] for number in numbers]
+    for rows, said in _read(told, reader or read_messages):
+        of_interest = _of_interest(rows, said, called)
+        chosen = rows[np.isin(rows[:, MESSAGE], of_interest)].tolist()
+        for number, own in groupby(chosen, itemgetter(MESSAGE)):
+            first, *more = own
+            if first[KIND] == UNUSUAL:
+                if called is None or _may_matter(told[number], called):
+                    yield numbers[number], thoroughly(told[number])
+            else:
+                yield numbers[number], [_record(row, said) for row in (first, *more)]
 
 
-def records(message: bytes) -> list[Record]:
-    """What a response says; of anything else, or of what cannot be parsed, nothing."""
-    try:
-        return _quickly(message)
-    except (_Unusual, IndexError):
-        return _thoroughly(message)
+def _read(messages: Sequence[bytes], reader: Reader) -> Iterator[tuple[NDArray[np.int64], bytes]]:
+    """Rows, and the text that they are of, some messages after the other."""
+    octets, ends = b"".join(messages), np.cumsum([len(message) for message in messages], dtype=np.int64)
+    rows, room = np.empty((_ROWS, CELLS), np.int64), np.empty(_TEXT, np.uint8)
+    first = 0
+    while first < len(messages):
+        first, count = reader(octets, ends, first, rows, room)
+        used = int(rows[:count, END].max(initial=0, where=rows[:count, KIND] != UNUSUAL))
+        yield rows[:count], room[:used].tobytes()
 
 
-def _quickly(message: bytes) -> list[Record]:
-    """Raises _Unusual or IndexError where dnspython is to be asked."""
-    if len(message) < _HEADER.size:
-        raise _Unusual
-    _, flags, questions, answers, authorities, additions = _HEADER.unpack_from(message)
-    if flags & _QR_OPCODE != _ANSWER_TO_QUERY or questions != 1:
-        raise _Unusual
-    known: dict[int, tuple[str, int]] = {}
-    _, at = _name(message, _HEADER.size, known)
-    at += _TYPE_AND_CLASS
-    has_options, found = False, []
-    for number in range(answers + authorities + additions):
-        owner, at = _name(message, at, known)
-        data = at + _RECORD.size
-        if data > len(message):
-            raise _Unusual
-        kind, class_, _, length = _RECORD.unpack_from(message, at)
-        at = data + length
-        if at > len(message) or kind == TSIG:
-            raise _Unusual
-        if kind == OPT:
-            if owner or has_options or number < answers + authorities:
-                raise _Unusual
-            has_options = True
-            continue
-        if class_ != _IN or answers <= number < answers + authorities:
-            continue
-        if kind in _ADDRESS_OCTETS:
-            if length != _ADDRESS_OCTETS[kind]:
-                raise _Unusual
-            found.append(Record(kind, owner, text(message[data:at])))
-        elif kind == MX or (kind == CNAME and number < answers):
-            target, end = _name(message, data + (_PREFERENCE if kind == MX else 0), known)
-            if end != at:
-                raise _Unusual
-            found.append(Record(kind, owner, target))
-    aliases = [record.owner for record in found if record.kind == CNAME]
-    if len(set(aliases)) < len(aliases):  # one of each, RFC 2181 section 10.1
-        raise _Unusual
+def _of_interest(rows: NDArray[np.int64], said: bytes, called: frozenset[bytes] | None) -> NDArray[np.int64]:
+    """The messages with an exchanger, or an address that was called; and those that are unusual."""
+    kinds = rows[:, KIND]
+    matters = (kinds == MX) | (kinds == UNUSUAL)
+    is_address = (kinds == A) | (kinds == AAAA)
+    if called is None:
+        matters |= is_address
+    else:
+        ends = rows[is_address][:, (DATA, END)].tolist()
+        matters[is_address] = [said[begin:end] in called for begin, end in ends]
+    found: NDArray[np.int64] = rows[matters, MESSAGE]
     return found
 
 
-def _name(message: bytes, at: int, known: dict[int, tuple[str, int]]) -> tuple[str, int]:
-    """The name that stands there (RFC 1035 section 4.1.4), and where the message goes on.
-
-    `known` are names by their place. What a pointer points to has ended before the pointer's part of
-    the name begins; so each goes back, and what has been read is not read as something else.
-    """
-    begin = start = at
-    limit, end, rest = len(message), 0, ""
-    labels: list[bytes] = []
-    while length := message[at]:
-        if length < _POINTER:
-            if length > _LONGEST_LABEL:
-                raise _Unusual
-            labels.append(message[at + 1 : at + 1 + length])
-            at += 1 + length
-            continue
-        target = (length & ~_POINTER) << 8 | message[at + 1]
-        at += 2
-        end = end or at
-        if target >= start or at > limit or len(labels) >= _MOST_LABELS:
-            raise _Unusual
-        if target in known:
-            rest, limit = known[target]
-            if limit > start:
-                raise _Unusual
-            break
-        if not 0 < message[target] <= _LONGEST_LABEL:
-            raise _Unusual
-        limit, at, start = start, target, target
-    else:
-        at += 1
-        end = end or at
-        if at > limit:
-            raise _Unusual
-    if b"".join(labels).translate(None, _PLAIN):
-        raise _Unusual
-    name = b".".join(labels).decode().lower()
-    if rest:
-        name = f"{name}.{rest}" if name else rest
-    if len(name) > _LONGEST_NAME or name.count(".") >= _MOST_LABELS:
-        raise _Unusual
-    if message[begin] < _POINTER:
-        known[begin] = name, end
-    return name, end
+def _record(row: list[int], said: bytes) -> Record:
+    _, kind, owner, data, end = row
+    value = said[data:end]
+    return Record(kind, said[owner:data].decode(), value.decode() if kind in (MX, CNAME) else text(value))
 
 
-def _thoroughly(message: bytes) -> list[Record]:
+def names_exchangers(message: bytes) -> bool:
+    """Whether there may be an MX record."""
+    return _EXCHANGER in message
+
+
+def _may_matter(message: bytes, called: frozenset[bytes]) -> bool:
+    """Whether there may be an MX record, or the address of a host that was called."""
+    return names_exchangers(message) or not called.isdisjoint(_addresses(message))
+
+
+def _addresses(message: bytes) -> Iterator[bytes]:
+    """The addresses of all A and AAAA records, and perhaps other octets."""
+    for found in _ADDRESS.finditer(message):
+        yield found[1] or found[2]
+
+
+def thoroughly(message: bytes) -> list[Record]:
+    """What dnspython reads in a response; of anything else, or of what cannot be parsed, nothing."""
     import dns.exception
     import dns.flags
     import dns.message
@@ -156,7 +141,7 @@ def _thoroughly(message: bytes) -> list[Record]:
     found = []
     for section, kinds in ((parsed.answer, (CNAME, MX, A, AAAA)), (parsed.additional, (MX, A, AAAA))):
         for records_ in section:
-            if records_.rdclass == _IN and records_.rdtype in kinds:
+            if records_.rdclass == IN and records_.rdtype in kinds:
                 found += [
                     Record(int(records_.rdtype), _text(records_.name), _data(record)) for record in records_
                 ]

@@ -30,9 +30,10 @@ from op25b_pcap.scan.row import (
     UNSURE,
     VLAN,
 )
-from op25b_pcap.scan.view import after, captured, short, tagged, u16, u32, within
+from op25b_pcap.scan.view import after, captured, short, tagged, within
 from op25b_pcap.wire import link, tunnels
 from op25b_pcap.wire.layers import LEAST_ETHER_TYPE
+from op25b_pcap.wire.words import u16, u32
 
 # A kernel knows integers only.
 _PPP_FLAG = link.PPP_FLAG[0]

@@ -23,9 +23,9 @@ from op25b_pcap.scan.row import (
     VLAN_LAYER,
     WATCHED_PORT,
 )
-from op25b_pcap.scan.view import u16
 from op25b_pcap.wire import ip, link, tcp, tunnels, udp
 from op25b_pcap.wire.services import DOMAIN
+from op25b_pcap.wire.words import u16
 
 _WHOLE = ip.IPV4_DONT_FRAGMENT | ip.IPV4_RESERVED
 _PLAIN = 4 << 4 | ip.IPV4_HEADER // 4

@@ -88,12 +88,13 @@ from op25b_pcap.scan.row import (
     WRONG,
 )
 from op25b_pcap.scan.udp_tunnels import udp_tunnel
-from op25b_pcap.scan.view import after, captured, short, u16, u32, within
+from op25b_pcap.scan.view import after, captured, short, within
 from op25b_pcap.wire import icmp as icmp_wire
 from op25b_pcap.wire import ip as ip_wire
 from op25b_pcap.wire import tcp as tcp_wire
 from op25b_pcap.wire import udp as udp_wire
 from op25b_pcap.wire.services import DOMAIN
+from op25b_pcap.wire.words import u16, u32
 
 _MOST = MOST_HEADERS - 1
 """A record with as many headers as Scapy's engine reads is left to it."""

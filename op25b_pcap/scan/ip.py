@@ -30,9 +30,10 @@ from op25b_pcap.scan.row import (
     ROUTING_LAYER,
     UNSURE,
 )
-from op25b_pcap.scan.view import after, captured, claimed, short, tunnelled, u16, u32
+from op25b_pcap.scan.view import after, captured, claimed, short, tunnelled
 from op25b_pcap.wire import ip as wire
 from op25b_pcap.wire import tunnels
+from op25b_pcap.wire.words import u16, u32
 
 _EXTENSION = wire.EXTENSION.size
 _ROUTE = tunnels.GRE_ROUTE.size

@@ -11,7 +11,7 @@ Kernel = Callable[..., Any]
 
 
 class Kernels(NamedTuple):
-    """Each is described where it stands: in `capture.runs`, `scan`, `assembly` and `forms`."""
+    """Each is described where it stands: in `capture.runs`, `scan`, `assembly`, `forms` and `wire.dns`."""
 
     window: Callable[[memoryview], Any]
     """A window as the kernels want it."""
@@ -34,3 +34,4 @@ class Kernels(NamedTuple):
     measure_texts: Kernel
     fill_texts: Kernel
     add_numbers: Kernel
+    read_messages: Kernel

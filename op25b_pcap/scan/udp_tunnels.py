@@ -36,8 +36,9 @@ from op25b_pcap.scan.row import (
     VXLAN_GPE_LAYER,
     VXLAN_LAYER,
 )
-from op25b_pcap.scan.view import after, captured, short, u16, within
+from op25b_pcap.scan.view import after, captured, short, within
 from op25b_pcap.wire import tunnels
+from op25b_pcap.wire.words import u16
 
 _ENOUGH = 14
 """Octets of the longest header that is looked at here, L2TP's."""

@@ -26,16 +26,6 @@ from op25b_pcap.scan.row import (
 )
 
 
-def u16(data: bytes, at: int) -> int:
-    """Two octets in network order."""
-    return data[at] * 256 + data[at + 1]
-
-
-def u32(data: bytes, at: int) -> int:
-    """Four octets in network order."""
-    return u16(data, at) * 65536 + u16(data, at + 2)
-
-
 def captured(row: list[int]) -> int:
     """Octets that are there."""
     return row[END] - row[AT]

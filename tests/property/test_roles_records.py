@@ -7,11 +7,15 @@ from struct import pack
 import dns.flags
 import dns.message
 import dns.rrset
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from op25b_pcap.roles.records import A, Record, _quickly, _thoroughly, _Unusual, records
+from op25b_pcap.compiled import kernels
+from op25b_pcap.roles.records import Record, _read, _record, records, thoroughly
+from op25b_pcap.wire import dns as wire
+from op25b_pcap.wire.dns import KIND, MESSAGE, A, read_messages
 
 NAMES = ("example.com.", "mx.example.com.", "MX.Example.COM.", "a-b_c.mx.example.com.", "com.", ".")
 DATA = (
@@ -67,19 +71,38 @@ changes = st.lists(
 )
 
 
-def quickly(message: bytes) -> list[Record] | None:
-    try:
-        return _quickly(message)
-    except (_Unusual, IndexError):
-        return None
+def quickly(*messages: bytes, reader=read_messages) -> list[list[Record] | None]:
+    """What the kernel reads in each; None if it is unusual."""
+    found: list[list[Record] | None] = [[] for _ in messages]
+    for rows, said in _read(messages, reader):
+        for row in rows.tolist():
+            own = found[row[MESSAGE]]
+            if row[KIND] == wire.UNUSUAL:
+                assert own == []
+                found[row[MESSAGE]] = None
+            else:
+                own.append(_record(row, said))
+    return found
 
 
 @given(messages(), changes, st.just(0) | st.integers(0, 40))
 def test_both_readers_agree(message, changes, cut):
     octets = disturbed(message, changes, cut)
-    quick = quickly(octets)
+    (quick,) = quickly(octets)
     if quick is not None:
-        assert set(quick) == set(_thoroughly(octets))
+        assert set(quick) == set(thoroughly(octets))
+
+
+@settings(deadline=None)  # the first compiles
+@given(st.lists(messages(), max_size=5), changes, st.just(0) | st.integers(0, 40))
+def test_the_compiled_reader_is_the_same(some, changes, cut):
+    told = [disturbed(message, changes, cut) for message in some]
+    one_by_one = [quickly(message)[0] for message in told]
+    assert quickly(*told) == quickly(*told, reader=kernels().read_messages) == one_by_one
+    called = frozenset({bytes([198, 51, 100, 25])})
+    compiled = list(records(told, called, kernels().read_messages))
+    assert compiled == list(records(told, called))
+    assert set(dict(compiled)) <= set(dict(records(told)))
 
 
 def message(*answers: bytes, question: bytes = b"\1a\0", additions: int = 0) -> bytes:
@@ -129,10 +152,25 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("case", USUAL)
 def test_what_is_usual_is_read_quickly(case):
-    assert quickly(USUAL[case]) == _thoroughly(USUAL[case])
+    assert quickly(USUAL[case]) == [thoroughly(USUAL[case])]
 
 
 @pytest.mark.parametrize("case", UNUSUAL)
 def test_what_is_not_is_left(case):
-    assert quickly(UNUSUAL[case]) is None
-    assert records(UNUSUAL[case]) == _thoroughly(UNUSUAL[case])
+    assert quickly(UNUSUAL[case]) == [None]
+    assert dict(records([UNUSUAL[case]])) == {0: thoroughly(UNUSUAL[case])}
+
+
+def test_there_is_room_for_more_than_fits():
+    name = b"".join(b"\x0f" + bytes([97 + n]) * 15 for n in range(15)) + b"\0"
+    long = message(*(record(b"\xc0\x0c") for _ in range(2_000)), question=name)
+    short = message(record(b"\xc0\x0c"))
+    told = [long, short, long * 4, long, short]
+    for reader in (read_messages, kernels().read_messages):
+        found = quickly(*told, reader=reader)
+        assert found[2] is None  # no message is so long
+        assert [len(found[n]) for n in (0, 1, 3, 4)] == [2_000, 1, 2_000, 1]
+        assert all(set(found[n]) == set(thoroughly(told[n])) for n in (0, 1, 3, 4))
+        octets, rows, text = long * 3, np.empty((4_000, wire.CELLS), np.int64), np.empty(4 << 20, np.uint8)
+        ends = np.cumsum([len(long)] * 3)
+        assert reader(octets, ends, 0, rows, text)[0] == 1
