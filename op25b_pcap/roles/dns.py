@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from op25b_pcap.roles.records import Reader, Record, records
+from op25b_pcap.roles.records import Reader, Records, records
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
@@ -24,6 +24,8 @@ MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
 _MOST_UNREAD = 32 << 20
 """Octets of messages that are kept unread."""
+_Message = tuple[bytes, int, bytes]
+"""Its octets, when it came, and to whom."""
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
 
@@ -44,7 +46,7 @@ class Answers:
         """(host name, domain) likewise."""
         self._asked: dict[tuple[str, str], int] = {}
         """(client, domain) whose exchangers it was told."""
-        self._unread: list[tuple[bytes, int, bytes]] = []
+        self._unread: list[_Message] = []
         self._unread_octets = 0
 
     def add(self, message: DnsMessage) -> None:
@@ -66,26 +68,26 @@ class Answers:
     def _read(self, called: frozenset[bytes] | None) -> None:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
         unread, self._unread, self._unread_octets = self._unread, [], 0
-        for number, said in records([payload for payload, _, _ in unread], called, self._reader):
-            _, time_ns, client = unread[number]
-            self._learn(said, time_ns, text(client))
+        for said in records([payload for payload, _, _ in unread], called, self._reader):
+            self._learn(said, unread)
 
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
         self._read(self._called)
         return Counter(client for client, _ in self._asked)
 
-    def _learn(self, said: Sequence[Record], time_ns: int, client: str) -> None:
-        aliases: dict[str, list[str]] = {}
-        for kind, owner, target in said:
+    def _learn(self, said: Records, messages: Sequence[_Message]) -> None:
+        aliases: dict[int, dict[str, list[str]]] = {}
+        for message, kind, owner, target in zip(*said, strict=True):
             if kind == CNAME:
-                aliases.setdefault(target, []).append(owner)
-        for kind, owner, data in said:
+                aliases.setdefault(message, {}).setdefault(target, []).append(owner)
+        for message, kind, owner, data in zip(*said, strict=True):
             if kind == CNAME:
                 continue
-            for name in _with_aliases(owner, aliases) if aliases else (owner,):
+            _, time_ns, client = messages[message]
+            for name in _with_aliases(owner, aliases[message]) if message in aliases else (owner,):
                 if kind == MX:
-                    self._note(self._asked, client, name, time_ns)
+                    self._note(self._asked, text(client), name, time_ns)
                     self._note(self._exchangers, data, name, time_ns)
                 else:
                     self._note(self._names, data, name, time_ns)
@@ -118,17 +120,17 @@ class Answers:
         """
         if self._unread:
             self._read(self._called if called is None else frozenset(map(_packed, called)))
-        names = pd.DataFrame(
-            [(address, name, time_ns) for (address, name), time_ns in self._names.items()],
-            columns=["address", "name", "known_ns"],
-        )
-        exchangers = pd.DataFrame(
-            [(name, domain, time_ns) for (name, domain), time_ns in self._exchangers.items()],
-            columns=["name", "domain", "named_ns"],
-        )
+        names = _columns(self._names, "address", "name", "known_ns")
+        exchangers = _columns(self._exchangers, "name", "domain", "named_ns")
         named = names.merge(exchangers, on="name")
         named["known_ns"] = named[["known_ns", "named_ns"]].max(axis=1)
         return pd.concat([names.assign(domain=None), named.drop(columns="named_ns")], ignore_index=True)
+
+
+def _columns(known: Mapping[tuple[str, str], int], one: str, other: str, when: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {one: [key[0] for key in known], other: [key[1] for key in known], when: list(known.values())}
+    )
 
 
 def _packed(address: str) -> bytes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,20 +44,22 @@ _EXCHANGER = b"\0\x0f\0\x01"
 _ADDRESS = re.compile(rb"(?=\0(?:\x01\0\x01.{4}\0\x04(.{4})|\x1c\0\x01.{4}\0\x10(.{16})))", re.DOTALL)
 
 
-class Record(NamedTuple):
-    """A record of class IN: a CNAME of the answers, an MX or an address of those or of the additions."""
+class Records(NamedTuple):
+    """Columns of class IN's records: CNAMEs of the answers, MXs and addresses of these or the additions."""
 
-    kind: int
-    owner: str
+    message: list[int]
+    """The number of the message that each is of."""
+    kind: list[int]
+    owner: list[str]
     """A name as tables show it: lower case, without the root's dot, escaped as in zone files."""
-    data: str
+    data: list[str]
     """The alias's target, the exchanger, or the address."""
 
 
 def records(
     messages: Sequence[bytes], called: frozenset[bytes] | None = None, reader: Reader | None = None
-) -> Iterator[tuple[int, list[Record]]]:
-    """What messages say that name exchangers, or one of these addresses: the number of each, its records.
+) -> Iterator[Records]:
+    """What messages say that name exchangers, or one of these addresses, some messages after the other.
 
     `called` None: any address. Without a compiled reader those are passed over first that say
     nothing of either.
@@ -68,15 +69,19 @@ def records(
         numbers = [number for number in numbers if _may_matter(messages[number], called)]
     told = [messages[number] for number in numbers]
     for rows, said in _read(told, reader or read_messages):
-        of_interest = _of_interest(rows, said, called)
-        chosen = rows[np.isin(rows[:, MESSAGE], of_interest)].tolist()
-        for number, own in groupby(chosen, itemgetter(MESSAGE)):
-            first, *more = own
-            if first[KIND] == UNUSUAL:
-                if called is None or _may_matter(told[number], called):
-                    yield numbers[number], thoroughly(told[number])
-            else:
-                yield numbers[number], [_record(row, said) for row in (first, *more)]
+        is_wanted = np.zeros(len(told), bool)
+        is_wanted[_of_interest(rows, said, called)] = True
+        chosen = rows[is_wanted[rows[:, MESSAGE]]]
+        is_usual = chosen[:, KIND] != UNUSUAL
+        found = _columns(chosen[is_usual], said)
+        for number in chosen[~is_usual, MESSAGE].tolist():
+            if called is None or _may_matter(told[number], called):
+                for kind, owner, data in thoroughly(told[number]):
+                    found.message.append(number)
+                    found.kind.append(kind)
+                    found.owner.append(owner)
+                    found.data.append(data)
+        yield found._replace(message=[numbers[number] for number in found.message])
 
 
 def _read(messages: Sequence[bytes], reader: Reader) -> Iterator[tuple[NDArray[np.int64], bytes]]:
@@ -104,10 +109,22 @@ def _of_interest(rows: NDArray[np.int64], said: bytes, called: frozenset[bytes] 
     return found
 
 
-def _record(row: list[int], said: bytes) -> Record:
-    _, kind, owner, data, end = row
-    value = said[data:end]
-    return Record(kind, said[owner:data].decode(), value.decode() if kind in (MX, CNAME) else text(value))
+def _columns(rows: NDArray[np.int64], said: bytes) -> Records:
+    """The records that rows tell of."""
+    message, kind, owner, data, end = (rows[:, cell].tolist() for cell in range(CELLS))
+    names = said.decode("latin-1")  # an octet a character
+    return Records(
+        message,
+        kind,
+        [names[begin:end] for begin, end in zip(owner, data, strict=True)],
+        [
+            names[begin:end] if kind in (MX, CNAME) else _address(said[begin:end])
+            for kind, begin, end in zip(kind, data, end, strict=True)
+        ],
+    )
+
+
+_address = lru_cache(maxsize=1 << 16)(text)
 
 
 def names_exchangers(message: bytes) -> bool:
@@ -126,8 +143,11 @@ def _addresses(message: bytes) -> Iterator[bytes]:
         yield found[1] or found[2]
 
 
-def thoroughly(message: bytes) -> list[Record]:
-    """What dnspython reads in a response; of anything else, or of what cannot be parsed, nothing."""
+def thoroughly(message: bytes) -> list[tuple[int, str, str]]:
+    """Kind, owner and data of what dnspython reads in a response.
+
+    Of anything else, or of what cannot be parsed, nothing.
+    """
     import dns.exception
     import dns.flags
     import dns.message
@@ -142,9 +162,7 @@ def thoroughly(message: bytes) -> list[Record]:
     for section, kinds in ((parsed.answer, (CNAME, MX, A, AAAA)), (parsed.additional, (MX, A, AAAA))):
         for records_ in section:
             if records_.rdclass == IN and records_.rdtype in kinds:
-                found += [
-                    Record(int(records_.rdtype), _text(records_.name), _data(record)) for record in records_
-                ]
+                found += [(int(records_.rdtype), _text(records_.name), _data(record)) for record in records_]
     return found
 
 
