@@ -129,7 +129,11 @@ class Answers:
 
 def _columns(known: Mapping[tuple[str, str], int], one: str, other: str, when: str) -> pd.DataFrame:
     return pd.DataFrame(
-        {one: [key[0] for key in known], other: [key[1] for key in known], when: list(known.values())}
+        {
+            one: pd.Series([key[0] for key in known], dtype="str"),
+            other: pd.Series([key[1] for key in known], dtype="str"),
+            when: pd.Series(known.values(), dtype="int64"),
+        }
     )
 
 

@@ -169,6 +169,17 @@ class TestGapsOfTheClient:
         assert (second["rcpt_to"], second["rcpt_reply_codes"]) == (["c@example.com"], [250])
         assert second["accepted"] is True
 
+    def test_a_whole_envelope_behind_data_that_was_refused(self):
+        """The 354 could be for the DATA that was seen, had the client gone on behind it."""
+        said = "C: MAIL FROM:<a@example.org>\nC: RCPT TO:<b@example.com>\nC: DATA\n"
+        answers = "S? 14\nS: 550 5.1.1 No\nS: 451 Later\nS: 250 Reset\nS: 250 Ok\nS: 250 Ok\nS: 354 Go\n"
+        row = read(HELLO + said + answers + "C? 79\nC: x\nC: .\nS: 250 Queued\n")
+        first, second = row["mails"]
+        assert (first["mail_from"], first["rcpt_to"]) == ("a@example.org", ["b@example.com"])
+        assert (first["rcpt_reply_codes"], first["message_bytes"], first["accepted"]) == ([None], None, None)
+        assert (second["mail_from"], second["rcpt_to"], second["message_bytes"]) == (None, None, None)
+        assert (second["accepted"], row["recipients_accepted"], row["anomalies"]) == (True, 0, ["gap"])
+
     def test_a_lost_quit_is_known_by_its_answer(self):
         row = read(HELLO + "S: 221 2.0.0 Bye")
         assert (row["quit"], row["anomalies"]) == (True, ["surplus_reply"])

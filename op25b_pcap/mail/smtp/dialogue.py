@@ -200,8 +200,9 @@ class Dialogue:
         if client.is_lost:
             self._replies.miss_commands()
             client.server_spoke()
+        has_gone_on = bool(client.lines.unread)
         if reply.code != _START_MAIL_INPUT:
-            self._settle(self._replies.reply(reply))
+            self._settle(self._replies.reply(reply, has_gone_on=has_gone_on))
             return
         if client.in_message:
             if client.confirm():
@@ -209,9 +210,8 @@ class Dialogue:
                 return
             if client.is_doubtful:  # another message: the end of this one is missing
                 self._ask(client.end_message(is_lost=True))
-        has_waited = bool(client.lines.unread)
-        self._settle(self._replies.reply(reply))
-        if has_waited and client.in_message:
+        self._settle(self._replies.reply(reply, has_gone_on=has_gone_on))
+        if has_gone_on and client.in_message:
             self._anomalies.add("early_data")
 
     def _settle(self, exchanges: Iterable[Exchange]) -> None:

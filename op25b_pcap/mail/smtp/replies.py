@@ -8,7 +8,8 @@ where a capture shows them in the wrong order.
 After a gap it is not known how many replies or commands are missing. Replies are held until
 one comes whose command is certain; from there they are given out backwards. Certain is a reply
 that only the client's last command can have, such as 354, and the reply after which a client
-goes on that does not pipeline. What that leaves over is `UNSEEN`'s, or has no reply.
+goes on that does not pipeline. That it was the last is known when the client goes on: until then
+later ones may be missing. What that leaves over is `UNSEEN`'s, or has no reply.
 """
 
 from __future__ import annotations
@@ -100,27 +101,28 @@ class Replies:
             self._pipelines = True
         outstanding.append(command)
         if self.held and not self.is_lost:
-            return self._settle()
+            return self._settle(has_gone_on=True)
         return self._oldest() if len(outstanding) > MAX_OUTSTANDING else ()
 
-    def reply(self, reply: Reply) -> Iterable[Exchange]:
-        """The server said something."""
+    def reply(self, reply: Reply, *, has_gone_on: bool) -> Iterable[Exchange]:
+        """The server said something. `has_gone_on`: octets behind the last command were seen."""
         self._server_spoke = True
         outstanding = self.outstanding
         if outstanding and not self.held and can_answer(reply.code, outstanding[0].verb):
             return ((outstanding.popleft(), reply),)  # the usual case
         self.held.append(reply)
         if not self.is_lost:
-            return self._settle()
-        return self._align() if self._is_certain(reply) else self._surplus()
+            return self._settle(has_gone_on=has_gone_on)
+        return self._align() if has_gone_on and self._is_certain(reply) else self._surplus()
 
     def client_goes_on(self) -> Iterable[Exchange]:
-        """The client sends octets. If it does not pipeline, it has the reply to its last command."""
+        """The client sends octets behind its last command; if it does not pipeline, it has the reply."""
         spoke, self._server_spoke = self._server_spoke, False
         if not spoke or not self.held or not self.is_lost:
             return ()
         self._pipelines |= len(self.held) > 1 and not self._is_odd
-        return self._align() if self._is_odd or not self._pipelines else ()
+        is_certain = self._is_odd or not self._pipelines or self._is_certain(self.held[-1])
+        return self._align() if is_certain else ()
 
     def gap_in_replies(self) -> Iterator[Exchange]:
         """Octets of the server are missing: maybe replies to all that is outstanding."""
@@ -159,7 +161,7 @@ class Replies:
 
     def end(self) -> Iterator[Exchange]:
         """Nothing more will be said."""
-        if self.held and self.is_lost and self._is_odd:
+        if self.held and self.is_lost and (self._is_odd or self._is_certain(self.held[-1])):
             yield from self._align()
         if self.held and not self.is_lost:
             self.anomalies.add("surplus_reply")
@@ -179,7 +181,7 @@ class Replies:
             self.anomalies.add("surplus_reply")
             yield UNSEEN, self.held.popleft()
 
-    def _settle(self) -> Iterator[Exchange]:
+    def _settle(self, *, has_gone_on: bool) -> Iterator[Exchange]:
         """Give the held replies to the outstanding commands in order, where they can answer."""
         while self.held and self.outstanding and not self.is_lost:
             code = self.held[0].code
@@ -188,7 +190,7 @@ class Replies:
             if found is None:
                 self._lose_step()
                 self._is_odd = self._is_complete
-                if self._is_certain(self.held[-1]):
+                if has_gone_on and self._is_certain(self.held[-1]):
                     yield from self._align()
                 return
             if found:
