@@ -180,6 +180,20 @@ class TestGapsOfTheClient:
         assert (second["mail_from"], second["rcpt_to"], second["message_bytes"]) == (None, None, None)
         assert (second["accepted"], row["recipients_accepted"], row["anomalies"]) == (True, 0, ["gap"])
 
+    def test_in_a_message_whose_354_was_the_only_reply(self):
+        """The step is lost, but nothing else can have been answered since."""
+        said = "S: 250 2.1.5 Ok\nC? 29\nC: DATA\nS: 354 Go\nC? 24\n"
+        row = read(HELLO + ENVELOPE + said + "C: MAIL FROM:<a@example.org>\nS? 18\nS: 250 Ok\n" + BYE)
+        assert [mail["mail_from"] for mail in row["mails"]] == ["haruko@example.org", None, "a@example.org"]
+        assert [mail["data_command"] for mail in row["mails"]] == [None, "DATA", None]
+        assert [mail["accepted"] for mail in row["mails"]] == [None, None, False]
+
+    def test_right_before_the_dot_of_a_message_that_is_refused(self):
+        """Whether the dot begins a line is not known."""
+        said = "C: DATA\nS: 354 Go\nC? 87\nC: .\nS: 554 Spam\n"
+        (mail,) = mails(HELLO + ENVELOPE + said)
+        assert (mail["message_bytes"], mail["reply_code"], mail["accepted"]) == (None, 554, False)
+
     def test_a_lost_quit_is_known_by_its_answer(self):
         row = read(HELLO + "S: 221 2.0.0 Bye")
         assert (row["quit"], row["anomalies"]) == (True, ["surplus_reply"])

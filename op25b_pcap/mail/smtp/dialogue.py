@@ -114,7 +114,8 @@ class Dialogue:
         if self._client.in_message and self._replies.held:
             # Only the end of data is answered after 354: it is among what was not captured, or
             # the server did not wait for it.
-            self._ask(self._client.end_message(is_lost=self._replies.held[0].code < 400))
+            is_lost = self._replies.held[0].code < 400 or self._client.message.is_torn
+            self._ask(self._client.end_message(is_lost=is_lost))
         if self._client.lines.unread or self._replies.outstanding or self._replies.held:
             self._read_the_rest()
         if self.last_reply is not None and self._may_repeat(self.last_reply):

@@ -8,8 +8,9 @@ where a capture shows them in the wrong order.
 After a gap it is not known how many replies or commands are missing. Replies are held until
 one comes whose command is certain; from there they are given out backwards. Certain is a reply
 that only the client's last command can have, such as 354, and the reply after which a client
-goes on that does not pipeline. That it was the last is known when the client goes on: until then
-later ones may be missing. What that leaves over is `UNSEEN`'s, or has no reply.
+goes on that does not pipeline. That it was the last is known if there are no more replies than
+commands were seen, or when the client goes on: else later ones may be missing. What that leaves over
+is `UNSEEN`'s, or has no reply.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Replies:
         # Nothing is missing; where the step is lost all the same, a reply was odd.
         self._is_complete = from_start
         self._is_odd = False
+        self._lacks_replies = False
+        """Replies are missing since the step was lost."""
 
     @property
     def is_lost(self) -> bool:
@@ -113,7 +116,7 @@ class Replies:
         self.held.append(reply)
         if not self.is_lost:
             return self._settle(has_gone_on=has_gone_on)
-        return self._align() if has_gone_on and self._is_certain(reply) else self._surplus()
+        return self._align() if self._is_certain(reply, has_gone_on=has_gone_on) else self._surplus()
 
     def client_goes_on(self) -> Iterable[Exchange]:
         """The client sends octets behind its last command; if it does not pipeline, it has the reply."""
@@ -121,7 +124,7 @@ class Replies:
         if not spoke or not self.held or not self.is_lost:
             return ()
         self._pipelines |= len(self.held) > 1 and not self._is_odd
-        is_certain = self._is_odd or not self._pipelines or self._is_certain(self.held[-1])
+        is_certain = self._is_odd or not self._pipelines or self._is_certain(self.held[-1], has_gone_on=True)
         return self._align() if is_certain else ()
 
     def gap_in_replies(self) -> Iterator[Exchange]:
@@ -129,6 +132,7 @@ class Replies:
         yield from self._drop_held()
         self._lose_step()
         self._is_odd = self._is_complete = False
+        self._lacks_replies = True
 
     def gap_in_commands(self) -> Iterable[Exchange]:
         """Octets of the client are missing: replies that are held may be to these."""
@@ -161,7 +165,8 @@ class Replies:
 
     def end(self) -> Iterator[Exchange]:
         """Nothing more will be said."""
-        if self.held and self.is_lost and (self._is_odd or self._is_certain(self.held[-1])):
+        is_known = self._is_odd or (self.held and self._is_certain(self.held[-1], has_gone_on=True))
+        if self.held and self.is_lost and is_known:
             yield from self._align()
         if self.held and not self.is_lost:
             self.anomalies.add("surplus_reply")
@@ -190,7 +195,7 @@ class Replies:
             if found is None:
                 self._lose_step()
                 self._is_odd = self._is_complete
-                if has_gone_on and self._is_certain(self.held[-1]):
+                if self._is_certain(self.held[-1], has_gone_on=has_gone_on):
                     yield from self._align()
                 return
             if found:
@@ -221,15 +226,19 @@ class Replies:
         exchanges += zip(commands[len(unanswered) :], self.held, strict=True)
         self.outstanding.clear()
         self.held.clear()
-        self._is_odd = False
+        self._is_odd = self._lacks_replies = False
         yield from exchanges
 
     def _lose_step(self) -> None:
         if not self.is_lost:
             self.outstanding.appendleft(LOST)
 
-    def _is_certain(self, reply: Reply) -> bool:
-        """Whether this can be the reply to the last command only."""
+    def _is_certain(self, reply: Reply, *, has_gone_on: bool) -> bool:
+        """Whether only the last command can have this reply. `has_gone_on`: it is the last for sure."""
+        if not has_gone_on:
+            seen = takewhile(lambda command: command.verb not in _MARKS, reversed(self.outstanding))
+            if self._lacks_replies or len(self.held) > len(list(seen)):
+                return False
         last = self.outstanding[-1].verb if self.outstanding else ""
         if reply.code == 250:  # of several lines: what EHLO is answered with
             return last == "EHLO" and len(reply.lines) > 1
