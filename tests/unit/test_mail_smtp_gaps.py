@@ -188,6 +188,11 @@ class TestGapsOfTheClient:
         assert [mail["data_command"] for mail in row["mails"]] == [None, "DATA", None]
         assert [mail["accepted"] for mail in row["mails"]] == [None, None, False]
 
+    def test_over_the_end_of_a_message_whose_answer_is_missing_too(self):
+        said = "C: DATA\nS: 354 Go\nC? 20\nC| \\n.\\r\\n\nC: MAIL FROM:<b@example.org>\nS? 18\n"
+        row = read(HELLO + ENVELOPE + said + "S: 250 2.1.0 Ok\nC: RSET\nS: 250 2.0.0 Ok\n")
+        assert [(mail["reply_code"], mail["accepted"]) for mail in row["mails"]] == [(None, None)]
+
     def test_right_before_the_dot_of_a_message_that_is_refused(self):
         """Whether the dot begins a line is not known."""
         said = "C: DATA\nS: 354 Go\nC? 87\nC: .\nS: 554 Spam\n"

@@ -260,7 +260,9 @@ class Dialogue:
         """A reply whose command no packet holds. Some say by themselves what it was."""
         self._state = State.UNKNOWN
         if self._client.in_message:
-            self._exchange(self._client.end_message(is_lost=True), reply)
+            # What was said to the message may be among the replies that are missing.
+            said = None if self._client.is_doubtful else reply
+            self._exchange(self._client.end_message(is_lost=True), said)
             self._replies.miss_commands()
         elif reply.code == 220 and not self.has_spoken and self._anomalies == {"midstream"}:
             self._exchange(GREETING, reply)
