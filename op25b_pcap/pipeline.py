@@ -165,13 +165,7 @@ def concluded(known: Facts, policy: Policy | None, clock: Clock) -> tuple[Tables
     judged, policy = opinion(known, policy)
     give_back()
     clock.lap("judge")
-    tables = {
-        "flows": judged,
-        "smtp_sessions": known.smtp_sessions,
-        "smtp_transactions": known.smtp_transactions,
-        "retrieval_sessions": known.retrieval_sessions,
-        **counts(judged, known.smtp_sessions),
-    }
+    tables = all_tables(known, judged)
     give_back()
     clock.lap("count")
     return tables, policy
@@ -245,6 +239,17 @@ def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
     tagged = tag(facts.flows, facts.smtp_sessions, facts.smtp_transactions, policy)
     give_back()
     return judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy), policy
+
+
+def all_tables(known: Facts, judged: pd.DataFrame) -> Tables:
+    """Facts, of flows with what was judged, and the tables that count."""
+    return {
+        "flows": judged,
+        "smtp_sessions": known.smtp_sessions,
+        "smtp_transactions": known.smtp_transactions,
+        "retrieval_sessions": known.retrieval_sessions,
+        **counts(judged, known.smtp_sessions),
+    }
 
 
 def counts(judged: pd.DataFrame, smtp_sessions: pd.DataFrame) -> Tables:

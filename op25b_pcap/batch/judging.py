@@ -31,7 +31,7 @@ from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import Facts, facts, flows_of, gathered, in_order, merged, ordered
-from op25b_pcap.pipeline import Clock, counts, opinion, with_dns
+from op25b_pcap.pipeline import Clock, all_tables, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe
@@ -99,13 +99,7 @@ def conclude(
         attempts = parts_of_flows(whole, judged, workshop)
         telling_attempts = telling(attempts)
         clock.lap("judge")
-        tables = {
-            "flows": judged,
-            "smtp_sessions": known.smtp_sessions,
-            "smtp_transactions": known.smtp_transactions,
-            "retrieval_sessions": known.retrieval_sessions,
-            **counts(judged, known.smtp_sessions),
-        }
+        tables = all_tables(known, judged)
         clock.lap("count")
         watching.begins("tell", len(carried) + len(attempts))
         told = []

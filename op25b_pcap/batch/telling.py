@@ -112,6 +112,7 @@ def _part(
 
 
 def _times(began: pd.Series) -> Iterator[_Time]:
+    """All days; of a long one parts of about the same size."""
     days = nanoseconds(began) // _DAY_NS
     edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
     for begin, end in pairwise(edges):

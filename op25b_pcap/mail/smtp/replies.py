@@ -150,6 +150,7 @@ class Replies:
         """354 was said, so all commands before are answered, and the next reply is to the message."""
         if not self.has_commands:
             self.outstanding.clear()
+            self._lacks_replies = False
 
     def give_up(self) -> Iterator[Exchange]:
         """No reply to what was asked so far will be found any more."""
