@@ -42,6 +42,7 @@ from op25b_pcap.scan.engine import Scan
 from op25b_pcap.scan.kernels import Kernels
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.stacks import SHOWN, Stack
+from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.packets import DnsMessage, Packet
 
 Engine = Literal["auto", "scapy"]
@@ -227,8 +228,14 @@ def assembled(
 
 def with_dns(facts: Facts, answers: Answers) -> Facts:
     """The same with what DNS said of addresses."""
-    named = with_names(facts.flows, answers.frame(facts.flows["dst_ip"].unique()))
+    named = with_names(facts.flows, answers.frame(called(facts)))
     return replace(facts, flows=with_lookups(named, answers.lookups()))
+
+
+def called(facts: Facts) -> list[str]:
+    """The addresses that were called, each once."""
+    addresses: list[str] = coded(facts.flows["dst_ip"]).present().to_pylist()
+    return addresses
 
 
 def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:

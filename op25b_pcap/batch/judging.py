@@ -31,14 +31,13 @@ from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import Facts, facts, flows_of, gathered, in_order, merged, ordered
-from op25b_pcap.pipeline import Clock, all_tables, opinion, with_dns
+from op25b_pcap.pipeline import Clock, all_tables, called, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.writing import RUN
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.stacks import JUDGED, bounds, by_place
-from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.table import to_frame
 
 
@@ -146,14 +145,13 @@ def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[F
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
     del found
     known = facts(by_place(ordered(whole, order), flow_of), names, latest_ns)
-    called = coded(known.flows["dst_ip"]).present().to_pylist()
-    known = with_dns(known, _answers(gathered_, called, workshop))
+    known = with_dns(known, _answers(gathered_, called(known), workshop))
     return known, Whole(known.flows["start_time"], order, flow_of, within)
 
 
-def _answers(gathered_: Gathered, called: Iterable[str], workshop: Files) -> Answers:
-    """What DNS taught of the addresses that were called."""
-    answers = Answers(kernels().read_messages, called)
+def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> Answers:
+    """What DNS taught of these addresses, which were called."""
+    answers = Answers(kernels().read_messages, addresses)
     for account in gathered_.counted:
         if account.heard:
             with workshop.opened(work.heard(account.sha256)) as path:

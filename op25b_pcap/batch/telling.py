@@ -95,10 +95,7 @@ def _part(
     sorting = np.argsort(rows)
     mine, taken = rows[sorting], np.empty_like(rows)
     taken[sorting] = np.arange(len(rows))
-    beside = pa.table({_ROW: taken})
-    if told is not None:
-        for column in told.column_names:
-            beside = beside.append_column(column, told[column])
+    beside = pa.table({_ROW: taken}) if told is None else told.append_column(_ROW, pa.array(taken))
     part = Part(
         table,
         f"{table}/date={time.day}/part-{time.number:03}.parquet",

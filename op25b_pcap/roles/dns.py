@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from op25b_pcap.roles.records import Reader, Records, records
+from op25b_pcap.roles.records import Reader, Records, may_matter, records
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
@@ -63,17 +63,19 @@ class Answers:
         self._unread.append((payload, time_ns, client))
         self._unread_octets += len(payload)
         if self._unread_octets > _MOST_UNREAD:
-            self._read(self._called)
+            self._read()
 
-    def _read(self, called: frozenset[bytes] | None) -> None:
+    def _read(self) -> None:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
         unread, self._unread, self._unread_octets = self._unread, [], 0
-        for said in records([payload for payload, _, _ in unread], called, self._reader):
+        if self._reader is None and self._called is not None:  # to look first is faster than to read all
+            unread = [message for message in unread if may_matter(message[0], self._called)]
+        for said in records([payload for payload, _, _ in unread], self._called, self._reader):
             self._learn(said, unread)
 
     def lookups(self) -> Mapping[str, int]:
         """How many domains' exchangers each client was told."""
-        self._read(self._called)
+        self._read()
         return Counter(client for client, _ in self._asked)
 
     def _learn(self, said: Records, messages: Sequence[_Message]) -> None:
@@ -101,7 +103,7 @@ class Answers:
 
     def told(self) -> dict[str, dict[tuple[str, str], int]]:
         """All of it, for `take` of another."""
-        self._read(self._called)
+        self._read()
         return self._known()
 
     def take(self, told: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
@@ -116,10 +118,12 @@ class Answers:
     def frame(self, called: Iterable[str] | None = None) -> pd.DataFrame:
         """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`.
 
-        All that is known of the addresses that were called, if these are said.
+        All that is known of the addresses that were called, if these are said now or were before.
         """
         if self._unread:
-            self._read(self._called if called is None else frozenset(map(_packed, called)))
+            if self._called is None and called is not None:
+                self._called = frozenset(map(_packed, called))
+            self._read()
         names = _columns(self._names, "address", "name", "known_ns")
         exchangers = _columns(self._exchangers, "name", "domain", "named_ns")
         named = names.merge(exchangers, on="name")

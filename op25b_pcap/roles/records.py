@@ -61,27 +61,20 @@ def records(
 ) -> Iterator[Records]:
     """What messages say that name exchangers, or one of these addresses, some messages after the other.
 
-    `called` None: any address. Without a compiled reader those are passed over first that say
-    nothing of either.
+    `called` None: any address.
     """
-    numbers: Sequence[int] = range(len(messages))
-    if reader is None and called is not None:
-        numbers = [number for number in numbers if _may_matter(messages[number], called)]
-    told = [messages[number] for number in numbers]
-    for rows, said in _read(told, reader or read_messages):
-        is_wanted = np.zeros(len(told), bool)
-        is_wanted[_of_interest(rows, said, called)] = True
-        chosen = rows[is_wanted[rows[:, MESSAGE]]]
+    for rows, said in _read(messages, reader or read_messages):
+        chosen = _of_interest(rows, said, called)
         is_usual = chosen[:, KIND] != UNUSUAL
         found = _columns(chosen[is_usual], said)
         for number in chosen[~is_usual, MESSAGE].tolist():
-            if called is None or _may_matter(told[number], called):
-                for kind, owner, data in thoroughly(told[number]):
+            if called is None or may_matter(messages[number], called):
+                for kind, owner, data in thoroughly(messages[number]):
                     found.message.append(number)
                     found.kind.append(kind)
                     found.owner.append(owner)
                     found.data.append(data)
-        yield found._replace(message=[numbers[number] for number in found.message])
+        yield found
 
 
 def _read(messages: Sequence[bytes], reader: Reader) -> Iterator[tuple[NDArray[np.int64], bytes]]:
@@ -96,7 +89,7 @@ def _read(messages: Sequence[bytes], reader: Reader) -> Iterator[tuple[NDArray[n
 
 
 def _of_interest(rows: NDArray[np.int64], said: bytes, called: frozenset[bytes] | None) -> NDArray[np.int64]:
-    """The messages with an exchanger, or an address that was called; and those that are unusual."""
+    """Rows of the messages with an exchanger, or an address that was called; and of unusual ones."""
     kinds = rows[:, KIND]
     matters = (kinds == MX) | (kinds == UNUSUAL)
     is_address = (kinds == A) | (kinds == AAAA)
@@ -105,7 +98,7 @@ def _of_interest(rows: NDArray[np.int64], said: bytes, called: frozenset[bytes] 
     else:
         ends = rows[is_address][:, (DATA, END)].tolist()
         matters[is_address] = [said[begin:end] in called for begin, end in ends]
-    found: NDArray[np.int64] = rows[matters, MESSAGE]
+    found: NDArray[np.int64] = rows[np.isin(rows[:, MESSAGE], rows[matters, MESSAGE])]
     return found
 
 
@@ -132,7 +125,7 @@ def names_exchangers(message: bytes) -> bool:
     return _EXCHANGER in message
 
 
-def _may_matter(message: bytes, called: frozenset[bytes]) -> bool:
+def may_matter(message: bytes, called: frozenset[bytes]) -> bool:
     """Whether there may be an MX record, or the address of a host that was called."""
     return names_exchangers(message) or not called.isdisjoint(_addresses(message))
 

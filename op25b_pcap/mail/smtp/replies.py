@@ -116,7 +116,7 @@ class Replies:
         self.held.append(reply)
         if not self.is_lost:
             return self._settle(has_gone_on=has_gone_on)
-        return self._align() if self._is_certain(reply, has_gone_on=has_gone_on) else self._surplus()
+        return self._align() if self._is_certain(has_gone_on=has_gone_on) else self._surplus()
 
     def client_goes_on(self) -> Iterable[Exchange]:
         """The client sends octets behind its last command; if it does not pipeline, it has the reply."""
@@ -124,7 +124,7 @@ class Replies:
         if not spoke or not self.held or not self.is_lost:
             return ()
         self._pipelines |= len(self.held) > 1 and not self._is_odd
-        is_certain = self._is_odd or not self._pipelines or self._is_certain(self.held[-1], has_gone_on=True)
+        is_certain = self._is_odd or not self._pipelines or self._is_certain(has_gone_on=True)
         return self._align() if is_certain else ()
 
     def gap_in_replies(self) -> Iterator[Exchange]:
@@ -166,8 +166,7 @@ class Replies:
 
     def end(self) -> Iterator[Exchange]:
         """Nothing more will be said."""
-        is_known = self._is_odd or (self.held and self._is_certain(self.held[-1], has_gone_on=True))
-        if self.held and self.is_lost and is_known:
+        if self.held and self.is_lost and (self._is_odd or self._is_certain(has_gone_on=True)):
             yield from self._align()
         if self.held and not self.is_lost:
             self.anomalies.add("surplus_reply")
@@ -196,7 +195,7 @@ class Replies:
             if found is None:
                 self._lose_step()
                 self._is_odd = self._is_complete
-                if self._is_certain(self.held[-1], has_gone_on=has_gone_on):
+                if self._is_certain(has_gone_on=has_gone_on):
                     yield from self._align()
                 return
             if found:
@@ -234,13 +233,13 @@ class Replies:
         if not self.is_lost:
             self.outstanding.appendleft(LOST)
 
-    def _is_certain(self, reply: Reply, *, has_gone_on: bool) -> bool:
-        """Whether only the last command can have this reply. `has_gone_on`: it is the last for sure."""
+    def _is_certain(self, *, has_gone_on: bool) -> bool:
+        """Whether only the last command can have the last reply. `has_gone_on`: it is the last for sure."""
         if not has_gone_on:
             seen = takewhile(lambda command: command.verb not in _MARKS, reversed(self.outstanding))
             if self._lacks_replies or len(self.held) > len(list(seen)):
                 return False
-        last = self.outstanding[-1].verb if self.outstanding else ""
+        reply, last = self.held[-1], self.outstanding[-1].verb if self.outstanding else ""
         if reply.code == 250:  # of several lines: what EHLO is answered with
             return last == "EHLO" and len(reply.lines) > 1
         return last in _OWNERS.get(reply.code, ()) and last != GREETING.verb
