@@ -7,7 +7,7 @@ calls only this.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,7 +39,6 @@ from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.judge import judge
 from op25b_pcap.scan.engine import Scan
-from op25b_pcap.scan.kernels import Kernels
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.stacks import SHOWN, Stack
 from op25b_pcap.tables.columns import coded
@@ -124,7 +123,11 @@ def analyse(
                 shares = [partial(flows_of, _learning_dns(packets, answers))]
             else:
                 items = _watched(observation.items(kernels.walks), observation, progress)
-                shares = [*assembled(scan, items, answers, kernels, folder, captures).shares(workers)]
+                assembly = Assembly(kernels, folder, captures, beside=workers > 1)
+                for message in scan.settle(items, assembly.store):
+                    answers.add(message)
+                shares = [*assembly.shares(workers)]
+                del assembly
                 clock.lap("scan")
             found = gathered_side_by_side(shares, answers, of_rows)
             del shares  # and with them the packets
@@ -206,24 +209,6 @@ def _packets(records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally
 
         return decode(records, tally)
     return scan.packets(records)
-
-
-def assembled(
-    scan: Scan,
-    items: Iterable[Record | Run],
-    answers: Answers,
-    kernels: Kernels,
-    folder: Path,
-    captures: Sequence[Path],
-) -> Assembly:
-    """All packets that matter, ready to be flows.
-
-    What memory has no room for stays in the captures, or lies in the folder.
-    """
-    assembly = Assembly(kernels, folder, captures)
-    for message in scan.settle(items, assembly.store):
-        answers.add(message)
-    return assembly
 
 
 def with_dns(facts: Facts, answers: Answers) -> Facts:

@@ -125,15 +125,19 @@ class Usual(NamedTuple):
 class Assembly:
     """Packets in, flows out. Memory holds one full store; what is more lies in a folder for a while."""
 
-    def __init__(self, kernels: Kernels, folder: Path, captures: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, kernels: Kernels, folder: Path, captures: Sequence[Path] = (), *, beside: bool = False
+    ) -> None:
         """The folder is there, and is nobody else's.
 
         `captures` are the files of which runs come, by their index, if they will be there as long as this.
+        `beside`: there is a processor to spare.
         """
         self._kernels = kernels
         self._left = Left(captures)
         self._shelf = Shelf(kernels, folder)
-        self.store = Store(kernels, self._shelf, leaves=bool(captures) and CAN_READ_AGAIN)
+        leaves = bool(captures) and CAN_READ_AGAIN
+        self.store = Store(kernels, self._shelf, leaves=leaves, beside=beside)
         """Where packets are to be put."""
 
     def shares(self, most: int) -> list[Callable[[], Iterator[Usual | Flow]]]:
@@ -141,6 +145,7 @@ class Assembly:
 
         Each may be read in a process of its own.
         """
+        self.store.complete()
         if self._shelf.is_empty:
             of = Sorted(self.store, self._kernels)
             count = max(min(most, len(self.store.packets) // _WORTH_A_SHARE), 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from op25b_pcap.assembly.ahead import Ahead
 from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.settle import Into, is_cut_quote
@@ -63,8 +64,11 @@ class Store:
         octets: int = MOST_OCTETS,
         *,
         leaves: bool = False,
+        beside: bool = False,
     ) -> None:
-        """Without a shelf there must be room for all; `leaves`: captures will be there as long as this."""
+        """Without a shelf there must be room for all; `leaves`: captures will be there as long as this;
+        `beside`: memory is brought up in a thread until it is `complete`.
+        """
         self._kernels = kernels
         self._shelf = shelf
         self._leaves = leaves
@@ -73,6 +77,7 @@ class Store:
         self._rooms = Room(), Room()
         self._used = np.zeros(2, np.int64)
         self.make_room(packets, octets)
+        self._ahead = Ahead((self._packets, self._octets)) if beside else None
         self.wheres: list[Where] = []
         self._numbers: dict[Where, int] = {}
         self._tunnels = np.zeros(64, np.int64)
@@ -100,6 +105,9 @@ class Store:
                 window, kept, begin, end, into, run.capture, run.number, run.lies_at if self._leaves else -1
             )
             if begin == end:
+                if self._ahead is not None:
+                    packets, octets = self._used.tolist()
+                    self._ahead.filled((packets * PACKET.itemsize, octets))
                 told: list[list[int]] = kept[others[: others[-1]]].tolist()
                 return told
             row: list[int] = kept[begin].tolist()
@@ -107,6 +115,12 @@ class Store:
                 self._put_away()
             else:
                 self._learn_place(window, run.window, row)
+
+    def complete(self) -> None:
+        """All packets have come."""
+        if self._ahead is not None:
+            self._ahead.stop()
+            self._ahead = None
 
     def add(self, packet: TcpSegment | IcmpError) -> None:
         """Take a packet as `tables.packets` has it."""
