@@ -249,22 +249,6 @@ def tell(events: Any, event: int) -> bool:
     return True
 
 
-def is_plain(events: Any) -> bool:
-    """Whether the course would be the same with other numbers.
-
-    Nothing in it was repeated, closed or wrong, no side has ended twice at different numbers, and no
-    ICMP error quotes it.
-    """
-    ends = set()
-    for event in events[:MOST_EVENTS].tolist():
-        control, side = event & (FIN | SYN | RST), event & _BY_SERVER
-        if control not in (0, FIN, SYN, RST) or (event & _ANEW and (control, side) in ends):
-            return False
-        if event & _ANEW:
-            ends.add((control, side))
-    return not events[OPENED] & _HAS_ERRORS
-
-
 def opened(opening: Any, attempt: Any) -> bool:
     """Who called whom, by the first packet; False if only its later ones could say."""
     is_turned = False

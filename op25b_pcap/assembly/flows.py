@@ -21,9 +21,9 @@ from op25b_pcap.assembly.course import (
     RUN,
     UNREAD,
     USUAL,
+    Known,
     Scratch,
     Told,
-    is_plain,
     none_known,
     scratch_for,
 )
@@ -34,12 +34,11 @@ from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
+from op25b_pcap.assembly.thin import sent_again, thinned
 from op25b_pcap.flows import Flow, flows
 from op25b_pcap.tables import FLOWS
-from op25b_pcap.tables.packets import FIN, RST, SYN, TcpSegment
 from op25b_pcap.tables.streams import SIDES, Chunk, Passage
 from op25b_pcap.tables.table import arrow_type
-from op25b_pcap.wire.sequence import MODULO
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ _WORTH_A_SHARE = 200_000
 """Packets that it takes longer to assemble than to begin a process, and to learn in it what forms mean."""
 _WORTH_BRINGING = 1 << 18
 """Packets that lie together before they are looked at: 28 MB."""
-_MANY_PACKETS, _AT_BOTH_ENDS = 2_000, 100
+_MANY_PACKETS = 2_000
+"""Of one conversation, from which on it is worth to leave some out where only its course counts."""
 _PORT_BITS = 16
 
 
@@ -234,8 +234,7 @@ class Courses:
         in_runs: Room,
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
         """What the kernel tells: attempts, and in these rooms runs and text; and holes."""
-        store, begins = of.store, of.begins[at : end + 1]
-        which, tails = of.order[begins[0] : begins[-1]], of.tails
+        store, which, tails = of.store, of.order[of.begins[at] : of.begins[end]], of.tails
         if passed is None:
             store.fetched = self._left.fetch(store.packets, which)
         else:
@@ -244,21 +243,30 @@ class Courses:
         runs = in_runs.of(len(which) * RUN.itemsize).view(RUN)
         text = in_text.of(int(of.octets[end] - of.octets[at]))
         holes = np.empty((len(which) if passed is not None else 0, 2), np.int64)
-        used_runs, used, used_holes = self._kernels.courses_of(
+        told = Told(attempts, runs, text, holes)
+        used_runs, used, used_holes = self._follow(of, at, end, scratch, self._known, told)
+        if passed is not None:
+            tails[which] = IN_HAND
+        return attempts, runs[:used_runs], text[:used], holes[:used_holes]
+
+    def _follow(
+        self, of: Sorted, at: int, end: int, scratch: Scratch, known: Known, told: Told
+    ) -> tuple[int, int, int]:
+        """What `courses_of` gives of conversations whose octets are in hand."""
+        store = of.store
+        used: tuple[int, int, int] = self._kernels.courses_of(
             store.packets,
             store.octets,
             store.fetched,
             of.order,
-            begins,
+            of.begins[at : end + 1],
             of.is_quoted[at:end],
-            tails,
+            of.tails,
             scratch,
-            self._known,
-            Told(attempts, runs, text, holes),
+            known,
+            told,
         )
-        if passed is not None:
-            tails[which] = IN_HAND
-        return attempts, runs[:used_runs], text[:used], holes[:used_holes]
+        return used
 
     def _usual(
         self,
@@ -322,10 +330,32 @@ class Courses:
         for number, index in zip(numbers.tolist(), conversations[by_length[shortest]].tolist(), strict=True):
             if number < known:
                 continue
-            self._take_whole(of, index, at, lay)
-            (flow,) = of.example(index, is_plain=is_plain(self._known.courses[number]))
+            (flow,) = self._example(of, number, index, at, lay)
             for name, told in self._meanings.items():
                 told.append(flow.row[name])
+
+    def _example(
+        self, of: Sorted, number: int, index: int, at: int, lay: NDArray[np.int64] | None
+    ) -> Iterator[Flow]:
+        """A conversation that took the course of that number: in few packets, if it then still takes it."""
+        self._lay_back(of, index, at, lay)
+        if of.begins[index + 1] - of.begins[index] > _MANY_PACKETS:
+            thin = of.thinned(index)
+            if lay is not None:
+                thin.store.fetched = self._left.fetch(thin.store.packets, thin.order)
+            if (self._course(thin) == self._known.courses[number]).all():
+                return thin.one_by_one(0)
+        self._take_whole(of, index, at, lay)
+        return of.one_by_one(index)
+
+    def _course(self, of: Sorted) -> NDArray[np.uint8]:
+        """The course of the only conversation, as `Known` has it; zeros if it is no usual one."""
+        known, count = none_known(), len(of.order)
+        text = np.empty(int(of.octets[-1]), np.uint8)
+        told = Told(np.zeros(1, ATTEMPT), np.empty(count, RUN), text, _NO_HOLES)
+        self._follow(of, 0, 1, scratch_for(count), known, told)
+        course: NDArray[np.uint8] = known.courses[0]
+        return course
 
 
 class Sorted:
@@ -393,7 +423,7 @@ class Sorted:
         passes = before - before[firsts][turn] >= _HEAD
         passes &= np.add.reduceat(lengths, firsts)[turn] >= _LARGE_TURN
         passes &= (packets["at"][which] < 0) & np.isin(packets["dst_port"][which], _MESSAGES_TO)
-        passes &= ~_sent_again(packets["seq"][which].astype(np.int64), lengths, firsts, turn)
+        passes &= ~sent_again(packets["seq"][which].astype(np.int64), lengths, firsts, turn)
         if not passes.any():
             return None
         found = np.zeros(len(self.order), bool)
@@ -413,68 +443,14 @@ class Sorted:
             packets += [quote for quote in quotes if quote not in packets]
         return flows(packets)
 
-    def example(self, index: int, *, is_plain: bool) -> Iterator[Flow]:
-        """The same of one that took a usual course, for the words about it.
-
-        Of a plain one with very many packets most are left out that say nothing new, and the numbers
-        of the others close up: megabytes in order are told like a few octets.
-        """
+    def thinned(self, index: int) -> Sorted:
+        """A conversation by itself, in few packets (`thin`)."""
         which = self.order[self.begins[index] : self.begins[index + 1]]
-        if not is_plain or len(which) <= _MANY_PACKETS:
-            return self.one_by_one(index)
-        packets = self.store.packets[which]
-        first = packets[0]
-        from_src = (packets["src_port"] == first["src_port"]) & (packets["src_low"] == first["src_low"])
-        if not all(_climbs(packets[from_src == is_src]) for is_src in (True, False)):
-            return self.one_by_one(index)
-        kind = packets["flags"].astype(np.int64) << 2 | (packets["length"] > 0) << 1 | from_src
-        stays = packets["flags"] & (SYN | FIN | RST) != 0
-        stays[np.unique(kind, return_index=True)[1]] = True
-        stays[:_AT_BOTH_ENDS], stays[-_AT_BOTH_ENDS:] = True, True
-        gone = [packets[~stays & (from_src == is_src)] for is_src in (False, True)]
-        told = []
-        for at in np.flatnonzero(stays).tolist():
-            segment = self.store.packet(int(which[at]))
-            if isinstance(segment, TcpSegment):
-                mine, other = (gone[int(from_src[at] == is_src)] for is_src in (True, False))
-                told.append(
-                    segment._replace(
-                        seq=(segment.seq - _before(mine, segment.seq)) % MODULO,
-                        ack=(segment.ack - _before(other, segment.ack)) % MODULO,
-                    )
-                )
-        return flows(told)
-
-
-def _sent_again(
-    seq: NDArray[np.int64], lengths: NDArray[np.int64], firsts: NDArray[np.int64], turn: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Which segments of some turns come late, or hold octets that come once more: they are compared."""
-    ahead = (seq - seq[firsts][turn] + MODULO // 2) % MODULO - MODULO // 2
-    begins = ahead + turn * (2 * MODULO)
-    ends = begins + lengths
-    newest = np.maximum.accumulate(ends)
-    is_late = np.zeros(len(seq), bool)
-    is_late[1:] = begins[1:] < newest[:-1]
-    news = np.flatnonzero(~is_late)
-    # Of those that are not late the begins climb.
-    lows = np.maximum(np.searchsorted(begins[news], begins[is_late], "right") - 1, 0)
-    highs = np.searchsorted(begins[news], ends[is_late], "left")
-    marks = np.zeros(len(news) + 1, np.int64)
-    np.add.at(marks, lows, 1)
-    np.add.at(marks, np.maximum(highs, lows), -1)
-    is_late[news] = np.cumsum(marks[:-1]) > 0
-    return is_late
-
-
-def _climbs(segments: NDArray[Any]) -> bool:
-    """Whether no sequence number is below the one before, a RST's aside."""
-    numbers = segments["seq"][segments["flags"] & RST == 0].astype(np.int64)
-    return bool((np.diff(numbers) % MODULO < MODULO // 2).all())
-
-
-def _before(segments: NDArray[Any], number: int) -> int:
-    """Octets of these segments that stand before a sequence number."""
-    half = MODULO // 2
-    ahead = (number - segments["seq"].astype(np.int64) + half) % MODULO - half
-    return int(np.clip(ahead, 0, segments["length"]).sum())
+        thin = copy(self)
+        thin.__dict__.pop("tails", None)
+        packets = thinned(chosen(self.store.packets, which))
+        thin.store, thin.order = self.store.holding(packets), np.arange(len(packets))
+        thin.begins = np.array([0, len(packets)])
+        thin.octets = np.append(0, packets["captured"].astype(np.int64).sum())
+        thin.is_quoted = self.is_quoted[index : index + 1]
+        return thin

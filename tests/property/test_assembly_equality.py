@@ -7,7 +7,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from op25b_pcap.assembly import flows, store
+from op25b_pcap.assembly import flows, store, thin
 from op25b_pcap.tables.packets import IcmpError, TcpSegment
 from tests.assemblies import assembled, by_reference
 from tests.segments import SECOND, Talk, mail_session, octets
@@ -158,7 +158,7 @@ def test_a_story_that_something_happened_to(number, what):
 @settings(max_examples=200, deadline=None)
 @happenings
 def test_a_long_story_is_told_by_what_is_new_in_it(number, what):
-    with mock.patch.multiple(flows, _MANY_PACKETS=9, _AT_BOTH_ENDS=2):
+    with mock.patch.object(flows, "_MANY_PACKETS", 9), mock.patch.object(thin, "AT_BOTH_ENDS", 2):
         told(number, what)
 
 
