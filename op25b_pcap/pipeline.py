@@ -18,6 +18,7 @@ from typing import Literal, Self, TypeVar
 import pandas as pd
 
 from op25b_pcap.assembly.flows import Assembly
+from op25b_pcap.capture.digest import under_way
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
@@ -129,7 +130,7 @@ def analyse(
                 shares = [*assembly.shares(workers)]
                 del assembly
                 clock.lap("scan")
-            found = gathered_side_by_side(shares, answers, of_rows)
+            found = gathered_side_by_side(shares, answers, of_rows, give_way=under_way())
             del shares  # and with them the packets
         give_back()
         clock.lap("flows")

@@ -9,6 +9,7 @@ fork to be trusted, all is done here, one share after the other.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -23,12 +24,17 @@ from op25b_pcap.stacks import Pile, Stack, taken_up
 
 Share = Callable[[], Iterable[Flow | Usual]]
 CAN_FORK = sys.platform == "linux"
+_GIVING_WAY = 3
+"""So nice, two processes together get as much of the processors as one that is not."""
 
 
-def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Path) -> list[Found] | Stack:
+def gathered_side_by_side(
+    shares: Sequence[Share], answers: Answers, folder: Path, *, give_way: bool = False
+) -> list[Found] | Stack:
     """What is found in every share: a stack if it is more than a portion in any of them.
 
-    `folder` is for files that are needed as long as the result.
+    `folder` is for files that are needed as long as the result. `give_way`: what the parent does
+    meanwhile takes longer, and is not to wait for a processor.
     """
     if len(shares) == 1 or not CAN_FORK:
         pile = Pile(folder / "0")
@@ -42,7 +48,7 @@ def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Pat
     for number, share in enumerate(shares):
         here, there = context.Pipe(duplex=False)
         pile = Pile(folder / str(number))
-        process = context.Process(target=_elsewhere, args=(share, pile, there), daemon=True)
+        process = context.Process(target=_elsewhere, args=(share, pile, there, give_way), daemon=True)
         process.start()
         there.close()
         started.append((process, here))
@@ -61,7 +67,9 @@ def gathered_side_by_side(shares: Sequence[Share], answers: Answers, folder: Pat
     return Stack([*chain.from_iterable(found)])
 
 
-def _elsewhere(share: Share, pile: Pile, there: Connection) -> None:
+def _elsewhere(share: Share, pile: Pile, there: Connection, give_way: bool) -> None:
+    if give_way:
+        os.nice(_GIVING_WAY)
     answers = Answers()
     pile.put(gathered(share(), answers, pile.put))
     there.send((answers.told(), pile.bases))

@@ -18,8 +18,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-_STEP = 8 << 20
-"""Octets read at a time: while another thread imports modules, this one gets its turn seldom."""
+_STEP = 32 << 20
+"""Octets read at a time: while another thread is busy with Python, this one gets its turn seldom."""
 _WORTH_HANDING = 1 << 20
 """Octets that are reckoned together: threads that meet too often wait for each other."""
 
@@ -126,11 +126,21 @@ class InPassing:
 Digest = OfFile | OfFlow | InPassing
 
 
+def under_way() -> bool:
+    """Whether the thread of all digests has something left to do."""
+    return not all(task.done() for task in _newest)
+
+
 def _beside(task: Callable[[], None]) -> Future[None]:
     """Have it done in the thread of all digests, after what it was given before."""
     done: Future[None] = Future()
     _tasks().put((task, done))
+    _newest[:] = [done]
     return done
+
+
+_newest: list[Future[None]] = []
+"""What the thread was given last, if anything."""
 
 
 @cache
