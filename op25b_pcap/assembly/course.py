@@ -55,7 +55,8 @@ _MISSING = -2
     NEXT,  # octets that could be read
     NEWEST,  # octets up to the farthest that was sent
     EDGE,  # number behind the last packet that brought something new
-    ACKED,  # the highest acknowledgement of its octets by the other side
+    ACKED,  # the octets that the other side has acknowledged
+    EARLY,  # the number that it acknowledged before that of the first octet was known
     ENDED,  # number of its last FIN
     RESET,  # number of its last RST
     SAID,  # kinds of events so far, a bit each
@@ -64,7 +65,7 @@ _MISSING = -2
     SUMS,  # of wrong checksums, closed windows and repeated octets, how many
     WINDOWS,
     REPEATS,
-) = range(13)
+) = range(14)
 """What is known of one side: a row of `sides`."""
 _SIDE = REPEATS + 1
 _MOST_COURSES = 1 << 14
@@ -281,7 +282,7 @@ def course(
     alike, sides, events = scratch.alike, scratch.sides, scratch.events
     events[:] = 0
     sides[:, :] = 0
-    for name in (ORIGIN, EDGE, ACKED, ENDED, RESET):
+    for name in (ORIGIN, EDGE, EARLY, ENDED, RESET):
         sides[CLIENT, name] = _NONE
         sides[SERVER, name] = _NONE
     opening = packets[order[begin]]
@@ -357,7 +358,8 @@ def course(
                 known = sides[SERVER, ORIGIN]
                 if side == CLIENT or packet["ack"] != sides[CLIENT, ORIGIN] or known not in (_NONE, origin):
                     return DOUBTFUL, 0
-                sides[SERVER, ORIGIN] = origin
+                if known == _NONE:
+                    begin_at(sides[SERVER], origin)
         elif control == RST:
             reset = True
             is_anew = seq != sides[side, RESET]
@@ -412,19 +414,16 @@ def course(
                 return DOUBTFUL, 0
         elif control != RST:
             sides[side, EDGE] = after
-        if flags & (ACK | RST) == ACK:
-            acked, ack = sides[1 - side, ACKED], signed(packet["ack"])
-            if acked < 0 or later(ack, acked) > 0:
-                sides[1 - side, ACKED] = ack
+        if flags & (ACK | RST) == ACK and not acknowledge(sides[1 - side], signed(packet["ack"])):
+            return DOUBTFUL, 0
     for side in (CLIENT, SERVER):
         if sides[side, WAITING] != 0:
             return DOUBTFUL, 0
-        origin, acked = sides[side, ORIGIN], sides[side, ACKED]
-        if sides[side, PACKETS] == 0 or acked < 0:
+        if sides[side, PACKETS] == 0:
             continue
-        if side == SERVER and by_syn and origin == _NONE:
+        if side == SERVER and by_syn and sides[side, ORIGIN] == _NONE and sides[side, EARLY] != _NONE:
             return DOUBTFUL, 0
-        if origin >= 0 and later(acked, (origin + sides[side, NEXT]) % MODULO) > 1:
+        if sides[side, ACKED] > sides[side, NEXT] + 1:
             return DOUBTFUL, 0
     if errors and error_ns - last_ns > silence_after(answered, reset or closers == 3):
         return DOUBTFUL, 0
@@ -443,6 +442,26 @@ def course(
     return (USUAL if is_mail(called) else UNWATCHED), count
 
 
+def begin_at(mine: Any, seq: int) -> None:
+    """The number of a side's first octet is known now."""
+    mine[ORIGIN] = seq
+    if mine[EARLY] != _NONE:
+        acknowledge(mine, mine[EARLY])
+
+
+def acknowledge(theirs: Any, ack: int) -> bool:
+    """Octets of a side are acknowledged, as `flows.reassembly` has it; False is doubt."""
+    if theirs[ORIGIN] == _NONE:
+        if theirs[EARLY] not in (_NONE, ack):
+            return False
+        theirs[EARLY] = ack
+        return True
+    ahead = later(ack, (theirs[ORIGIN] + theirs[NEWEST]) % MODULO)
+    if ahead <= MAX_WINDOW:
+        theirs[ACKED] = max(theirs[ACKED], theirs[NEWEST] + ahead)
+    return True
+
+
 def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch: Scratch, count: int) -> int:
     """Octets of a side arrive: how many pieces there are now; -1 is doubt.
 
@@ -450,7 +469,7 @@ def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch:
     """
     mine, waiting, pieces = scratch.sides[side], scratch.waiting[side], scratch.pieces
     if mine[ORIGIN] == _NONE:
-        mine[ORIGIN] = seq
+        begin_at(mine, seq)
     offset = mine[NEWEST] + later(seq, (mine[ORIGIN] + mine[NEWEST]) % MODULO)
     if abs(offset - mine[NEWEST]) > MAX_WINDOW:
         return -1

@@ -169,6 +169,8 @@ def _read_streams(attempt: Attempt, directed: Directed) -> tuple[dict[Side, int]
     streams = {side: Stream(origins[side]) for side in Side}
     pieces: list[tuple[Side, int, TcpSegment]] = []
     for side, segment in directed:
+        if segment.flags & (ACK | RST) == ACK:
+            streams[side.other].acknowledge(segment.ack)
         if segment.flags & RST or not (segment.payload_length or segment.flags & FIN):
             continue  # a RST's payload is a diagnosis, no data (RFC 9293 section 3.5.2)
         seq = (segment.seq + 1) % MODULO if segment.flags & SYN else segment.seq
@@ -185,15 +187,9 @@ def _read_streams(attempt: Attempt, directed: Directed) -> tuple[dict[Side, int]
     chunks += [
         Chunk(side, attempt.last_ns, unseen, b"")
         for side in Side
-        if side in heard and (unseen := _acknowledged_unseen(streams[side], side, directed))
+        if side in heard and (unseen := streams[side].unseen())
     ]
     return octets, chunks, streams[Side.CLIENT].anomalies | streams[Side.SERVER].anomalies
-
-
-def _acknowledged_unseen(stream: Stream, side: Side, directed: Directed) -> int:
-    """Octets at the end of a stream that the other side has got, and the capture has not."""
-    acks = {s.ack for other, s in directed if other is not side and s.flags & (ACK | RST) == ACK}
-    return max(map(stream.unseen_before, acks), default=0)
 
 
 def _follow(directed: Directed, chunks: list[Chunk]) -> Endpoints:

@@ -33,6 +33,8 @@ class Stream:
         self._known_start = origin is not None
         self._origin = origin
         self._newest = 0
+        self._acknowledged = 0
+        self._early: set[int] = set()
         self._captured: list[Span] = []
         self._sent: list[Span] = []
         self._next = 0
@@ -45,6 +47,8 @@ class Stream:
         """First pass: the segment's offset, or None where it cannot belong to the stream."""
         if self._origin is None:
             self._origin = seq
+            for ack in self._early:
+                self.acknowledge(ack)
         offset = self._newest + difference(seq, (self._origin + self._newest) % MODULO)
         if abs(offset - self._newest) > MAX_WINDOW:
             self.anomalies.add("out_of_window")
@@ -104,16 +108,22 @@ class Stream:
         if skipped:
             yield skipped, b""
 
-    def unseen_before(self, ack: int) -> int:
-        """Octets behind the last that could be read, all of which `ack` acknowledges.
-
-        One of them may be the FIN that was not seen either.
-        """
+    def acknowledge(self, ack: int) -> None:
+        """First pass: the other side has got all octets before this number."""
         if self._origin is None:
-            return 0
-        offset = self._newest + difference(ack, (self._origin + self._newest) % MODULO)
-        unseen = offset - self._next - 1
-        if unseen <= 0 or offset - self._newest > MAX_WINDOW:
+            self._early.add(ack)
+            return
+        ahead = difference(ack, (self._origin + self._newest) % MODULO)
+        if ahead <= MAX_WINDOW:
+            self._acknowledged = max(self._acknowledged, self._newest + ahead)
+
+    def unseen(self) -> int:
+        """Octets behind the last that could be read, all of which the other side has got.
+
+        One more may be the FIN that was not seen either.
+        """
+        unseen = self._acknowledged - self._next - 1
+        if unseen <= 0:
             return 0
         self.anomalies.add("gap")
         return unseen

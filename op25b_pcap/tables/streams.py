@@ -17,6 +17,11 @@ class Side(Enum):
 
     __hash__ = object.__hash__  # Enum's own is a call of Python at every look into a dictionary
 
+    @property
+    def other(self) -> Side:
+        """Who hears it."""
+        return SERVER if self is CLIENT else CLIENT
+
 
 CLIENT, SERVER = SIDES = tuple(Side)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.assembly import flows, store, thin
@@ -63,7 +63,7 @@ changes = st.one_of(
     st.tuples(st.just("drop")),
     st.tuples(st.just("flags"), flags),
     st.tuples(st.just("seq"), st.sampled_from([-1, 1, -40, 40, 2**31, 2**24 + 5])),
-    st.tuples(st.just("ack"), st.sampled_from([-1, 1, -40, 40, 2**31])),
+    st.tuples(st.just("ack"), st.sampled_from([-1, 1, -40, 40, 2**30, 2**31])),
     st.tuples(st.just("window"), st.sampled_from([0, None])),
     st.tuples(st.just("sum"), st.sampled_from([False, None])),
     st.tuples(st.just("cut"), st.integers(0, 3)),
@@ -151,6 +151,7 @@ happenings = given(
 
 @many
 @happenings
+@example(9, [(1, ("again", 1e-05, False, False, False)), (1, ("ack", 40)), (26, ("ack", 2**31))])
 def test_a_story_that_something_happened_to(number, what):
     told(number, what)
 
