@@ -3,8 +3,9 @@
 In: the packets of one conversation in order of time. Out: what can be counted of the attempt,
 its octets in readable order, and its course: the events of which the words about it depend,
 packets left out that say nothing new. What they mean is not known here: `flows` says it, once
-for all attempts of the same course. Whatever is out of the common (a second attempt, a copy, a
-missing octet, an odd flag) is DOUBTFUL: `flows` reads it packet by packet.
+for all attempts of the same course. Whatever is out of the common (a second attempt, a copy, an
+odd flag) is DOUBTFUL: `flows` reads it packet by packet. Where octets are missing, because packets
+were lost or cut, a conversation is followed twice: first to see which octets there are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from op25b_pcap.assembly.packet import ERROR
 from op25b_pcap.assembly.settle import copy, mixed, signed
 from op25b_pcap.assembly.skim import IN_HAND, TAIL
 from op25b_pcap.assembly.skim import UNREAD as NOT_THERE
+from op25b_pcap.assembly.spans import STATE, begin_of, cover, gap_at, octets_in
 from op25b_pcap.flows.copies import ELSEWHERE_NS, NO_IDENTIFICATION_NS, SAME_PLACE_NS
 from op25b_pcap.flows.reassembly import MAX_WINDOW
 from op25b_pcap.scan.row import WRONG
@@ -29,6 +31,8 @@ from op25b_pcap.wire.tcp import SEQUENCE_END
 UNWATCHED, USUAL, DOUBTFUL, UNREAD = range(4)
 """What is said of a conversation: its called port is not watched; or how to go on. UNREAD: to say it,
 its octets are needed, and some were passed over."""
+_GAPPED = UNREAD + 1
+"""Said among ourselves: octets are missing, which must be looked for before all is followed."""
 
 CLIENT, SERVER = 0, 1
 MOST_EVENTS = 30
@@ -37,12 +41,12 @@ LEFT_OUT, OPENED, ERROR_TYPE, ERROR_CODE = range(MOST_EVENTS, MOST_EVENTS + 4)
 COURSE = MOST_EVENTS + 4
 """Octets of a course: its events; whether packets were left out; by what the opener is known, if
 there is more than one packet, if there are ICMP errors, and of what type and code these are."""
-_HAS_ERRORS = 4
+_HAS_ERRORS, _IS_CUT = 4, 8
 _FLAGS = FIN | SYN | RST | ACK
 _IS_ONE, _CARRIES, _ANEW, _BY_SERVER = 0x08, 0x20, 0x40, 0x80
 """Bits of an event beside these: that it is one; it has payload; its FIN or RST has another number
 than the side's last."""
-_WRONG_SUM, _NO_WINDOW, _REPEATED = FIN | RST, SYN | RST, FIN | SYN
+_WRONG_SUM, _NO_WINDOW, _REPEATED, _MISSED = FIN | RST, SYN | RST, FIN | SYN, FIN | SYN | RST
 """Events beside packets, told by flags that no usual packet has: what `flows` writes letters for
 when it happens the 1st, 10th, 100th … time."""
 _HALF = MODULO // 2
@@ -65,9 +69,10 @@ _MISSING = -2
     SUMS,  # of wrong checksums, closed windows and repeated octets, how many
     WINDOWS,
     REPEATS,
-) = range(14)
+    GAPS,  # how often octets were missing
+) = range(15)
 """What is known of one side: a row of `sides`."""
-_SIDE = REPEATS + 1
+_SIDE = GAPS + 1
 _MOST_COURSES = 1 << 14
 MOST_WAITING = 64
 """Segments of a side that may wait; a conversation with more is doubtful."""
@@ -97,8 +102,12 @@ ATTEMPT = np.dtype(
     ]
 )
 
-RUN = np.dtype([("side", "i8"), ("begin", "i8"), ("end", "i8")])
-"""Octets of one side that could be read before any of the other followed."""
+RUN = np.dtype([("side", "i8"), ("begin", "i8"), ("end", "i8"), ("skipped", "i8")])
+"""Octets of one side that could be read before any of the other followed, or any were missing; and
+octets before them that no packet holds."""
+MOST_RUNS_A_PACKET, MOST_RUNS_BESIDE = 3, 2
+"""Of a packet its own, one that waited for it, and one for what is missing; and what is missing at the
+ends of both sides."""
 
 
 class Scratch(NamedTuple):
@@ -109,13 +118,19 @@ class Scratch(NamedTuple):
     conversation has packets, and a power of two."""
     pieces: Any
     """Octets in readable order: rows of (packet, octets of it to leave out, octets, their place in the
-    stream, side). Octets less than zero were there before and are only to be compared. As many."""
+    stream, side). Octets less than zero were there before and are only to be compared; those of no
+    packet are missing. Twice as many."""
     sides: Any
     """Two rows of what is known of a side."""
     waiting: Any
     """For both sides (place in the stream, packet, octets) of what waits."""
     events: Any
     """The course so far."""
+    spans: Any
+    """What is known, as `spans` has it, of the octets that are there, of either side; and of those that
+    were sent."""
+    gaps: Any
+    """Their gaps, as many as there are packets."""
 
 
 def scratch_for(packets: int) -> Scratch:
@@ -123,10 +138,12 @@ def scratch_for(packets: int) -> Scratch:
     size = 1 << max(4, (2 * packets).bit_length())
     return Scratch(
         np.zeros((size, 2), np.int64),
-        np.empty((size, 5), np.int64),
+        np.empty((2 * size, 5), np.int64),
         np.zeros((2, _SIDE), np.int64),
         np.zeros((2, MOST_WAITING, 3), np.int64),
         np.zeros(COURSE, np.uint8),
+        np.zeros((4, STATE), np.int64),
+        np.empty((4, size, 2), np.int64),
     )
 
 
@@ -272,19 +289,74 @@ def opened(opening: Any, attempt: Any) -> bool:
     return called != DOMAIN
 
 
-def course(
-    packets: Any, order: Any, begin: int, end: int, stamp: int, scratch: Scratch, attempt: Any
-) -> tuple[int, int]:
-    """Follow packets `order[begin:end]`: the verdict, and how many pieces there are.
-
-    Fills `attempt`, and events and pieces of `scratch`.
-    """
-    alike, sides, events = scratch.alike, scratch.sides, scratch.events
-    events[:] = 0
+def forget(sides: Any, first: int) -> None:
+    """Know nothing of both sides, but the number of the client's first octet if it is no less than zero."""
     sides[:, :] = 0
     for name in (ORIGIN, EDGE, EARLY, ENDED, RESET):
         sides[CLIENT, name] = _NONE
         sides[SERVER, name] = _NONE
+    sides[CLIENT, ORIGIN] = first
+
+
+def survey(
+    packets: Any, order: Any, begin: int, end: int, first: int, turned: bool, scratch: Scratch
+) -> bool:
+    """See which octets of both sides there are, and which were sent; False is doubt.
+
+    Nothing else is known of the sides before and after it, but where what was sent begins.
+
+    What else is odd about a packet `course` will say.
+    """
+    sides, spans, gaps = scratch.sides, scratch.spans, scratch.gaps
+    opening, by_syn = packets[order[begin]], first >= 0
+    spans[:, :] = 0
+    for index in range(begin, end):
+        packet = packets[order[index]]
+        control, length = signed(packet["flags"]) & (FIN | SYN | RST), signed(packet["length"])
+        if packet["kind"] == ERROR or control == RST or (control == 0 and length == 0):
+            continue
+        side = CLIENT if is_from(packet, opening) != turned else SERVER
+        mine, seq = sides[side], signed(packet["seq"])
+        if control == SYN:
+            if side == SERVER and mine[ORIGIN] == _NONE:
+                mine[ORIGIN] = (seq + 1) % MODULO
+            continue
+        if mine[ORIGIN] == _NONE:
+            mine[ORIGIN] = seq
+        offset = mine[NEWEST] + later(seq, (mine[ORIGIN] + mine[NEWEST]) % MODULO)
+        if offset < 0 and by_syn and offset + length <= 0:
+            continue
+        if offset < 0 or abs(offset - mine[NEWEST]) > MAX_WINDOW:
+            return False
+        mine[NEWEST] = max(mine[NEWEST], offset + length)
+        captured = signed(packet["captured"])
+        if captured != 0 and not cover(spans[side], gaps[side], offset, offset + captured):
+            return False
+        if length != 0 and not cover(spans[2 + side], gaps[2 + side], offset, offset + length):
+            return False
+    forget(sides, first)
+    if not by_syn:
+        sides[CLIENT, NEXT] = begin_of(spans[2 + CLIENT], gaps[2 + CLIENT])
+        sides[SERVER, NEXT] = begin_of(spans[2 + SERVER], gaps[2 + SERVER])
+    return True
+
+
+def course(
+    packets: Any,
+    order: Any,
+    begin: int,
+    end: int,
+    stamp: int,
+    scratch: Scratch,
+    attempt: Any,
+    gapped: bool,
+) -> tuple[int, int]:
+    """Follow packets `order[begin:end]`: the verdict, and how many pieces there are.
+
+    Fills `attempt`, and events and pieces of `scratch`. `gapped`: octets may be missing.
+    """
+    alike, sides, events = scratch.alike, scratch.sides, scratch.events
+    events[:] = 0
     opening = packets[order[begin]]
     if opening["kind"] == ERROR:
         for index in range(begin, end):
@@ -297,11 +369,13 @@ def course(
     by_syn = opening["flags"] & SYN != 0
     turned = attempt["is_turned"] != 0
     isn = signed(opening["seq"])
-    if by_syn:
-        sides[CLIENT, ORIGIN] = (isn + 1) % MODULO
+    first = (isn + 1) % MODULO if by_syn else _NONE
+    forget(sides, first)
+    if gapped and not survey(packets, order, begin, end, first, turned, scratch):
+        return DOUBTFUL, 0
     syn_ns, answered_ns = _NONE, _NONE
     closers, answered, reset, left_out, count = 0, False, False, 0, 0
-    last_ns, error_ns, errors = opening["time_ns"], 0, 0
+    last_ns, error_ns, errors, is_cut, is_tied = opening["time_ns"], 0, 0, False, False
     for index in range(begin, end):
         packet = packets[order[index]]
         now, flags = packet["time_ns"], signed(packet["flags"])
@@ -327,11 +401,16 @@ def course(
                 attempt["answer_ns"] = now - syn_ns
             continue
         side = CLIENT if of_src != turned else SERVER
-        if now == 0 or now < last_ns or packet["captured"] != length:
+        if now == 0 or now < last_ns or packet["captured"] > length:
             return DOUBTFUL, 0
+        if packet["captured"] != length:
+            if not gapped:
+                return _GAPPED, 0
+            is_cut = True
         # One attempt, and nothing in it that is not one flag at a time.
         if now - last_ns > silence_after(answered, reset or closers == 3):
             return DOUBTFUL, 0
+        is_tied = now == last_ns and index != begin
         last_ns = now
         if control not in (0, FIN, SYN, RST) or (control in (SYN, RST) and length != 0):
             return DOUBTFUL, 0
@@ -342,7 +421,7 @@ def course(
             sides[side, SUMS] += 1
             if is_noted(sides[side, SUMS]) and not tell(events, _IS_ONE | _WRONG_SUM | side * _BY_SERVER):
                 return DOUBTFUL, 0
-        is_anew = False
+        is_anew, gaps = False, sides[side, GAPS]
         if control == SYN:
             if not by_syn:
                 return DOUBTFUL, 0
@@ -367,9 +446,10 @@ def course(
         elif length != 0 or control == FIN:
             if side == SERVER and by_syn and sides[SERVER, ORIGIN] == _NONE:
                 return DOUBTFUL, 0
-            count = arrive(order[index], seq, length, by_syn, side, scratch, count)
+            captured = signed(packet["captured"])
+            count = arrive(order[index], seq, length, captured, by_syn, side, scratch, count, gapped)
             if count < 0:
-                return DOUBTFUL, 0
+                return (_GAPPED if count == _MISSING and not gapped else DOUBTFUL), 0
             if control == FIN:
                 closers |= 1 << side
                 is_anew = (seq + length) % MODULO != sides[side, ENDED]
@@ -414,32 +494,66 @@ def course(
                 return DOUBTFUL, 0
         elif control != RST:
             sides[side, EDGE] = after
+        if not told_gaps(events, side, gaps, sides[side, GAPS], is_tied):
+            return DOUBTFUL, 0
         if flags & (ACK | RST) == ACK and not acknowledge(sides[1 - side], signed(packet["ack"])):
             return DOUBTFUL, 0
     for side in (CLIENT, SERVER):
         if sides[side, WAITING] != 0:
-            return DOUBTFUL, 0
+            return (DOUBTFUL if gapped else _GAPPED), 0
         if sides[side, PACKETS] == 0:
             continue
         if side == SERVER and by_syn and sides[side, ORIGIN] == _NONE and sides[side, EARLY] != _NONE:
             return DOUBTFUL, 0
-        if sides[side, ACKED] > sides[side, NEXT] + 1:
-            return DOUBTFUL, 0
+        unseen = sides[side, ACKED] - sides[side, NEXT] - 1
+        if unseen > 0:
+            if not gapped:
+                return _GAPPED, 0
+            count = miss(sides[side], unseen, side, scratch.pieces, count)
+            if not told_gaps(events, side, sides[side, GAPS] - 1, sides[side, GAPS], is_tied):
+                return DOUBTFUL, 0
     if errors and error_ns - last_ns > silence_after(answered, reset or closers == 3):
         return DOUBTFUL, 0
     events[LEFT_OUT] = left_out
     events[OPENED] = (
-        by_syn + 2 * (sides[CLIENT, PACKETS] + sides[SERVER, PACKETS] > 1) + _HAS_ERRORS * (errors > 0)
+        by_syn
+        + 2 * (sides[CLIENT, PACKETS] + sides[SERVER, PACKETS] > 1)
+        + _HAS_ERRORS * (errors > 0)
+        + _IS_CUT * is_cut
     )
     attempt["src_packets"] = sides[CLIENT, PACKETS]
     attempt["dst_packets"] = sides[SERVER, PACKETS]
-    attempt["src_bytes"] = sides[CLIENT, NEXT]
-    attempt["dst_bytes"] = sides[SERVER, NEXT]
+    if gapped:
+        sent, holes = scratch.spans[2:], scratch.gaps[2:]
+        attempt["src_bytes"] = octets_in(sent[CLIENT], holes[CLIENT])
+        attempt["dst_bytes"] = octets_in(sent[SERVER], holes[SERVER])
+    else:
+        attempt["src_bytes"] = sides[CLIENT, NEXT]
+        attempt["dst_bytes"] = sides[SERVER, NEXT]
     attempt["end_ns"] = max(last_ns, error_ns)
     if attempt["src_first"] < 0:
         attempt["src_first"] = order[begin]
     called = opening["src_port"] if turned else opening["dst_port"]
     return (USUAL if is_mail(called) else UNWATCHED), count
+
+
+def told_gaps(events: Any, side: int, before: int, now: int, is_tied: bool) -> bool:
+    """Write the events of gaps that came to those before; False is doubt.
+
+    Of packets of one time, `flows` does not tell which of them the gap is behind.
+    """
+    for count in range(before + 1, now + 1):
+        if is_noted(count) and (is_tied or not tell(events, _IS_ONE | _MISSED | side * _BY_SERVER)):
+            return False
+    return True
+
+
+def miss(mine: Any, octets: int, side: int, pieces: Any, count: int) -> int:
+    """Octets of a side are missing: how many pieces there are now."""
+    piece = pieces[count]
+    piece[0], piece[1], piece[2], piece[3], piece[4] = _NONE, 0, octets, mine[NEXT], side
+    mine[GAPS] += 1
+    return count + 1
 
 
 def begin_at(mine: Any, seq: int) -> None:
@@ -462,10 +576,20 @@ def acknowledge(theirs: Any, ack: int) -> bool:
     return True
 
 
-def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch: Scratch, count: int) -> int:
-    """Octets of a side arrive: how many pieces there are now; -1 is doubt.
+def arrive(
+    packet: int,
+    seq: int,
+    length: int,
+    captured: int,
+    by_syn: bool,
+    side: int,
+    scratch: Scratch,
+    count: int,
+    gapped: bool,
+) -> int:
+    """Octets of a side arrive: how many pieces there are now; -1 is doubt, and -2 that some are missing.
 
-    As `flows.reassembly` does it where nothing is missing in the end.
+    As `flows.reassembly` does it.
     """
     mine, waiting, pieces = scratch.sides[side], scratch.waiting[side], scratch.pieces
     if mine[ORIGIN] == _NONE:
@@ -477,18 +601,25 @@ def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch:
         return count if by_syn and offset + length <= 0 else -1
     mine[NEWEST] = max(mine[NEWEST], offset + length)
     if mine[WAITING] == MOST_WAITING:
-        return -1
+        return _MISSING
     place = waiting[mine[WAITING]]
-    place[0], place[1], place[2] = offset, packet, length
+    place[0], place[1], place[2] = offset, packet, captured
     mine[WAITING] += 1
+    missing = 0
     while True:
+        if gapped:
+            gap = gap_at(scratch.spans[side], scratch.gaps[side], mine[NEXT], mine[NEWEST])
+            if gap != 0:
+                mine[NEXT] += gap
+                missing += gap
+                continue
         # The one that comes first in the stream, and of two the one that arrived first.
         best = -1
         for index in range(mine[WAITING]):
             if waiting[index, 0] <= mine[NEXT] and (best < 0 or waiting[index, 0] < waiting[best, 0]):
                 best = index
         if best < 0:
-            return count
+            return miss(mine, missing, side, pieces, count) if missing else count
         offset, packet, length = waiting[best, 0], waiting[best, 1], waiting[best, 2]
         for index in range(best, mine[WAITING] - 1):
             place, after = waiting[index], waiting[index + 1]
@@ -500,6 +631,8 @@ def arrive(packet: int, seq: int, length: int, by_syn: bool, side: int, scratch:
             piece[0], piece[1], piece[2], piece[3], piece[4] = packet, 0, -repeated, offset, side
             count += 1
         if length > repeated:
+            if missing:
+                count, missing = miss(mine, missing, side, pieces, count), 0
             piece = pieces[count]
             piece[0], piece[1], piece[2], piece[3] = packet, repeated, length - repeated, mine[NEXT]
             piece[4] = side
@@ -568,15 +701,29 @@ def courses_of(
     used_runs, used, used_holes = 0, 0, 0
     for index in range(len(begins) - 1):
         attempt = told.attempts[index]
-        verdict, count = DOUBTFUL, 0
+        verdict, count, gapped = DOUBTFUL, 0, False
         if not doubtful[index]:
-            stamp = counts[1] + index + 1
-            verdict, count = course(packets, order, begins[index], begins[index + 1], stamp, scratch, attempt)
+            stamp = counts[1] + 2 * index + 1
+            begin, end = begins[index], begins[index + 1]
+            verdict, count = course(packets, order, begin, end, stamp, scratch, attempt, False)
+            gapped = verdict == _GAPPED
+            if gapped:
+                verdict, count = course(packets, order, begin, end, stamp + 1, scratch, attempt, True)
         attempt["runs"] = used_runs
         attempt["runs_end"] = used_runs
         if verdict == USUAL:
             after_runs, after, after_holes = read(
-                packets, octets, fetched, tails, scratch.pieces, count, told, used_runs, used, used_holes
+                packets,
+                octets,
+                fetched,
+                tails,
+                scratch.pieces,
+                count,
+                told,
+                used_runs,
+                used,
+                used_holes,
+                gapped,
             )
             attempt["course"] = _NONE if after < 0 else number_of(events, known)
             if attempt["course"] < 0:
@@ -585,7 +732,7 @@ def courses_of(
                 used_runs, used, used_holes = after_runs, after, after_holes
                 attempt["runs_end"] = used_runs
         attempt["verdict"] = verdict
-    counts[1] += len(begins)
+    counts[1] += 2 * len(begins)
     return used_runs, used, used_holes
 
 
@@ -600,6 +747,7 @@ def read(
     used_runs: int,
     used: int,
     used_holes: int,
+    gapped: bool,
 ) -> tuple[int, int, int]:
     """Pieces of an attempt's octets as runs, and holes between them.
 
@@ -610,9 +758,14 @@ def read(
     first_run, first_hole, last_side, is_passing = used_runs, used_holes, _NONE, False
     for index in range(count):
         packet, skip, length, place, side = pieces[index]
+        if packet == _NONE:
+            begin_run(runs[used_runs], side, used, length)
+            used_runs += 1
+            last_side, is_passing = side, False
+            continue
         tail = tails[packet]
         if tail != IN_HAND:
-            if tail == NOT_THERE or skip != 0 or length < TAIL:
+            if tail == NOT_THERE or skip != 0 or length < TAIL or gapped:
                 return used_runs, _MISSING, used_holes
             if is_passing and side == last_side:
                 holes[used_holes - 1, 1] += length
@@ -620,8 +773,7 @@ def read(
             else:
                 holes[used_holes, 0], holes[used_holes, 1] = used_runs, length - TAIL
                 used_holes += 1
-                runs[used_runs]["side"] = side
-                runs[used_runs]["begin"] = used
+                begin_run(runs[used_runs], side, used, 0)
                 used_runs += 1
                 last_side, is_passing = side, True
             for octet in range(TAIL):
@@ -648,14 +800,21 @@ def read(
             continue
         is_passing = False
         if side != last_side:
-            runs[used_runs]["side"] = side
-            runs[used_runs]["begin"] = used
+            begin_run(runs[used_runs], side, used, 0)
             used_runs += 1
             last_side = side
         copy(source, at, length, text, used)
         used += length
         runs[used_runs - 1]["end"] = used
     return used_runs, used, used_holes
+
+
+def begin_run(run: Any, side: int, at: int, skipped: int) -> None:
+    """A run of a side's octets, which is empty yet."""
+    run["side"] = side
+    run["begin"] = at
+    run["end"] = at
+    run["skipped"] = skipped
 
 
 def compared(octets: Any, place: int, side: int, runs: Any, text: Any, holes: Any, first_run: int) -> int:
@@ -672,6 +831,7 @@ def compared(octets: Any, place: int, side: int, runs: Any, text: Any, holes: An
             hole += 1
         if not is_its:
             continue
+        stream += run["skipped"]
         size = run["end"] - run["begin"]
         for offset in range(max(place, stream), min(end, stream + size)):
             if text[run["begin"] + offset - stream] != octets[offset - place]:

@@ -18,6 +18,8 @@ from op25b_pcap.assembly.columns import OF_COURSE, flow_columns
 from op25b_pcap.assembly.course import (
     ATTEMPT,
     DOUBTFUL,
+    MOST_RUNS_A_PACKET,
+    MOST_RUNS_BESIDE,
     RUN,
     UNREAD,
     USUAL,
@@ -102,8 +104,8 @@ class Usual(NamedTuple):
         """The same, without what was passed over."""
         text, sides, begin, end = self.text, SIDES, self.begins[index], self.ends[index]
         told: list[Chunk | Passage] = [
-            Chunk(sides[side], 0, 0, text[first:last].tobytes())
-            for side, first, last in self.runs[begin:end].tolist()
+            Chunk(sides[side], 0, skipped, text[first:last].tobytes())
+            for side, first, last, skipped in self.runs[begin:end].tolist()
         ]
         if self.has_holes(index):
             first_hole, last_hole = np.searchsorted(self.holes[:, 0], (begin, end)).tolist()
@@ -117,7 +119,15 @@ class Usual(NamedTuple):
 
     def holed(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Of which of these attempts something was passed over."""
-        begins, ends = (np.searchsorted(self.holes[:, 0], at[which]) for at in (self.begins, self.ends))
+        return self._have(self.holes[:, 0], which)
+
+    def gapped(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which of these attempts some octets are in no packet."""
+        return self._have(np.flatnonzero(self.runs["skipped"]), which)
+
+    def _have(self, runs: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these attempts have one of those runs."""
+        begins, ends = (np.searchsorted(runs, at[which]) for at in (self.begins, self.ends))
         told: NDArray[np.bool_] = begins < ends
         return told
 
@@ -240,7 +250,7 @@ class Courses:
         else:
             store.fetched = self._left.skim(store.packets, which, passed, self._kernels.skim, tails)
         attempts = np.zeros(end - at, ATTEMPT)
-        runs = in_runs.of(len(which) * RUN.itemsize).view(RUN)
+        runs = in_runs.of(_most_runs(len(which), end - at) * RUN.itemsize).view(RUN)
         text = in_text.of(int(of.octets[end] - of.octets[at]))
         holes = np.empty((len(which) if passed is not None else 0, 2), np.int64)
         told = Told(attempts, runs, text, holes)
@@ -352,10 +362,14 @@ class Courses:
         """The course of the only conversation, as `Known` has it; zeros if it is no usual one."""
         known, count = none_known(), len(of.order)
         text = np.empty(int(of.octets[-1]), np.uint8)
-        told = Told(np.zeros(1, ATTEMPT), np.empty(count, RUN), text, _NO_HOLES)
+        told = Told(np.zeros(1, ATTEMPT), np.empty(_most_runs(count, 1), RUN), text, _NO_HOLES)
         self._follow(of, 0, 1, scratch_for(count), known, told)
         course: NDArray[np.uint8] = known.courses[0]
         return course
+
+
+def _most_runs(packets: int, conversations: int) -> int:
+    return MOST_RUNS_A_PACKET * packets + MOST_RUNS_BESIDE * conversations
 
 
 class Sorted:

@@ -25,13 +25,15 @@ def thinned(packets: NDArray[Any]) -> NDArray[Any]:
     """The packets of which the course may depend, as new records.
 
     These open, end or quote, or are the first of their kind; they are counted one by one (wrong
-    checksums, closed windows); or they came late, left a gap or hold octets that came more than once.
+    checksums, closed windows, cut payloads); or they came late, left a gap, or hold octets that came
+    more than once.
     """
     first = packets[0]
     is_src = (packets["src_port"] == first["src_port"]) & (packets["src_low"] == first["src_low"])
     carries = packets["length"] > 0
     stays = (packets["flags"] & (SYN | FIN | RST) != 0) | (packets["kind"] == ERROR)
     stays |= (packets["checksum"] == WRONG) | (packets["window"] == 0)
+    stays |= packets["captured"] < packets["length"]
     kind = packets["flags"].astype(np.int64) << 2 | carries << 1 | is_src
     stays[np.unique(kind, return_index=True)[1]] = True
     stays[:AT_BOTH_ENDS], stays[-AT_BOTH_ENDS:] = True, True

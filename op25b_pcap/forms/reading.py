@@ -96,8 +96,8 @@ class Forms:
         `flows` are their columns `mail.sessions.READ`, row by row.
         """
         told = np.empty((len(speaking), 2), np.int64)
-        # What was passed over is in no form.
-        around = np.where(usual.holed(speaking), -1, circumstances(flows))
+        # What was passed over, or is missing, is in no form.
+        around = np.where(usual.holed(speaking) | usual.gapped(speaking), -1, circumstances(flows))
         blanks = np.empty((len(usual.text) // _LEAST_A_BLANK + 1, 2), np.int64)
         known = self._known
         self._kernels.forms_of(
