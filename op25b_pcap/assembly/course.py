@@ -701,13 +701,12 @@ def courses_of(
     used_runs, used, used_holes = 0, 0, 0
     for index in range(len(begins) - 1):
         attempt = told.attempts[index]
-        verdict, count, gapped = DOUBTFUL, 0, False
+        verdict, count = DOUBTFUL, 0
         if not doubtful[index]:
             stamp = counts[1] + 2 * index + 1
             begin, end = begins[index], begins[index + 1]
             verdict, count = course(packets, order, begin, end, stamp, scratch, attempt, False)
-            gapped = verdict == _GAPPED
-            if gapped:
+            if verdict == _GAPPED:
                 verdict, count = course(packets, order, begin, end, stamp + 1, scratch, attempt, True)
         attempt["runs"] = used_runs
         attempt["runs_end"] = used_runs
@@ -723,7 +722,6 @@ def courses_of(
                 used_runs,
                 used,
                 used_holes,
-                gapped,
             )
             attempt["course"] = _NONE if after < 0 else number_of(events, known)
             if attempt["course"] < 0:
@@ -747,7 +745,6 @@ def read(
     used_runs: int,
     used: int,
     used_holes: int,
-    gapped: bool,
 ) -> tuple[int, int, int]:
     """Pieces of an attempt's octets as runs, and holes between them.
 
@@ -765,7 +762,7 @@ def read(
             continue
         tail = tails[packet]
         if tail != IN_HAND:
-            if tail == NOT_THERE or skip != 0 or length < TAIL or gapped:
+            if tail == NOT_THERE or skip != 0 or length < TAIL:
                 return used_runs, _MISSING, used_holes
             if is_passing and side == last_side:
                 holes[used_holes - 1, 1] += length

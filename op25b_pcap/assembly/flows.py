@@ -36,7 +36,7 @@ from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
-from op25b_pcap.assembly.thin import sent_again, thinned
+from op25b_pcap.assembly.thin import out_of_line, thinned
 from op25b_pcap.flows import Flow, flows
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.streams import SIDES, Chunk, Passage
@@ -437,7 +437,7 @@ class Sorted:
         passes = before - before[firsts][turn] >= _HEAD
         passes &= np.add.reduceat(lengths, firsts)[turn] >= _LARGE_TURN
         passes &= (packets["at"][which] < 0) & np.isin(packets["dst_port"][which], _MESSAGES_TO)
-        passes &= ~sent_again(packets["seq"][which].astype(np.int64), lengths, firsts, turn)
+        passes &= ~out_of_line(packets["seq"][which].astype(np.int64), lengths, firsts, turn)
         if not passes.any():
             return None
         found = np.zeros(len(self.order), bool)

@@ -40,7 +40,9 @@ def thinned(packets: NDArray[Any]) -> NDArray[Any]:
     for side in (is_src, ~is_src):
         carried = np.flatnonzero(side & carries)
         if len(carried):
-            stays[carried[_is_odd(packets[carried])]] = True
+            seq, lengths = (packets[name][carried].astype(np.int64) for name in ("seq", "length"))
+            turn = np.zeros(len(carried), np.int64)
+            stays[carried[out_of_line(seq, lengths, turn[:1], turn)]] = True
     thin: NDArray[Any] = packets[stays]
     for side in (is_src, ~is_src):
         gone, mine = packets[side & carries & ~stays], side[stays]
@@ -51,10 +53,13 @@ def thinned(packets: NDArray[Any]) -> NDArray[Any]:
     return thin
 
 
-def sent_again(
+def out_of_line(
     seq: NDArray[np.int64], lengths: NDArray[np.int64], firsts: NDArray[np.int64], turn: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which segments of some turns come late, or hold octets that come once more: they are compared."""
+    """Which segments of some turns do not go on where those before ended, or hold octets that come twice.
+
+    These are compared, and behind missing ones it is read anew what is said.
+    """
     begins = _ahead(seq, seq[firsts][turn]) + turn * (2 * MODULO)
     ends = begins + lengths
     newest = np.maximum.accumulate(ends)
@@ -68,16 +73,11 @@ def sent_again(
     np.add.at(marks, lows, 1)
     np.add.at(marks, np.maximum(highs, lows), -1)
     is_late[news] = np.cumsum(marks[:-1]) > 0
-    return is_late
-
-
-def _is_odd(segments: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which of one side's segments do not go on where the ones before ended, or come once more."""
-    seq, lengths = segments["seq"].astype(np.int64), segments["length"].astype(np.int64)
-    begins = _ahead(seq, seq[0])
-    is_odd = sent_again(seq, lengths, np.zeros(1, np.int64), np.zeros(len(seq), np.int64))
-    is_odd[1:] |= begins[1:] != np.maximum.accumulate(begins + lengths)[:-1]
-    return is_odd
+    leaves_gap = np.zeros(len(seq), bool)
+    leaves_gap[1:] = begins[1:] > newest[:-1]
+    leaves_gap[firsts] = False
+    told: NDArray[np.bool_] = is_late | leaves_gap
+    return told
 
 
 def _before(gone: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[np.int64]:

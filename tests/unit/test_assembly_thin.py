@@ -10,7 +10,7 @@ import pytest
 
 from op25b_pcap.assembly import flows
 from op25b_pcap.assembly.flows import Sorted
-from op25b_pcap.assembly.thin import sent_again
+from op25b_pcap.assembly.thin import out_of_line
 from op25b_pcap.tables.packets import TcpSegment
 from tests.assemblies import assembled, by_reference
 from tests.segments import Talk
@@ -88,10 +88,10 @@ def test_what_is_no_longer_the_same_course_is_read_as_a_whole(monkeypatch):
     assert found == by_reference(packets)
 
 
-def test_segments_that_come_late_or_once_more():
+def test_segments_that_come_late_or_once_more_or_leave_a_gap():
     seq = np.array([0, 10, 30, 20, 40, 12, 2**32 - 5, 50])
     lengths = np.array([10, 10, 10, 10, 10, 3, 5, 10])
     turn = np.zeros(len(seq), np.int64)
-    assert sent_again(seq, lengths, np.zeros(1, np.int64), turn).tolist() == [
-        *(False, True, False, True, False, True, True, False)
+    assert out_of_line(seq, lengths, np.zeros(1, np.int64), turn).tolist() == [
+        *(False, True, True, True, False, True, True, False)
     ]
