@@ -213,9 +213,9 @@ def usual(dialogues):
         begins.append(len(runs))
         for side, octets in dialogue:
             if runs and len(runs) > begins[-1] and runs[-1][0] == side:
-                runs[-1] = (side, runs[-1][1], runs[-1][2] + len(octets))
+                runs[-1] = (side, runs[-1][1], runs[-1][2] + len(octets), 0)
             elif octets:
-                runs.append((side, len(text), len(text) + len(octets)))
+                runs.append((side, len(text), len(text) + len(octets), 0))
             text += octets
     ends = [*begins[1:], len(runs)]
     told = np.array(runs, RUN) if runs else np.empty(0, RUN)
@@ -323,6 +323,14 @@ def test_begun_unseen_or_half_heard_has_no_form():
     dialogues = [[(S, b"554 5.7.1 go away\r\n")]] * ALIKE
     for known in ({"initiator_evidence": "port"}, {"src_packets": 0}, {"dst_packets": 0}):
         assert by_form(dialogues, flow_rows(ALIKE, service="smtp", **known)) == {}
+
+
+def test_what_lacks_octets_has_no_form():
+    item = usual([[(S, b"554 5.7.1 go away\r\n")]] * ALIKE)
+    item.runs["skipped"][::2] = 7
+    _, left = Forms(kernels()).rows(item, np.arange(ALIKE), flow_rows(ALIKE, service="smtp"))
+    assert set(range(0, ALIKE, 2)) <= set(left.tolist())
+    assert item.chunks(0)[0].skipped == 7
 
 
 def test_replies_go_to_the_same_commands():
