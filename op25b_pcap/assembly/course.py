@@ -3,9 +3,10 @@
 In: the packets of one conversation in order of time. Out: what can be counted of the attempt,
 its octets in readable order, and its course: the events of which the words about it depend,
 packets left out that say nothing new. What they mean is not known here: `flows` says it, once
-for all attempts of the same course. Whatever is out of the common (a second attempt, a copy, an
-odd flag) is DOUBTFUL: `flows` reads it packet by packet. Where octets are missing, because packets
-were lost or cut, a conversation is followed twice: first to see which octets there are.
+for all attempts of the same course. Whatever is out of the common (a second attempt, an odd flag)
+is DOUBTFUL: `flows` reads it packet by packet. Where packets may have been captured twice, or octets
+are missing, because packets were lost or cut, a conversation is followed thoroughly: first it is
+seen which packets count, and which octets there are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from op25b_pcap.assembly.copies import DOUBT, IDENTIFICATIONS, Bytes, is_from, mark
 from op25b_pcap.assembly.packet import ERROR
 from op25b_pcap.assembly.settle import copy, mixed, signed
 from op25b_pcap.assembly.skim import IN_HAND, TAIL
@@ -31,8 +33,8 @@ from op25b_pcap.wire.tcp import SEQUENCE_END
 UNWATCHED, USUAL, DOUBTFUL, UNREAD = range(4)
 """What is said of a conversation: its called port is not watched; or how to go on. UNREAD: to say it,
 its octets are needed, and some were passed over."""
-_GAPPED = UNREAD + 1
-"""Said among ourselves: octets are missing, which must be looked for before all is followed."""
+_ODD = UNREAD + 1
+"""Said among ourselves: it must be followed thoroughly."""
 
 CLIENT, SERVER = 0, 1
 MOST_EVENTS = 30
@@ -41,7 +43,7 @@ LEFT_OUT, OPENED, ERROR_TYPE, ERROR_CODE = range(MOST_EVENTS, MOST_EVENTS + 4)
 COURSE = MOST_EVENTS + 4
 """Octets of a course: its events; whether packets were left out; by what the opener is known, if
 there is more than one packet, if there are ICMP errors, and of what type and code these are."""
-_HAS_ERRORS, _IS_CUT = 4, 8
+_HAS_ERRORS, _IS_CUT, _IS_TWICE = 4, 8, 16
 _FLAGS = FIN | SYN | RST | ACK
 _IS_ONE, _CARRIES, _ANEW, _BY_SERVER = 0x08, 0x20, 0x40, 0x80
 """Bits of an event beside these: that it is one; it has payload; its FIN or RST has another number
@@ -131,6 +133,10 @@ class Scratch(NamedTuple):
     were sent."""
     gaps: Any
     """Their gaps, as many as there are packets."""
+    numbers: Any
+    """Of either side the first packet with each Identification (`copies.mark`)."""
+    copies: Any
+    """Of each packet whether it is the copy of one before."""
 
 
 def scratch_for(packets: int) -> Scratch:
@@ -144,6 +150,8 @@ def scratch_for(packets: int) -> Scratch:
         np.zeros(COURSE, np.uint8),
         np.zeros((4, STATE), np.int64),
         np.empty((4, size, 2), np.int64),
+        np.zeros((2 * IDENTIFICATIONS, 2), np.int64),
+        np.zeros(size, np.uint8),
     )
 
 
@@ -174,15 +182,6 @@ def is_mail(port: int) -> bool:
         if port == known:
             return True
     return False
-
-
-def is_from(one: Any, other: Any) -> bool:
-    """Whether two packets have the same source."""
-    return (
-        one["src_low"] == other["src_low"]
-        and one["src_high"] == other["src_high"]
-        and one["src_port"] == other["src_port"]
-    )
 
 
 def same_ends(one: Any, other: Any, is_straight: bool) -> bool:
@@ -312,6 +311,8 @@ def survey(
     spans[:, :] = 0
     for index in range(begin, end):
         packet = packets[order[index]]
+        if scratch.copies[index - begin]:
+            continue
         control, length = signed(packet["flags"]) & (FIN | SYN | RST), signed(packet["length"])
         if packet["kind"] == ERROR or control == RST or (control == 0 and length == 0):
             continue
@@ -343,17 +344,20 @@ def survey(
 
 def course(
     packets: Any,
+    of: Bytes,
+    places: Any,
     order: Any,
     begin: int,
     end: int,
     stamp: int,
     scratch: Scratch,
     attempt: Any,
-    gapped: bool,
+    thorough: bool,
 ) -> tuple[int, int]:
     """Follow packets `order[begin:end]`: the verdict, and how many pieces there are.
 
-    Fills `attempt`, and events and pieces of `scratch`. `gapped`: octets may be missing.
+    Fills `attempt`, and events and pieces of `scratch`. `thorough`: octets may be missing, and packets
+    have been captured twice.
     """
     alike, sides, events = scratch.alike, scratch.sides, scratch.events
     events[:] = 0
@@ -371,13 +375,20 @@ def course(
     isn = signed(opening["seq"])
     first = (isn + 1) % MODULO if by_syn else _NONE
     forget(sides, first)
-    if gapped and not survey(packets, order, begin, end, first, turned, scratch):
-        return DOUBTFUL, 0
+    copies = 0
+    if thorough:
+        copies = mark(packets, of, places, order, begin, end, stamp, alike, scratch.numbers, scratch.copies)
+        if copies < 0:
+            return (DOUBTFUL if copies == DOUBT else UNREAD), 0
+        if not survey(packets, order, begin, end, first, turned, scratch):
+            return DOUBTFUL, 0
     syn_ns, answered_ns = _NONE, _NONE
     closers, answered, reset, left_out, count = 0, False, False, 0, 0
     last_ns, error_ns, errors, is_cut, is_tied = opening["time_ns"], 0, 0, False, False
     for index in range(begin, end):
         packet = packets[order[index]]
+        if thorough and scratch.copies[index - begin]:
+            continue
         now, flags = packet["time_ns"], signed(packet["flags"])
         seq, length = signed(packet["seq"]), signed(packet["length"])
         control = flags & (FIN | SYN | RST)
@@ -404,8 +415,8 @@ def course(
         if now == 0 or now < last_ns or packet["captured"] > length:
             return DOUBTFUL, 0
         if packet["captured"] != length:
-            if not gapped:
-                return _GAPPED, 0
+            if not thorough:
+                return _ODD, 0
             is_cut = True
         # One attempt, and nothing in it that is not one flag at a time.
         if now - last_ns > silence_after(answered, reset or closers == 3):
@@ -414,8 +425,8 @@ def course(
         last_ns = now
         if control not in (0, FIN, SYN, RST) or (control in (SYN, RST) and length != 0):
             return DOUBTFUL, 0
-        if was_alike(packets, order, index, alike, stamp):
-            return DOUBTFUL, 0
+        if not thorough and was_alike(packets, order, index, alike, stamp):
+            return _ODD, 0
         answered = answered or flags & (SYN | ACK) != SYN
         if packet["checksum"] == WRONG:
             sides[side, SUMS] += 1
@@ -447,9 +458,9 @@ def course(
             if side == SERVER and by_syn and sides[SERVER, ORIGIN] == _NONE:
                 return DOUBTFUL, 0
             captured = signed(packet["captured"])
-            count = arrive(order[index], seq, length, captured, by_syn, side, scratch, count, gapped)
+            count = arrive(order[index], seq, length, captured, by_syn, side, scratch, count, thorough)
             if count < 0:
-                return (_GAPPED if count == _MISSING and not gapped else DOUBTFUL), 0
+                return (_ODD if count == _MISSING and not thorough else DOUBTFUL), 0
             if control == FIN:
                 closers |= 1 << side
                 is_anew = (seq + length) % MODULO != sides[side, ENDED]
@@ -500,15 +511,15 @@ def course(
             return DOUBTFUL, 0
     for side in (CLIENT, SERVER):
         if sides[side, WAITING] != 0:
-            return (DOUBTFUL if gapped else _GAPPED), 0
+            return (DOUBTFUL if thorough else _ODD), 0
         if sides[side, PACKETS] == 0:
             continue
         if side == SERVER and by_syn and sides[side, ORIGIN] == _NONE and sides[side, EARLY] != _NONE:
             return DOUBTFUL, 0
         unseen = sides[side, ACKED] - sides[side, NEXT] - 1
         if unseen > 0:
-            if not gapped:
-                return _GAPPED, 0
+            if not thorough:
+                return _ODD, 0
             count = miss(sides[side], unseen, side, scratch.pieces, count)
             if not told_gaps(events, side, sides[side, GAPS] - 1, sides[side, GAPS], is_tied):
                 return DOUBTFUL, 0
@@ -520,10 +531,11 @@ def course(
         + 2 * (sides[CLIENT, PACKETS] + sides[SERVER, PACKETS] > 1)
         + _HAS_ERRORS * (errors > 0)
         + _IS_CUT * is_cut
+        + _IS_TWICE * (copies > 0)
     )
     attempt["src_packets"] = sides[CLIENT, PACKETS]
     attempt["dst_packets"] = sides[SERVER, PACKETS]
-    if gapped:
+    if thorough:
         sent, holes = scratch.spans[2:], scratch.gaps[2:]
         attempt["src_bytes"] = octets_in(sent[CLIENT], holes[CLIENT])
         attempt["dst_bytes"] = octets_in(sent[SERVER], holes[SERVER])
@@ -585,7 +597,7 @@ def arrive(
     side: int,
     scratch: Scratch,
     count: int,
-    gapped: bool,
+    thorough: bool,
 ) -> int:
     """Octets of a side arrive: how many pieces there are now; -1 is doubt, and -2 that some are missing.
 
@@ -607,7 +619,7 @@ def arrive(
     mine[WAITING] += 1
     missing = 0
     while True:
-        if gapped:
+        if thorough:
             gap = gap_at(scratch.spans[side], scratch.gaps[side], mine[NEXT], mine[NEWEST])
             if gap != 0:
                 mine[NEXT] += gap
@@ -688,6 +700,7 @@ def courses_of(
     begins: Any,
     doubtful: Any,
     tails: Any,
+    places: Any,
     scratch: Scratch,
     known: Known,
     told: Told,
@@ -695,9 +708,10 @@ def courses_of(
     """Follow conversation after conversation, `order[begins[i]:begins[i + 1]]` being number i.
 
     Octets of packets that were left in captures are in `fetched`, or have `tails` (`skim`). Those that
-    `doubtful` marks are not followed. Gives how many runs, octets of text and holes there are.
+    `doubtful` marks are not followed; `places` are for `copies.mark`. Gives how many runs, octets of
+    text and holes there are.
     """
-    events, counts = scratch.events, known.counts
+    events, counts, of = scratch.events, known.counts, Bytes(octets, fetched, tails)
     used_runs, used, used_holes = 0, 0, 0
     for index in range(len(begins) - 1):
         attempt = told.attempts[index]
@@ -705,9 +719,10 @@ def courses_of(
         if not doubtful[index]:
             stamp = counts[1] + 2 * index + 1
             begin, end = begins[index], begins[index + 1]
-            verdict, count = course(packets, order, begin, end, stamp, scratch, attempt, False)
-            if verdict == _GAPPED:
-                verdict, count = course(packets, order, begin, end, stamp + 1, scratch, attempt, True)
+            verdict, count = course(packets, of, places, order, begin, end, stamp, scratch, attempt, False)
+            if verdict == _ODD:
+                stamp += 1
+                verdict, count = course(packets, of, places, order, begin, end, stamp, scratch, attempt, True)
         attempt["runs"] = used_runs
         attempt["runs_end"] = used_runs
         if verdict == USUAL:

@@ -272,6 +272,7 @@ class Courses:
             of.begins[at : end + 1],
             of.is_quoted[at:end],
             of.tails,
+            of.places,
             scratch,
             known,
             told,
@@ -388,6 +389,10 @@ class Sorted:
         if self._cut:
             firsts = chosen(store.packets, self.order[self.begins[:-1]])
             self.is_quoted |= [ends(packet) in self._cut for packet in firsts]
+        kinds: dict[tuple[str, str], int] = {}
+        numbers = [kinds.setdefault((at.place, at.encapsulation), len(kinds)) for at in store.wheres]
+        self.places = np.array(numbers, np.int64)
+        """By the number of a place: the same for the same interface and encapsulation."""
         self.may_pass = self._may_pass()
         """Of packets, by their order, which need not be kept to be read; None: all are."""
 

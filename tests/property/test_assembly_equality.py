@@ -72,6 +72,8 @@ changes = st.one_of(
     st.tuples(st.just("later"), st.sampled_from([0.0005, 0.002, 0.01, 0.5])),
     st.tuples(st.just("no time")),
     st.tuples(st.just("again"), st.sampled_from([0.00001, 0.002, 0.1, 0.5]), *[st.booleans()] * 3),
+    st.tuples(st.just("mirror"), st.sampled_from([0.00001, 0.002, 0.1]), st.booleans(), st.booleans()),
+    st.tuples(st.just("options"), st.sampled_from([b"", b"\1\1\1\1", b"\1\1\1\0"])),
     st.tuples(st.just("parts"), st.integers(1, 30)),
     st.tuples(st.just("ip_id"), st.sampled_from([0, 7])),
     st.tuples(st.just("icmp"), st.sampled_from([(3, 13), (3, 1), (3, 4), (11, 0)]), st.integers(0, 2)),
@@ -116,6 +118,15 @@ def changed(packets: list, place: int, change: tuple) -> list:
             if other_ttl:
                 copy = copy._replace(ttl=9)
             after = [copy, *after]
+        case ("mirror", seconds, elsewhere, other_ttl):
+            copies = [moved(p, seconds) for p in (packet, *after)]
+            if elsewhere:
+                copies = [p._replace(seen=p.seen._replace(place="other")) for p in copies]
+            if other_ttl:
+                copies = [p._replace(ttl=9) if isinstance(p, TcpSegment) else p for p in copies]
+            after = [*after, *copies]
+        case ("options", value):
+            packet = packet._replace(options=value)
         case ("parts", size):
             first = packet._replace(
                 payload=packet.payload[:size], payload_length=min(size, packet.payload_length)
@@ -180,6 +191,21 @@ def test_no_packets_are_no_flows():
 def test_the_usual_course_is_told_by_kernels():
     stories_told = [assembled(talk.packets) for talk in stories()]
     assert [usual for _, usual in stories_told] == [1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0]
+
+
+def test_loss_cuts_and_copies_are_told_by_kernels():
+    packets = delivery(Talk()).packets
+    carrying = next(at for at, packet in enumerate(packets) if len(packet.payload) > 40)
+    for few in (
+        [*packets[:carrying], *packets[carrying + 1 :]],
+        [packet._replace(payload=packet.payload[:20]) for packet in packets],
+        sorted(
+            [*packets, *(moved(p, 0.0001)._replace(ttl=9) for p in packets)], key=lambda p: p.seen.time_ns
+        ),
+    ):
+        found, usual = assembled(few)
+        assert usual == 1
+        assert found == by_reference(few)
 
 
 def test_shares_and_what_does_not_fit_into_memory(monkeypatch):
