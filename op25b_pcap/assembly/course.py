@@ -68,15 +68,16 @@ _MISSING = -2
     SAID,  # kinds of events so far, a bit each
     PACKETS,
     WAITING,  # packets that wait for octets before them
+    FIRST,  # where the first of these stands
     SUMS,  # of wrong checksums, closed windows and repeated octets, how many
     WINDOWS,
     REPEATS,
     GAPS,  # how often octets were missing
-) = range(15)
+) = range(16)
 """What is known of one side: a row of `sides`."""
 _SIDE = GAPS + 1
 _MOST_COURSES = 1 << 14
-MOST_WAITING = 64
+MOST_WAITING = 1_024
 """Segments of a side that may wait; a conversation with more is doubtful."""
 
 ATTEMPT = np.dtype(
@@ -125,7 +126,7 @@ class Scratch(NamedTuple):
     sides: Any
     """Two rows of what is known of a side."""
     waiting: Any
-    """For both sides (place in the stream, packet, octets) of what waits."""
+    """For both sides (place in the stream, packet, octets) of what waits, by place and as it arrived."""
     events: Any
     """The course so far."""
     spans: Any
@@ -612,11 +613,8 @@ def arrive(
     if offset < 0:
         return count if by_syn and offset + length <= 0 else -1
     mine[NEWEST] = max(mine[NEWEST], offset + length)
-    if mine[WAITING] == MOST_WAITING:
+    if not wait(mine, waiting, offset, packet, captured):
         return _MISSING
-    place = waiting[mine[WAITING]]
-    place[0], place[1], place[2] = offset, packet, captured
-    mine[WAITING] += 1
     missing = 0
     while True:
         if thorough:
@@ -625,18 +623,11 @@ def arrive(
                 mine[NEXT] += gap
                 missing += gap
                 continue
-        # The one that comes first in the stream, and of two the one that arrived first.
-        best = -1
-        for index in range(mine[WAITING]):
-            if waiting[index, 0] <= mine[NEXT] and (best < 0 or waiting[index, 0] < waiting[best, 0]):
-                best = index
-        if best < 0:
+        offset, packet, length = waiting[mine[FIRST]]
+        if mine[WAITING] == 0 or offset > mine[NEXT]:
             return miss(mine, missing, side, pieces, count) if missing else count
-        offset, packet, length = waiting[best, 0], waiting[best, 1], waiting[best, 2]
-        for index in range(best, mine[WAITING] - 1):
-            place, after = waiting[index], waiting[index + 1]
-            place[0], place[1], place[2] = after[0], after[1], after[2]
         mine[WAITING] -= 1
+        mine[FIRST] = mine[FIRST] + 1 if mine[WAITING] else 0
         repeated = min(mine[NEXT] - offset, length)
         if repeated > 1:
             piece = pieces[count]
@@ -650,6 +641,30 @@ def arrive(
             piece[4] = side
             count += 1
             mine[NEXT] += length - repeated
+
+
+def wait(mine: Any, waiting: Any, offset: int, packet: int, captured: int) -> bool:
+    """Put a packet among those that wait; False if there is no room."""
+    first = mine[FIRST]
+    at = first + mine[WAITING]
+    if at == MOST_WAITING:
+        if first == 0:
+            return False
+        for index in range(first, at):
+            move(waiting, index, index - first)
+        mine[FIRST], at, first = 0, at - first, 0
+    while at > first and waiting[at - 1, 0] > offset:
+        move(waiting, at - 1, at)
+        at -= 1
+    waiting[at, 0], waiting[at, 1], waiting[at, 2] = offset, packet, captured
+    mine[WAITING] += 1
+    return True
+
+
+def move(rows: Any, at: int, to: int) -> None:
+    """One row to another place: as a slice it would be an object."""
+    for cell in range(rows.shape[1]):
+        rows[to, cell] = rows[at, cell]
 
 
 def number_of(events: Any, known: Known) -> int:

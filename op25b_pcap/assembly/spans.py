@@ -11,7 +11,7 @@ from typing import Any
 TOP, GAPS, NEXT_GAP = range(3)
 """Of spans: the end of the last; how many gaps are before it; and the first that is not behind yet."""
 STATE = NEXT_GAP + 1
-_MOST_LOOKED_AT = 64
+_MOST_LOOKED_AT = 1_024
 
 
 def cover(spans: Any, gaps: Any, begin: int, end: int) -> bool:
