@@ -13,6 +13,9 @@ from op25b_pcap.tables.packets import FIN, SYN
 DOUBT, NEEDED = -1, -2
 """Instead of how many there are: it is not to be said here; or not without octets that were passed over."""
 IDENTIFICATIONS = 1 << 16
+MOST_LOOKED_AT = 128
+"""Packets in the place of another's in a table, half of which is free: who has chosen headers for that is
+not to be waited for."""
 _DIFFERENT, _ALIKE, _UNKNOWN = range(3)
 
 
@@ -74,7 +77,11 @@ def mark(
                 is_telling = True
         slot = mixed(mixed(signed(packet["seq"]), signed(packet["ack"])), signed(packet["src_port"]))
         slot = mixed(mixed(slot, signed(packet["length"])), ip_id) & mask
+        looked_at = 0
         while last[slot, 0] == stamp:
+            looked_at += 1
+            if looked_at == MOST_LOOKED_AT:
+                return DOUBT
             other = order[last[slot, 1]]
             said = _DIFFERENT
             if packets[other]["ip_id"] == ip_id:

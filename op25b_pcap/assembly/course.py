@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from op25b_pcap.assembly.copies import DOUBT, IDENTIFICATIONS, Bytes, is_from, mark
+from op25b_pcap.assembly.copies import DOUBT, IDENTIFICATIONS, MOST_LOOKED_AT, Bytes, is_from, mark
 from op25b_pcap.assembly.packet import ERROR
 from op25b_pcap.assembly.settle import copy, mixed, signed
 from op25b_pcap.assembly.skim import IN_HAND, TAIL
@@ -217,9 +217,12 @@ def was_alike(packets: Any, order: Any, index: int, alike: Any, stamp: int) -> b
     seq, ack = signed(packet["seq"]), signed(packet["ack"])
     slot = mixed(mixed(seq, ack), signed(packet["src_port"]) | signed(packet["length"]) << 16)
     slot = mixed(slot, packet["ip_id"])
-    last = len(alike) - 1
+    last, looked_at = len(alike) - 1, 0
     slot &= last
     while alike[slot, 0] == stamp:
+        looked_at += 1
+        if looked_at == MOST_LOOKED_AT:
+            return True
         other = packets[order[alike[slot, 1]]]
         if (
             other["ip_id"] == packet["ip_id"]
