@@ -616,6 +616,9 @@ def arrive(
     if offset < 0:
         return count if by_syn and offset + length <= 0 else -1
     mine[NEWEST] = max(mine[NEWEST], offset + length)
+    if offset == mine[NEXT] and mine[WAITING] == 0 and not thorough:
+        # In order, and nothing else under way, as nearly all segments are.
+        return read_on(mine, packet, 0, captured, side, pieces, count) if captured else count
     if not wait(mine, waiting, offset, packet, captured):
         return _MISSING
     missing = 0
@@ -639,11 +642,15 @@ def arrive(
         if length > repeated:
             if missing:
                 count, missing = miss(mine, missing, side, pieces, count), 0
-            piece = pieces[count]
-            piece[0], piece[1], piece[2], piece[3] = packet, repeated, length - repeated, mine[NEXT]
-            piece[4] = side
-            count += 1
-            mine[NEXT] += length - repeated
+            count = read_on(mine, packet, repeated, length - repeated, side, pieces, count)
+
+
+def read_on(mine: Any, packet: int, skip: int, length: int, side: int, pieces: Any, count: int) -> int:
+    """A packet's octets, but for those to skip, are the next of a side: how many pieces there are now."""
+    piece = pieces[count]
+    piece[0], piece[1], piece[2], piece[3], piece[4] = packet, skip, length, mine[NEXT], side
+    mine[NEXT] += length
+    return count + 1
 
 
 def wait(mine: Any, waiting: Any, offset: int, packet: int, captured: int) -> bool:
