@@ -23,7 +23,7 @@ import numpy as np
 
 import op25b_pcap
 from op25b_pcap import machine_code
-from op25b_pcap.assembly import copies, course, group, settle, skim, spans, spell
+from op25b_pcap.assembly import copies, course, group, settle, skim, spans, spell, text
 from op25b_pcap.capture import runs
 from op25b_pcap.forms import imap, message, pen, pop3, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
@@ -48,6 +48,7 @@ _MODULES = (
     skim,
     spans,
     copies,
+    text,
     course,
     spell,
     *_FORMS,

@@ -1,7 +1,7 @@
 """The kernel of a conversation: is it one attempt that took a usual course, and which?
 
 In: the packets of one conversation in order of time. Out: what can be counted of the attempt,
-its octets in readable order, and its course: the events of which the words about it depend,
+its octets in readable order (`text`), and its course: the events of which the words about it depend,
 packets left out that say nothing new. What they mean is not known here: `flows` says it, once
 for all attempts of the same course. Whatever is out of the common (a second attempt, an odd flag)
 is DOUBTFUL: `flows` reads it packet by packet. Where packets may have been captured twice, or octets
@@ -17,10 +17,9 @@ import numpy as np
 
 from op25b_pcap.assembly.copies import DOUBT, IDENTIFICATIONS, MOST_LOOKED_AT, Bytes, is_from, mark
 from op25b_pcap.assembly.packet import ERROR
-from op25b_pcap.assembly.settle import copy, mixed, signed
-from op25b_pcap.assembly.skim import IN_HAND, TAIL
-from op25b_pcap.assembly.skim import UNREAD as NOT_THERE
+from op25b_pcap.assembly.settle import mixed, signed
 from op25b_pcap.assembly.spans import STATE, begin_of, cover, gap_at, octets_in
+from op25b_pcap.assembly.text import NEEDED, NO_PACKET, Told, read
 from op25b_pcap.flows.copies import ELSEWHERE_NS, NO_IDENTIFICATION_NS, SAME_PLACE_NS
 from op25b_pcap.flows.reassembly import MAX_WINDOW
 from op25b_pcap.scan.row import WRONG
@@ -104,13 +103,6 @@ ATTEMPT = np.dtype(
         ("runs_end", "i8"),
     ]
 )
-
-RUN = np.dtype([("side", "i8"), ("begin", "i8"), ("end", "i8"), ("skipped", "i8")])
-"""Octets of one side that could be read before any of the other followed, or any were missing; and
-octets before them that no packet holds."""
-MOST_RUNS_A_PACKET, MOST_RUNS_BESIDE = 3, 2
-"""Of a packet its own, one that waited for it, and one for what is missing; and what is missing at the
-ends of both sides."""
 
 
 class Scratch(NamedTuple):
@@ -567,7 +559,7 @@ def told_gaps(events: Any, side: int, before: int, now: int, is_tied: bool) -> b
 def miss(mine: Any, octets: int, side: int, pieces: Any, count: int) -> int:
     """Octets of a side are missing: how many pieces there are now."""
     piece = pieces[count]
-    piece[0], piece[1], piece[2], piece[3], piece[4] = _NONE, 0, octets, mine[NEXT], side
+    piece[0], piece[1], piece[2], piece[3], piece[4] = NO_PACKET, 0, octets, mine[NEXT], side
     mine[GAPS] += 1
     return count + 1
 
@@ -706,17 +698,6 @@ def number_of(events: Any, known: Known) -> int:
     return number
 
 
-class Told(NamedTuple):
-    """What is told of conversations; there is room for all."""
-
-    attempts: Any
-    runs: Any
-    text: Any
-    """The octets of the runs."""
-    holes: Any
-    """Rows of (run, octets): that side's octets that were passed over before the run."""
-
-
 def courses_of(
     packets: Any,
     octets: Any,
@@ -765,113 +746,10 @@ def courses_of(
             )
             attempt["course"] = _NONE if after < 0 else number_of(events, known)
             if attempt["course"] < 0:
-                verdict = UNREAD if after == _MISSING else DOUBTFUL
+                verdict = UNREAD if after == NEEDED else DOUBTFUL
             else:
                 used_runs, used, used_holes = after_runs, after, after_holes
                 attempt["runs_end"] = used_runs
         attempt["verdict"] = verdict
     counts[1] += 2 * len(begins)
     return used_runs, used, used_holes
-
-
-def read(
-    packets: Any,
-    octets: Any,
-    fetched: Any,
-    tails: Any,
-    pieces: Any,
-    count: int,
-    told: Told,
-    used_runs: int,
-    used: int,
-    used_holes: int,
-) -> tuple[int, int, int]:
-    """Pieces of an attempt's octets as runs, and holes between them.
-
-    Instead of octets of text there is -1 if some were sent again with other content, and -2 if some that
-    were passed over are needed.
-    """
-    runs, text, holes = told.runs, told.text, told.holes
-    first_run, first_hole, last_side, is_passing = used_runs, used_holes, _NONE, False
-    for index in range(count):
-        packet, skip, length, place, side = pieces[index]
-        if packet == _NONE:
-            begin_run(runs[used_runs], side, used, length)
-            used_runs += 1
-            last_side, is_passing = side, False
-            continue
-        tail = tails[packet]
-        if tail != IN_HAND:
-            if tail == NOT_THERE or skip != 0 or length < TAIL:
-                return used_runs, _MISSING, used_holes
-            if is_passing and side == last_side:
-                holes[used_holes - 1, 1] += length
-                used -= TAIL
-            else:
-                holes[used_holes, 0], holes[used_holes, 1] = used_runs, length - TAIL
-                used_holes += 1
-                begin_run(runs[used_runs], side, used, 0)
-                used_runs += 1
-                last_side, is_passing = side, True
-            for octet in range(TAIL):
-                text[used + octet] = tail >> 8 * (TAIL - 1 - octet) & 0xFF
-            used += TAIL
-            runs[used_runs - 1]["end"] = used
-            continue
-        at, source = packets[packet]["at"], octets
-        if at < 0:
-            at, source = ~at, fetched
-        at += packets[packet]["options"] + skip
-        if length < 0:
-            found = compared(
-                source[at : at - length],
-                place,
-                side,
-                runs[first_run:used_runs],
-                text,
-                holes[first_hole:used_holes],
-                first_run,
-            )
-            if found < 0:
-                return used_runs, found, used_holes
-            continue
-        is_passing = False
-        if side != last_side:
-            begin_run(runs[used_runs], side, used, 0)
-            used_runs += 1
-            last_side = side
-        copy(source, at, length, text, used)
-        used += length
-        runs[used_runs - 1]["end"] = used
-    return used_runs, used, used_holes
-
-
-def begin_run(run: Any, side: int, at: int, skipped: int) -> None:
-    """A run of a side's octets, which is empty yet."""
-    run["side"] = side
-    run["begin"] = at
-    run["end"] = at
-    run["skipped"] = skipped
-
-
-def compared(octets: Any, place: int, side: int, runs: Any, text: Any, holes: Any, first_run: int) -> int:
-    """Whether octets are those that stand at a place of the side's stream: 0; if not, what `read` gives."""
-    stream, hole, end = 0, 0, place + len(octets)
-    for index in range(len(runs)):
-        run = runs[index]
-        is_its = run["side"] == side
-        if hole < len(holes) and holes[hole, 0] == first_run + index:
-            if is_its:
-                if place < stream + holes[hole, 1] and stream < end:
-                    return _MISSING
-                stream += holes[hole, 1]
-            hole += 1
-        if not is_its:
-            continue
-        stream += run["skipped"]
-        size = run["end"] - run["begin"]
-        for offset in range(max(place, stream), min(end, stream + size)):
-            if text[run["begin"] + offset - stream] != octets[offset - place]:
-                return -1
-        stream += size
-    return 0

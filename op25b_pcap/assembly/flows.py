@@ -18,14 +18,10 @@ from op25b_pcap.assembly.columns import OF_COURSE, flow_columns
 from op25b_pcap.assembly.course import (
     ATTEMPT,
     DOUBTFUL,
-    MOST_RUNS_A_PACKET,
-    MOST_RUNS_BESIDE,
-    RUN,
     UNREAD,
     USUAL,
     Known,
     Scratch,
-    Told,
     none_known,
     scratch_for,
 )
@@ -36,6 +32,7 @@ from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
+from op25b_pcap.assembly.text import MOST_RUNS_A_PACKET, MOST_RUNS_BESIDE, RUN, Told
 from op25b_pcap.assembly.thin import out_of_line, thinned
 from op25b_pcap.flows import Flow, flows
 from op25b_pcap.tables import FLOWS
@@ -86,11 +83,11 @@ class Usual(NamedTuple):
     kinds: NDArray[np.int64]
     """The same number for attempts that took the same course on the same port."""
     runs: NDArray[Any]
-    """Payload in readable order, as `course.RUN` has it."""
+    """Payload in readable order, as `text.RUN` has it."""
     text: NDArray[np.uint8]
     """The octets that the runs are of."""
     holes: NDArray[np.int64] = _NO_HOLES
-    """What was passed over, as `course.Told` has it."""
+    """What was passed over, as `text.Told` has it."""
     whole: Callable[[int], list[Chunk]] | None = None
     """What the attempt of that number carried, read once more; as long as it is in hand."""
 

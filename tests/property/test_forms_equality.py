@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from op25b_pcap.assembly.course import RUN
 from op25b_pcap.assembly.flows import Usual
+from op25b_pcap.assembly.text import RUN
 from op25b_pcap.compiled import kernels
 from op25b_pcap.forms import smtp
 from op25b_pcap.forms.reading import Forms
