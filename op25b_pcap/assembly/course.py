@@ -320,7 +320,7 @@ def survey(
             continue
         if mine[ORIGIN] == _NONE:
             mine[ORIGIN] = seq
-        offset = mine[NEWEST] + later(seq, (mine[ORIGIN] + mine[NEWEST]) % MODULO)
+        offset = offset_of(mine, seq)
         if offset < 0 and by_syn and offset + length <= 0:
             continue
         if offset < 0 or abs(offset - mine[NEWEST]) > MAX_WINDOW:
@@ -564,6 +564,12 @@ def miss(mine: Any, octets: int, side: int, pieces: Any, count: int) -> int:
     return count + 1
 
 
+def offset_of(mine: Any, seq: int) -> int:
+    """Where a sequence number is in a side's stream, by the farthest octet that was sent so far."""
+    offset: int = mine[NEWEST] + later(seq, (mine[ORIGIN] + mine[NEWEST]) % MODULO)
+    return offset
+
+
 def begin_at(mine: Any, seq: int) -> None:
     """The number of a side's first octet is known now."""
     mine[ORIGIN] = seq
@@ -578,9 +584,9 @@ def acknowledge(theirs: Any, ack: int) -> bool:
             return False
         theirs[EARLY] = ack
         return True
-    ahead = later(ack, (theirs[ORIGIN] + theirs[NEWEST]) % MODULO)
-    if ahead <= MAX_WINDOW:
-        theirs[ACKED] = max(theirs[ACKED], theirs[NEWEST] + ahead)
+    offset = offset_of(theirs, ack)
+    if offset - theirs[NEWEST] <= MAX_WINDOW:
+        theirs[ACKED] = max(theirs[ACKED], offset)
     return True
 
 
@@ -602,7 +608,7 @@ def arrive(
     mine, waiting, pieces = scratch.sides[side], scratch.waiting[side], scratch.pieces
     if mine[ORIGIN] == _NONE:
         begin_at(mine, seq)
-    offset = mine[NEWEST] + later(seq, (mine[ORIGIN] + mine[NEWEST]) % MODULO)
+    offset = offset_of(mine, seq)
     if abs(offset - mine[NEWEST]) > MAX_WINDOW:
         return -1
     if offset < 0:
@@ -733,16 +739,7 @@ def courses_of(
         attempt["runs_end"] = used_runs
         if verdict == USUAL:
             after_runs, after, after_holes = read(
-                packets,
-                octets,
-                fetched,
-                tails,
-                scratch.pieces,
-                count,
-                told,
-                used_runs,
-                used,
-                used_holes,
+                packets, of, scratch.pieces, count, told, used_runs, used, used_holes
             )
             attempt["course"] = _NONE if after < 0 else number_of(events, known)
             if attempt["course"] < 0:

@@ -346,8 +346,8 @@ class Courses:
         self, of: Sorted, number: int, index: int, at: int, lay: NDArray[np.int64] | None
     ) -> Iterator[Flow]:
         """A conversation that took the course of that number: in few packets, if it then still takes it."""
-        self._lay_back(of, index, at, lay)
         if of.begins[index + 1] - of.begins[index] > _MANY_PACKETS:
+            self._lay_back(of, index, at, lay)
             thin = of.thinned(index)
             if lay is not None:
                 thin.store.fetched = self._left.fetch(thin.store.packets, thin.order)

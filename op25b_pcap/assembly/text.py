@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from op25b_pcap.assembly.copies import Bytes
 from op25b_pcap.assembly.settle import copy
 from op25b_pcap.assembly.skim import IN_HAND, TAIL
 from op25b_pcap.assembly.skim import UNREAD as NOT_THERE
@@ -42,9 +43,7 @@ class Told(NamedTuple):
 
 def read(
     packets: Any,
-    octets: Any,
-    fetched: Any,
-    tails: Any,
+    of: Bytes,
     pieces: Any,
     count: int,
     told: Told,
@@ -65,7 +64,7 @@ def read(
             used_runs += 1
             last_side, is_passing = side, False
             continue
-        tail = tails[packet]
+        tail = of.tails[packet]
         if tail != IN_HAND:
             if tail == NOT_THERE or skip != 0 or length < TAIL:
                 return used_runs, NEEDED, used_holes
@@ -83,9 +82,9 @@ def read(
             used += TAIL
             runs[used_runs - 1]["end"] = used
             continue
-        at, source = packets[packet]["at"], octets
+        at, source = packets[packet]["at"], of.octets
         if at < 0:
-            at, source = ~at, fetched
+            at, source = ~at, of.fetched
         at += packets[packet]["options"] + skip
         if length < 0:
             found = compared(

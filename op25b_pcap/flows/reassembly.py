@@ -49,7 +49,7 @@ class Stream:
             self._origin = seq
             for ack in self._early:
                 self.acknowledge(ack)
-        offset = self._newest + difference(seq, (self._origin + self._newest) % MODULO)
+        offset = self._offset_of(seq, self._origin)
         if abs(offset - self._newest) > MAX_WINDOW:
             self.anomalies.add("out_of_window")
             return None
@@ -113,9 +113,9 @@ class Stream:
         if self._origin is None:
             self._early.add(ack)
             return
-        ahead = difference(ack, (self._origin + self._newest) % MODULO)
-        if ahead <= MAX_WINDOW:
-            self._acknowledged = max(self._acknowledged, self._newest + ahead)
+        offset = self._offset_of(ack, self._origin)
+        if offset - self._newest <= MAX_WINDOW:
+            self._acknowledged = max(self._acknowledged, offset)
 
     def unseen(self) -> int:
         """Octets behind the last that could be read, all of which the other side has got.
@@ -127,6 +127,10 @@ class Stream:
             return 0
         self.anomalies.add("gap")
         return unseen
+
+    def _offset_of(self, number: int, origin: int) -> int:
+        """Where a sequence number is in the stream, by the farthest octet that was sent so far."""
+        return self._newest + difference(number, (origin + self._newest) % MODULO)
 
     def _hole(self) -> int:
         """Octets from here on that have been sent by now, but that no segment holds."""

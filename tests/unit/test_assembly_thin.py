@@ -57,17 +57,23 @@ def closed_window(packets: list[TcpSegment]) -> list[TcpSegment]:
     return [*packets[:4_001], packets[4_001]._replace(window=0), *packets[4_002:]]
 
 
+@pytest.fixture
+def read(monkeypatch):
+    """How many packets were read one by one, each time."""
+    counts: list[int] = []
+    one_by_one = Sorted.one_by_one
+    monkeypatch.setattr(
+        Sorted, "one_by_one", lambda self, index: counts.append(len(self.order)) or one_by_one(self, index)
+    )
+    return counts
+
+
 @pytest.mark.parametrize(
     "change",
     [list, later_by(3, 3_000), twice(3_000, 40), twice(4_500, 2), closed_window],
     ids=["in order", "late", "again", "again at once", "closed window"],
 )
-def test_what_flows_reads_of_it(monkeypatch, change):
-    read: list[int] = []
-    one_by_one = Sorted.one_by_one
-    monkeypatch.setattr(
-        Sorted, "one_by_one", lambda self, index: read.append(len(self.order)) or one_by_one(self, index)
-    )
+def test_what_flows_reads_of_it(read, change):
     packets = transfer(change)
     found, usual = assembled(packets)
     assert (usual, len(read)) == (1, 1)
@@ -75,12 +81,7 @@ def test_what_flows_reads_of_it(monkeypatch, change):
     assert found == by_reference(packets)
 
 
-def test_what_is_no_longer_the_same_course_is_read_as_a_whole(monkeypatch):
-    read: list[int] = []
-    one_by_one = Sorted.one_by_one
-    monkeypatch.setattr(
-        Sorted, "one_by_one", lambda self, index: read.append(len(self.order)) or one_by_one(self, index)
-    )
+def test_what_is_no_longer_the_same_course_is_read_as_a_whole(monkeypatch, read):
     monkeypatch.setattr(flows, "thinned", lambda packets: packets[:50].copy())
     packets = transfer(twice(3_000, 40))
     found, _ = assembled(packets)
