@@ -65,6 +65,7 @@ _CALLED: tuple[Any, ...] = (
     settle.conversation_of,
     settle.settle,
     settle.gather,
+    settle.resettle,
     group.group,
     group.place,
     skim.skim,

@@ -24,7 +24,7 @@ from op25b_pcap.stacks import Pile, Stack, taken_up
 
 Share = Callable[[], Iterable[Flow | Usual]]
 CAN_FORK = sys.platform == "linux"
-_GIVING_WAY = 3
+GIVING_WAY = 3
 """So nice, two processes together get as much of the processors as one that is not."""
 
 
@@ -69,7 +69,7 @@ def gathered_side_by_side(
 
 def _elsewhere(share: Share, pile: Pile, there: Connection, give_way: bool) -> None:
     if give_way:
-        os.nice(_GIVING_WAY)
+        os.nice(GIVING_WAY)
     answers = Answers()
     pile.put(gathered(share(), answers, pile.put))
     there.send((answers.told(), pile.bases))

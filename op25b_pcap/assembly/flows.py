@@ -173,12 +173,16 @@ class Courses:
     """Packets to flows; what was learnt of courses serves for all of them."""
 
     def __init__(self, kernels: Kernels, left: Left | None = None) -> None:
-        """`left`: where octets are that no store holds."""
         self._kernels = kernels
-        self._left = left or Left()
+        self.left = left or Left()
+        """Where octets are that no store holds."""
         self._known = none_known()
         self._text, self._runs, self._packets = Room(), Room(), Room()
         self._meanings: dict[str, list[Any]] = {name: [] for name in OF_COURSE}
+
+    def __len__(self) -> int:
+        """How many of them were met."""
+        return int(self._known.counts[0])
 
     def flows(self, of: Sorted, turn: int = 0, turns: int = 1) -> Iterator[Usual | Flow]:
         """Every flow, as columns and singly; of several turns only what is in that one.
@@ -243,9 +247,9 @@ class Courses:
         """What the kernel tells: attempts, and in these rooms runs and text; and holes."""
         store, which, tails = of.store, of.order[of.begins[at] : of.begins[end]], of.tails
         if passed is None:
-            store.fetched = self._left.fetch(store.packets, which)
+            store.fetched = self.left.fetch(store.packets, which)
         else:
-            store.fetched = self._left.skim(store.packets, which, passed, self._kernels.skim, tails)
+            store.fetched = self.left.skim(store.packets, which, passed, self._kernels.skim, tails)
         attempts = np.zeros(end - at, ATTEMPT)
         runs = in_runs.of(_most_runs(len(which), end - at) * RUN.itemsize).view(RUN)
         text = in_text.of(int(of.octets[end] - of.octets[at]))
@@ -303,7 +307,7 @@ class Courses:
         if lay is not None:
             self._lay_back(of, index, at, lay)
             which = of.order[of.begins[index] : of.begins[index + 1]]
-            of.store.fetched = self._left.fetch(of.store.packets, which)
+            of.store.fetched = self.left.fetch(of.store.packets, which)
 
     def _whole(
         self,
@@ -350,7 +354,7 @@ class Courses:
             self._lay_back(of, index, at, lay)
             thin = of.thinned(index)
             if lay is not None:
-                thin.store.fetched = self._left.fetch(thin.store.packets, thin.order)
+                thin.store.fetched = self.left.fetch(thin.store.packets, thin.order)
             if (self._course(thin) == self._known.courses[number]).all():
                 return thin.one_by_one(0)
         self._take_whole(of, index, at, lay)

@@ -1,8 +1,8 @@
-"""Octets of packets that were left in their captures, read when a conversation's turn has come.
+"""Octets of packets that were left in files, read when a conversation's turn has come.
 
 A payload is most of a packet. As long as the capture lies on disk as it is, not packed, to copy it
 into a store, and with the store to disk and back, costs more than to read it once more; and nothing
-of a message is written anywhere.
+of a message is written anywhere. A layer of a batch lies there like a capture.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from op25b_pcap.assembly.packet import file_and_offset
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.skim import IN_HAND
 
@@ -36,11 +37,11 @@ _MOST_KEPT = 32 << 20
 
 
 class Left:
-    """The captures that octets were left in."""
+    """The files that octets were left in."""
 
-    def __init__(self, captures: Sequence[Path] = ()) -> None:
-        """Their files by index."""
-        self._captures = captures
+    def __init__(self, files: Sequence[Path] = ()) -> None:
+        self.files = files
+        """By their numbers in `packet.lying`."""
         self._room, self._glance = Room(), Room()
 
     def fetch(self, packets: NDArray[Any], which: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -76,7 +77,7 @@ class Left:
             if begin == end:
                 continue
             spans = slice(begin, end)
-            there = self._read(lie.captures[spans], lie.begins[spans], lie.lengths[spans], glance)
+            there = self._read(lie.begins[spans], lie.lengths[spans], glance)
             first, last = lie.of.searchsorted((begin, end)).tolist()
             of = lie.of[first:last]
             offsets = lie.offsets[first:last]
@@ -97,30 +98,27 @@ class Left:
     def _fill_all(self, packets: NDArray[Any], lie: _Stretches, room: NDArray[np.uint8]) -> None:
         """Read whole stretches, and let packets point there."""
         to = np.cumsum(lie.lengths) - lie.lengths
-        there = self._read(lie.captures, lie.begins, lie.lengths, room)
+        there = self._read(lie.begins, lie.lengths, room)
         packets["at"][lie.packets] = ~(to[lie.of] + lie.offsets)
         gone = lie.packets[lie.offsets + lie.sizes > there[lie.of]]
         packets["captured"][gone], packets["options"][gone] = 0, 0
 
     def _read(
-        self,
-        captures: NDArray[np.int64],
-        begins: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        room: NDArray[np.uint8],
+        self, begins: NDArray[np.int64], lengths: NDArray[np.int64], room: NDArray[np.uint8]
     ) -> NDArray[np.int64]:
         """Fill room with stretches of files, one after the other; how much of each was there."""
         there, view, to = np.zeros(len(begins), np.int64), memoryview(room.data), 0
-        capture, file = -1, -1
+        files, offsets = file_and_offset(begins)
+        number, file = -1, -1
         try:
-            for index, (of, begin, length) in enumerate(
-                zip(captures.tolist(), begins.tolist(), lengths.tolist(), strict=True)
+            for index, (of, offset, length) in enumerate(
+                zip(files.tolist(), offsets.tolist(), lengths.tolist(), strict=True)
             ):
-                if of != capture:
-                    file = _opened(self._captures[of], file)
-                    capture = of
+                if of != number:
+                    file = _opened(self.files[of], file)
+                    number = of
                 if file >= 0:
-                    there[index] = _fill(file, view[to : to + length], begin)
+                    there[index] = _fill(file, view[to : to + length], offset)
                 to += length
         finally:
             _close(file)
@@ -130,8 +128,8 @@ class Left:
 class _Stretches(NamedTuple):
     """Of files, with packets that were left in them."""
 
-    captures: NDArray[np.int64]
     begins: NDArray[np.int64]
+    """Each a `packet.lying`."""
     lengths: NDArray[np.int64]
     packets: NDArray[np.int64]
     """Which packets, stretch by stretch."""
@@ -147,19 +145,19 @@ def _stretches(packets: NDArray[Any], which: NDArray[np.int64], gap: int, most: 
     But for the last packet's, no more than `most` octets together.
     """
     left = which[packets["at"][which] < 0]
-    captures, begins = packets["capture"][left].astype(np.int64), ~packets["at"][left]
-    order = np.lexsort((begins, captures))
-    left, captures, begins = left[order], captures[order], begins[order]
+    begins = ~packets["at"][left]
+    order = np.argsort(begins)
+    left, begins = left[order], begins[order]
     sizes = packets["options"][left] + packets["captured"][left].astype(np.int64)
     ends = begins + sizes
     is_new = np.ones(len(left), bool)
-    is_new[1:] = (captures[1:] != captures[:-1]) | (begins[1:] - ends[:-1] > gap)
+    is_new[1:] = begins[1:] - ends[:-1] > gap
     if most:
         is_new[1:] |= begins[1:] // most != begins[:-1] // most
     firsts, of = np.flatnonzero(is_new), np.cumsum(is_new) - 1
     lasts = np.append(firsts[1:], len(left))[: len(firsts)] - 1
     lengths = ends[lasts] - begins[firsts]
-    return _Stretches(captures[firsts], begins[firsts], lengths, left, of, begins - begins[firsts][of], sizes)
+    return _Stretches(begins[firsts], lengths, left, of, begins - begins[firsts][of], sizes)
 
 
 def _opened(path: Path, before: int) -> int:

@@ -114,7 +114,7 @@ def conversation_of(packets: Any, index: int, tunnel: int) -> int:
 
 
 WORTH_LEAVING = 256
-"""Octets of payload that are rather read again than copied twice: once here, once to disk."""
+"""Octets of payload that are rather read again from where they lie than copied."""
 
 
 class Into(NamedTuple):
@@ -137,7 +137,7 @@ def settle(
 ) -> int:
     """Rows `begin` to `end` to packets of that capture, whose run begins with packet `number`.
 
-    Their octets lie in the capture's file from `lies_at` on; if it is -1, all are copied. Gives the
+    Their octets lie in a file from `lies_at` (`packet.lying`) on; if it is -1, all are copied. Gives the
     row at which it stopped: because it stands at a place that is not known yet, or finds no room.
     """
     packets, octets, used, places, tunnels, others = into
@@ -216,6 +216,45 @@ def _error(data: bytes, row: Any, packet: Any, octets: Any, to: int) -> int:
     packet["options"] = size
     copy(data, at, size, octets, to)
     return to + size
+
+
+def resettle(
+    packets: Any,
+    words: Any,
+    octets: Any,
+    lies_at: int,
+    wheres: Any,
+    captures: Any,
+    into_packets: Any,
+    into_words: Any,
+    into_octets: Any,
+    used: Any,
+) -> None:
+    """Packets out of one store behind those of another, which has room for them; both are told in words, too.
+
+    `wheres` are the other's numbers of places, `captures` of captures, if there are any: the last one
+    stands for all that have none. Octets lie in a file from `lies_at` (`packet.lying`) on, and are left
+    there where that is worth it; if it is -1, all are copied. `used` are packets and octets there.
+    """
+    at, to = used[0], used[1]
+    for index in range(len(packets)):
+        for word in range(words.shape[1]):
+            into_words[at, word] = words[index, word]
+        packet, mine = packets[index], into_packets[at]
+        mine["where"] = wheres[packet["where"]]
+        if len(captures) != 0:
+            mine["capture"] = captures[min(packet["capture"], len(captures) - 1)]
+        begin, size, is_segment = packet["at"], signed(packet["options"]), packet["kind"] == SEGMENT
+        if is_segment:
+            size += packet["captured"]
+        if begin >= 0 and lies_at >= 0 and is_segment and packet["captured"] >= WORTH_LEAVING:
+            mine["at"] = ~(lies_at + begin)
+        elif begin >= 0:
+            copy(octets, begin, size, into_octets, to)
+            mine["at"] = to
+            to += size
+        at += 1
+    used[0], used[1] = at, to
 
 
 def is_cut_quote(packets: Any) -> Any:

@@ -9,7 +9,7 @@ write, find and unpack one costs as much as tens of kilobytes in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,12 +40,13 @@ _OCTETS_TOGETHER = 64 << 20
 _CELLS = pa.schema({"packets": pa.large_binary(), "octets": pa.large_binary()})
 
 
-class Taken(NamedTuple):
-    """Some packets of a layer."""
+class Rows(NamedTuple):
+    """Packets of some parts of a layer, and octets in which they, and others, carry something."""
 
     packets: NDArray[Any]
     octets: NDArray[np.uint8]
-    wheres: Sequence[Where]
+    lies_at: int
+    """Where these begin in the layer's file; -1 if they are packed there."""
 
 
 class Shelf:
@@ -84,53 +85,53 @@ class Shelf:
             while end < PARTS and sizes[begin : end + 1].sum() <= _OCTETS_TOGETHER:
                 end += 1
             if count % turns == turn:
-                fill(store, self._taken(range(begin, end)))
+                self._fill(store, range(begin, end), int(sizes[begin:end].sum() + sizes[EVERYWHERE]))
                 yield store
             begin, count = end, count + 1
 
-    def _taken(self, parts: range) -> Iterator[Taken]:
-        """Some parts of all layers, in the order in which these were set down."""
+    def _fill(self, store: Store, parts: range, octets: int) -> None:
+        """Have some parts of all layers, in the order in which these were set down, in a store."""
+        store.make_room(octets // PACKET.itemsize, octets)
         for path in self.paths:
             layer = Layer(path)
-            for what in (*layer.parts(parts), layer.everywhere(parts)):
-                yield Taken(*what, layer.wheres)
+            for rows in (*layer.parts(parts), layer.everywhere(parts)):
+                store.extend(rows.packets, rows.octets, layer.wheres)
 
 
 class Layer:
     """A file with a store. What was read of it counts as memory as long as this is there."""
 
     def __init__(self, path: Path) -> None:
-        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        file = pa.memory_map(str(path))
+        self._begin, self._size = file.read_buffer(1).address, file.size()
+        self._reader = pa.ipc.open_file(file)
         self._together = PARTS // (self._reader.num_record_batches - 1)
         self.wheres = [Where(*where) for where in json.loads(self._reader.schema.metadata[b"wheres"])]
 
-    def parts(self, parts: range) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
-        """Packets and octets of some parts, as many together as share a batch."""
+    def parts(self, parts: range) -> Iterator[Rows]:
+        """Some parts, as many together as share a batch."""
         first, beyond = parts.start // self._together, -(-parts.stop // self._together)
         for number in range(first, beyond):
             begin = number * self._together
-            packets, octets = self._rows(
-                number, max(parts.start - begin, 0), min(parts.stop - begin, self._together)
-            )
-            if len(packets):
-                yield packets, octets
+            rows = self._rows(number, max(parts.start - begin, 0), min(parts.stop - begin, self._together))
+            if len(rows.packets):
+                yield rows
 
-    def everywhere(self, parts: range) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    def everywhere(self, parts: range) -> Rows:
         """The same of what belongs to all parts, but for what stands in those of its own already."""
-        packets, octets = self._rows(self._reader.num_record_batches - 1, 0, 1)
-        own = _part_of(packets)
-        return packets[(own < parts.start) | (own >= parts.stop)], octets
+        rows = self._rows(self._reader.num_record_batches - 1, 0, 1)
+        own = _part_of(rows.packets)
+        return rows._replace(packets=rows.packets[(own < parts.start) | (own >= parts.stop)])
 
-    def _rows(self, batch: int, begin: int, end: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Packets and octets of some rows of a batch."""
-        (packets, _), (octets, before) = (
-            _cells(column, begin, end) for column in self._reader.get_batch(batch).columns
+    def _rows(self, batch: int, begin: int, end: int) -> Rows:
+        """Some rows of a batch."""
+        (packets, ends), (octets, _) = map(_cells, self._reader.get_batch(batch).columns)
+        lies_at = octets.ctypes.data - self._begin
+        return Rows(
+            packets[ends[begin] : ends[end]].view(PACKET),
+            octets,
+            lies_at if 0 <= lies_at < self._size else -1,
         )
-        found = packets.view(PACKET)
-        if before:
-            found = found.copy()
-            found["at"] -= np.where(found["at"] < 0, 0, before)
-        return found, octets
 
 
 def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None = None) -> list[int]:
@@ -191,14 +192,6 @@ def _parts_together(octets: int) -> int:
     return PARTS >> (batches.bit_length() - 1)
 
 
-def fill(store: Store, found: Iterable[Taken]) -> None:
-    """Have these packets in a store and no others, and no room for more."""
-    held = list(found)
-    store.make_room(sum(len(one.packets) for one in held), sum(len(one.octets) for one in held))
-    for one in held:
-        store.extend(*one)
-
-
 def _part_of(packets: NDArray[Any]) -> NDArray[np.int64]:
     parts: NDArray[np.int64] = (packets["conversation"] >> _BITS_BELOW) + PARTS // 2
     return parts
@@ -212,9 +205,8 @@ def _column(held: NDArray[Any], ends: NDArray[np.int64]) -> pa.Array:
     )
 
 
-def _cells(column: pa.Array, begin: int, end: int) -> tuple[NDArray[np.uint8], int]:
-    """Octets of neighbouring values together, and how many there are before them."""
+def _cells(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Octets of all values together, and where among them each ends, behind a 0."""
     _, ends, octets = column.buffers()
-    edges = np.frombuffer(ends, np.int64)
     held = np.frombuffer(octets, np.uint8) if octets is not None else np.empty(0, np.uint8)
-    return held[edges[begin] : edges[end]], int(edges[begin])
+    return held, np.frombuffer(ends, np.int64)

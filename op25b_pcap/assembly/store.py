@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from op25b_pcap.assembly.ahead import Ahead
-from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT
+from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT, in_words, lying
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.settle import Into, is_cut_quote
 from op25b_pcap.scan import row as cell
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MOST_PACKETS = 3 << 20
 MOST_OCTETS = 128 << 20
+_AS_THEY_ARE = np.empty(0, np.int64)
 _OK = {False: cell.WRONG, True: cell.RIGHT, None: cell.UNKNOWABLE}
 _CHECKED = {number: word for word, number in _OK.items()}
 
@@ -98,12 +99,11 @@ class Store:
         """Take what is ours among swept rows; gives the others."""
         others = np.zeros(len(kept) + 1, np.int64)
         window = self._kernels.window(run.window)
+        lies_at = lying(run.capture, run.lies_at) if self._leaves else -1
         begin, end = 0, len(kept)
         while True:
             into = Into(self._packets, self._octets, self._used, self._places, self._tunnels, others)
-            begin = self._kernels.settle(
-                window, kept, begin, end, into, run.capture, run.number, run.lies_at if self._leaves else -1
-            )
+            begin = self._kernels.settle(window, kept, begin, end, into, run.capture, run.number, lies_at)
             if begin == end:
                 if self._ahead is not None:
                     packets, octets = self._used.tolist()
@@ -174,15 +174,27 @@ class Store:
         self._octets = of_octets.of(octets)
         self.clear()
 
-    def extend(self, packets: NDArray[Any], octets: NDArray[np.uint8], wheres: Sequence[Where]) -> None:
-        """Take packets out of another store."""
-        at, to = self._used.tolist()
-        self._packets[at : at + len(packets)] = packets
-        mine = self._packets[at : at + len(packets)]
-        mine["where"] = np.array([self.number_of(where) for where in wheres], np.int32)[packets["where"]]
-        mine["at"] += np.where(mine["at"] < 0, 0, to)
-        self._octets[to : to + len(octets)] = octets
-        self._used += (len(packets), len(octets))
+    def extend(
+        self,
+        packets: NDArray[Any],
+        octets: NDArray[np.uint8],
+        wheres: Sequence[Where],
+        captures: NDArray[np.int64] = _AS_THEY_ARE,
+        lies_at: int = -1,
+    ) -> None:
+        """Take packets out of another store: `settle.resettle`. There must be room for them."""
+        self._kernels.resettle(
+            packets,
+            in_words(packets),
+            octets,
+            lies_at,
+            np.array([self.number_of(where) for where in wheres], np.int64),
+            captures,
+            self._packets,
+            in_words(self._packets),
+            self._octets,
+            self._used,
+        )
 
     def holding(self, packets: NDArray[Any]) -> Store:
         """These packets, whose octets are the same as here."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
+from threading import local
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +38,8 @@ _SOCKETS = "sockets"
 """What is beside the tables, where lakes are not of a version that had no such thing."""
 _CAPTURES, _LAYERS = "captures", "layers"
 """Notes beside results: the pieces by the captures' indices, and the layers that went in."""
+_MOST_COURSES = 1_024
+"""That are remembered from range to range: a gigabyte of ordinary mail has some thirty."""
 
 
 def is_assembled(range_: Range, workshop_names: set[str]) -> bool:
@@ -142,7 +145,7 @@ def _mended(
         return None
     touched = [source(laid) for laid in range_.layers if what.is_to_be_opened(laid.name)]
     store, _ = _store(touched, range_, what.is_touched)
-    fresh = _found(Sorted(store, kernels()), answers)
+    fresh = _found(Sorted(store, kernels()), touched, answers)
     flows = known.found[FLOWS.name]
     stays = pc.invert(pc.is_in(flows["community_id"], pa.array(what.ids(), pa.string())))
     old = _placed(kept(known.found, stays.combine_chunks()), known.captures, range_.order)
@@ -151,9 +154,10 @@ def _mended(
 
 def _whole(range_: Range, source: Callable[[Laid], Source], answers: Answers) -> tuple[Found, Held]:
     """What all packets of a range show."""
-    store, counts = _store([source(laid) for laid in range_.layers], range_)
+    sources = [source(laid) for laid in range_.layers]
+    store, counts = _store(sources, range_)
     of = Sorted(store, kernels())
-    return _found(of, answers), held_by(of, counts)
+    return _found(of, sources, answers), held_by(of, counts)
 
 
 def _store(
@@ -174,8 +178,22 @@ def _store(
     return store, counts
 
 
-def _found(of: Sorted, answers: Answers) -> Found:
-    return gathered(Courses(kernels()).flows(of), answers)
+def _found(of: Sorted, sources: Sequence[Source], answers: Answers) -> Found:
+    """What the packets show that are out of these layers."""
+    courses = _courses()
+    courses.left.files = [path for _, path in sources]
+    return gathered(courses.flows(of), answers)
+
+
+_learnt = local()
+
+
+def _courses() -> Courses:
+    """Those that this thread has met, and memory that it has used, for the next range."""
+    if not hasattr(_learnt, "courses") or len(_learnt.courses) > _MOST_COURSES:
+        _learnt.courses = Courses(kernels())
+    courses: Courses = _learnt.courses
+    return courses
 
 
 def _entries(sources: Iterable[Source], range_: Range) -> Iterator[Iterator[Entry]]:

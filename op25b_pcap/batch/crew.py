@@ -106,6 +106,9 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
         "distributed.worker.daemon": True,
         "distributed.worker.multiprocessing-method": nursery.METHOD,
         "distributed.worker.profile.enabled": False,
+        # Fifty looks a second at a clock, in each process, were a tenth of a processor.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "5s",
         # What fills a worker is the page cache of files: it is not to be paused for that.
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": False,

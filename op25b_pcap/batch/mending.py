@@ -19,15 +19,13 @@ from op25b_pcap.assembly.packet import chosen
 from op25b_pcap.assembly.settle import is_cut_quote
 from op25b_pcap.assembly.store import address
 from op25b_pcap.batch.ranges import Laid, Range
-from op25b_pcap.batch.taking import Source, taken
+from op25b_pcap.batch.taking import Source, Taken, taken
 from op25b_pcap.facts import Found
 from op25b_pcap.wire.community_id import community_id
 from op25b_pcap.wire.services import DOMAIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from op25b_pcap.assembly.shelf import Taken
 
 _SOCKETS = ("version", "src_high", "src_low", "src_port", "dst_high", "dst_low", "dst_port")
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -132,7 +130,7 @@ def held_by(of: Sorted, counts: Mapping[str, int]) -> Held:
 
 def _sockets_of(parts: Iterable[Taken]) -> NDArray[np.uint64]:
     """Digests of the sockets of all packets of a layer."""
-    return np.unique(np.concatenate([_ALWAYS[:0], *(_sockets(packets) for packets, _, _ in parts)]))
+    return np.unique(np.concatenate([_ALWAYS[:0], *(_sockets(packets) for packets, *_ in parts)]))
 
 
 def _sockets(packets: NDArray[Any]) -> NDArray[np.uint64]:

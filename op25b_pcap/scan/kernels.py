@@ -23,6 +23,7 @@ class Kernels(NamedTuple):
     conversation_of: Kernel
     settle: Kernel
     gather: Kernel
+    resettle: Kernel
     group: Kernel
     place: Kernel
     skim: Kernel

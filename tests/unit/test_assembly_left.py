@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from op25b_pcap.assembly.left import Left
-from op25b_pcap.assembly.packet import PACKET, carried
+from op25b_pcap.assembly.packet import PACKET, carried, file_and_offset, lying
 
 OPTIONS = 12
 
@@ -20,7 +20,7 @@ def stretches(path, capture, rng):
         octets += rng.randbytes(rng.choice([0, 16, 4_095, 4_097, 20_000]))
         payload = rng.randrange(1, 1_500)
         packet = np.zeros((), PACKET)
-        packet["at"], packet["capture"] = ~len(octets), capture
+        packet["at"], packet["capture"] = ~lying(capture, len(octets)), capture
         packet["options"], packet["captured"] = OPTIONS, payload
         wanted.append(rng.randbytes(OPTIONS + payload))
         octets += wanted[-1]
@@ -76,7 +76,7 @@ def test_nothing_was_left():
 
 def test_a_file_that_became_shorter_or_went(laid):
     paths, packets, wanted = laid
-    begins, captures = ~packets["at"].copy(), packets["capture"].copy()
+    captures, begins = file_and_offset(~packets["at"])
     ends = begins + packets["options"] + packets["captured"]
     half = paths[0].stat().st_size // 2
     with paths[0].open("r+b") as file:
