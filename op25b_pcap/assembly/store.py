@@ -66,16 +66,18 @@ class Store:
         *,
         leaves: bool = False,
         beside: bool = False,
+        rooms: tuple[Room, Room] | None = None,
     ) -> None:
         """Without a shelf there must be room for all; `leaves`: captures will be there as long as this;
-        `beside`: memory is brought up in a thread until it is `complete`.
+        `beside`: memory is brought up in a thread until it is `complete`; `rooms`: where it may be,
+        for packets and octets, if somebody has some.
         """
         self._kernels = kernels
         self._shelf = shelf
         self._leaves = leaves
         self.fetched = np.empty(0, np.uint8)
         """What was left in captures, of those packets that are looked at now."""
-        self._rooms = Room(), Room()
+        self._rooms = rooms or (Room(), Room())
         self._used = np.zeros(2, np.int64)
         self.make_room(packets, octets)
         self._ahead = Ahead((self._packets, self._octets)) if beside else None

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
-from threading import local
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from op25b_pcap.assembly.flows import Courses, Sorted
+from op25b_pcap.assembly.flows import Sorted
 from op25b_pcap.assembly.packet import PACKET
 from op25b_pcap.assembly.store import Store
-from op25b_pcap.batch import logs, work
+from op25b_pcap.batch import bench, logs, work
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.mending import Earlier, Held, held_by, mending
 from op25b_pcap.batch.ranges import Laid, Range
@@ -38,8 +37,6 @@ _SOCKETS = "sockets"
 """What is beside the tables, where lakes are not of a version that had no such thing."""
 _CAPTURES, _LAYERS = "captures", "layers"
 """Notes beside results: the pieces by the captures' indices, and the layers that went in."""
-_MOST_COURSES = 1_024
-"""That are remembered from range to range: a gigabyte of ordinary mail has some thirty."""
 
 
 def is_assembled(range_: Range, workshop_names: set[str]) -> bool:
@@ -168,7 +165,7 @@ def _store(
     A layer is let go when its packets have been copied: to hold thousands of them costs memory.
     """
     room = sum(sum(laid.sizes) for laid, _ in sources)
-    store = Store(kernels(), packets=room // PACKET.itemsize, octets=room)
+    store = Store(kernels(), packets=room // PACKET.itemsize, octets=room, rooms=bench.rooms())
     counts = {}
     for name, parts in taken(sources, range_, wanted):
         before = len(store.packets)
@@ -180,20 +177,9 @@ def _store(
 
 def _found(of: Sorted, sources: Sequence[Source], answers: Answers) -> Found:
     """What the packets show that are out of these layers."""
-    courses = _courses()
+    courses = bench.courses()
     courses.left.files = [path for _, path in sources]
     return gathered(courses.flows(of), answers)
-
-
-_learnt = local()
-
-
-def _courses() -> Courses:
-    """Those that this thread has met, and memory that it has used, for the next range."""
-    if not hasattr(_learnt, "courses") or len(_learnt.courses) > _MOST_COURSES:
-        _learnt.courses = Courses(kernels())
-    courses: Courses = _learnt.courses
-    return courses
 
 
 def _entries(sources: Iterable[Source], range_: Range) -> Iterator[Iterator[Entry]]:

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from op25b_pcap import __version__
-from op25b_pcap.batch import work
+from op25b_pcap.batch import bench, work
 from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.assembling import answers_in, found_in
 from op25b_pcap.batch.crew import Crew, Deadly
@@ -77,6 +77,7 @@ def conclude(
     watching: Watching,
 ) -> Written:
     """Write all tables anew, unless nothing has changed since they were written."""
+    bench.clear()
     manifest = manifest_of(gathered_.listed)
     signature = _signature(gathered_, manifest, policy, envelope)
     run = _last_run(lake)

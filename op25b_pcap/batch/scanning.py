@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
-from op25b_pcap.batch import logs, work
+from op25b_pcap.batch import bench, logs, work
 from op25b_pcap.batch.account import Account, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
@@ -87,7 +87,7 @@ def _read(
     aside = work.Aside(folder / "aside.arrow", work.RECORDS)
     heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
     engine = Scan(tally, compiled, partial(_apart, aside))
-    store = Store(compiled, layers)
+    store = Store(compiled, layers, rooms=bench.rooms())
     for message in engine.settle(observation.items(compiled.walks), store):
         if names_exchangers(message.payload):
             answers.add(message)

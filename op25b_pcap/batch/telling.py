@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from op25b_pcap.batch import work
+from op25b_pcap.batch import bench, work
 from op25b_pcap.batch.assembling import place
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.facts import Order
@@ -124,6 +124,7 @@ def tell(part: Part, lake: str, where: str, envelope: Envelope) -> str:
 
     `where` is what its name is relative to.
     """
+    bench.clear()
     workshop, shown = work.work_of(files(lake)), files(where)
     with workshop.opened(part.told) as path:
         told = work.read_table(path)
