@@ -20,7 +20,7 @@ from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.facts import Found, gathered
 from op25b_pcap.flows import Flow
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.stacks import Pile, Stack, taken_up
+from op25b_pcap.stacks import Pile, Stack, stack_of, taken_up
 
 Share = Callable[[], Iterable[Flow | Usual]]
 CAN_FORK = sys.platform == "linux"
@@ -42,7 +42,7 @@ def gathered_side_by_side(
         if not pile.bases:
             return [rest]
         pile.put(rest)
-        return Stack(pile.bases)
+        return stack_of(pile.bases)
     context = multiprocessing.get_context("fork")
     started = []
     for number, share in enumerate(shares):
@@ -64,7 +64,7 @@ def gathered_side_by_side(
         process.join()
     if all(len(bases) == 1 for bases in found):
         return [taken_up(base) for (base,) in found]
-    return Stack([*chain.from_iterable(found)])
+    return stack_of([*chain.from_iterable(found)])
 
 
 def _elsewhere(share: Share, pile: Pile, there: Connection, give_way: bool) -> None:

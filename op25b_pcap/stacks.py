@@ -1,15 +1,16 @@
 """Finished rows that are more than memory should hold: set down on disk, taken up again as needed.
 
 A stack is a row of portions, each with many thousands of flows and what they carried, in order of
-time. Judging reads of all portions the columns that it looks at. The others are read when the
-tables are written, some rows at a time: of every portion those that began then lie one after the
-other.
+time: of one call, or the ranges of a batch. Judging reads of all portions the columns that it looks
+at. The others are read when the tables are written, some rows at a time: of every portion those that
+began then lie one after the other.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,20 +92,23 @@ class Bounds(NamedTuple):
             yield self.names[number], int(first - begins[number]), int(last - begins[number]) + 1
 
 
-class Stack:
-    """Portions in files whose names begin so."""
+Portion = Callable[[str], "Lying"]
+"""By its name a table of a portion, wherever it lies."""
 
-    def __init__(self, bases: Sequence[Path]) -> None:
-        self._bases = bases
+
+class Stack:
+    """Portions by their names."""
+
+    def __init__(self, portions: Mapping[str, Portion]) -> None:
+        self._portions = portions
 
     def order(self) -> tuple[Order, Order]:
         """Which rows come one after the other; and of those that flows carried, in order, whose they are."""
-        tables = {table: self._lying(table) for table in _KEYS}
         found = [
-            {table: tables[table][base.name].rows.select(keys) for table, keys in _KEYS.items()}
-            for base in self._bases
+            {table: portion(table).columns(keys) for table, keys in _KEYS.items()}
+            for portion in self._portions.values()
         ]
-        self._bounds = bounds([base.name for base in self._bases], found)
+        self.bounds = _bounds([*self._portions], found)
         whole = merged(found)
         order = in_order(whole)
         return order, flows_of(whole, order)
@@ -117,7 +121,7 @@ class Stack:
         found: Found = {}
         for table, names in JUDGED.items():
             lying, read = [*self._lying(table).values()], [name for name in names if name not in _BESIDE]
-            columns = in_rows((_column(lying, name) for name in read), order[table])
+            columns = in_rows((_whole(lying, name) for name in read), order[table])
             found[table] = pa.table(dict(zip(read, columns, strict=True)))
         return by_place(found, flow_of)
 
@@ -133,7 +137,7 @@ class Stack:
         for begin in range(0, max(len(rows), 1), most):
             some = rows[begin : begin + most]
             mine = np.sort(some)
-            shares = [*self._bounds.shares(table, mine)] or [(self._bases[0].name, 0, 0)]
+            shares = [*self.bounds.shares(table, mine)] or [(next(iter(lying)), 0, 0)]
             parts = [lying[name].some(first, end) for name, first, end in shares]
             beside = None if told is None else told.iloc[begin : begin + most]
             yield complete(parts, np.searchsorted(mine, some), beside)
@@ -141,21 +145,44 @@ class Stack:
             _let_go(lying.values())
 
     def _lying(self, table: str) -> dict[str, Lying]:
-        return {base.name: Lying(base, table) for base in self._bases}
+        return {name: portion(table) for name, portion in self._portions.items()}
 
 
 class Lying:
     """A table of a portion, as it lies on disk."""
 
-    def __init__(self, base: Path, table: str) -> None:
-        with Path(_file(base, table)).open("rb") as file:
+    def __init__(
+        self, path: Path, *, is_packed: bool = False, captures: Callable[[pa.Schema], pa.Array] | None = None
+    ) -> None:
+        """`captures`: what the captures' indices stand for among those of all portions."""
+        with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.rows = pa.ipc.open_file(pa.py_buffer(self._map)).read_all()
+        reader = self._opened()
+        self._schema, self._captures = reader.schema, captures
+        self._rows = None if is_packed else reader.read_all()
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One of its columns."""
+        if self._rows is not None:
+            found = self._rows[name]
+        else:  # all that is read is unpacked into memory
+            place = self._schema.get_field_index(name)
+            found = self._opened(included_fields=[place]).read_all()[name]
+        if name == CAPTURE and self._captures is not None:
+            return pa.chunked_array([self._captures(self._schema).take(found.combine_chunks())])
+        return found
+
+    def columns(self, names: Iterable[str]) -> pa.Table:
+        """Some of its columns."""
+        return pa.table({name: self.column(name) for name in names})
 
     def some(self, begin: int, end: int) -> pa.Table:
         """The rows from one number to another."""
-        rows = self.rows.slice(begin, end - begin)
-        return pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
+        rows = self._opened().read_all() if self._rows is None else self._rows
+        return compact(rows.slice(begin, end - begin))
+
+    def _opened(self, **options: Any) -> pa.ipc.RecordBatchFileReader:
+        return pa.ipc.open_file(pa.py_buffer(self._map), options=pa.ipc.IpcReadOptions(**options))
 
     def let_go(self) -> None:
         """What was read of it no longer counts as memory of the process."""
@@ -168,12 +195,13 @@ def _let_go(lying: Iterable[Lying]) -> None:
         one.let_go()
 
 
-def _column(lying: Sequence[Lying], name: str) -> pa.ChunkedArray:
+def _whole(lying: Sequence[Lying], name: str) -> pa.ChunkedArray:
     """A column of all portions; what was read before is let go."""
     _let_go(lying)
-    columns = [one.rows[name] for one in lying]
-    found = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
-    return found.dictionary_encode() if name in _OFTEN_SAID else found
+    # Chunks that have one dictionary are one, before dictionaries are put together: it would be asked
+    # as often as there are chunks.
+    found = pa.chunked_array([one.column(name).combine_chunks() for one in lying])
+    return pa.chunked_array([found.combine_chunks().dictionary_encode()]) if name in _OFTEN_SAID else found
 
 
 class Pile:
@@ -199,10 +227,18 @@ def set_down(found: Found, base: Path) -> None:
     """
     unified = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
     for name, table in in_time(found).items():
-        rows = table.drop_columns(TOLD) if name == FLOWS.name else table
-        rows = pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
+        rows = compact(table.drop_columns(TOLD) if name == FLOWS.name else table)
         with pa.ipc.new_file(_file(base, name), rows.schema, options=unified) as writer:
             writer.write_table(rows)
+
+
+def stack_of(bases: Sequence[Path]) -> Stack:
+    """Portions that were set down, by how the names of their files begin."""
+    return Stack({base.name: partial(_lying_at, base) for base in bases})
+
+
+def _lying_at(base: Path, table: str) -> Lying:
+    return Lying(Path(_file(base, table)))
 
 
 def taken_up(base: Path) -> Found:
@@ -213,8 +249,7 @@ def taken_up(base: Path) -> Found:
     }
 
 
-def bounds(names: Sequence[str], found: Sequence[Found]) -> Bounds:
-    """Of portions by their names."""
+def _bounds(names: Sequence[str], found: Sequence[Found]) -> Bounds:
     tables = (FLOWS, *SESSIONS)
     return Bounds(
         names,
@@ -246,8 +281,12 @@ def _file(base: Path, table: str) -> str:
     return f"{base}.{table}"
 
 
+def compact(rows: pa.Table) -> pa.Table:
+    """Without dictionaries that are larger than their columns: those of several portions are put together."""
+    return pa.Table.from_arrays([_compact(column) for column in rows.columns], schema=rows.schema)
+
+
 def _compact(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Without a dictionary that is larger than the column: those of several portions are put together."""
     is_coded = pa.types.is_dictionary(column.type) and column.num_chunks > 0
     if not is_coded or len(column.chunk(0).dictionary) <= len(column):
         return column

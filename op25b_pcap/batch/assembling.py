@@ -7,7 +7,7 @@ earlier run has found is mended where something has come; the rest of it stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from typing import Any
@@ -77,15 +77,9 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
     return len(found[FLOWS.name])
 
 
-def found_in(
-    range_: Range, workshop: Files, order: Sequence[str], columns: Mapping[str, Collection[str]]
-) -> Found:
-    """Some columns of what was found in a range, in order of time; captures by their place in `order`."""
-    found = {}
-    for table, names in columns.items():
-        with workshop.opened(place(range_.name, table)) as path:
-            found[table] = work.read_table(path, names)
-    return _placed(found, work.note(found[FLOWS.name], _CAPTURES), order)
+def places_of_captures(order: Sequence[str], results: pa.Schema) -> pa.Array:
+    """By the captures' indices in results their places in another order; null for those not there."""
+    return _places(work.note(results, _CAPTURES), order)
 
 
 def answers_in(range_: Range, workshop: Files, into: Answers) -> None:
@@ -108,7 +102,7 @@ def _earlier(name: str, workshop: Files) -> Earlier:
     for table in _TABLES:
         with workshop.opened(place(name, table)) as path:
             found[table] = work.read_table(path)
-    captures, layers = (work.note(found[FLOWS.name], note) for note in (_CAPTURES, _LAYERS))
+    captures, layers = (work.note(found[FLOWS.name].schema, note) for note in (_CAPTURES, _LAYERS))
     try:
         with workshop.opened(place(name, _SOCKETS)) as path:
             held = work.read_sockets(path)
@@ -117,13 +111,16 @@ def _earlier(name: str, workshop: Files) -> Earlier:
     return Earlier({n: t.replace_schema_metadata(None) for n, t in found.items()}, captures, layers, held)
 
 
+def _places(captures: Sequence[str], order: Sequence[str]) -> pa.Array:
+    known = {content: number for number, content in enumerate(order)}
+    return pa.array([known.get(content) for content in captures], pa.int64())
+
+
 def _placed(found: Found, captures: Sequence[str], order: Sequence[str]) -> Found:
     """The same with captures by their place in another order; null for those that are not there."""
-    known = {content: number for number, content in enumerate(order)}
-    places = pa.array([known.get(content) for content in captures], pa.int64())
     flows = found[FLOWS.name]
     index = flows.schema.get_field_index(CAPTURE)
-    placed = places.take(flows[CAPTURE].combine_chunks())
+    placed = _places(captures, order).take(flows[CAPTURE].combine_chunks())
     return {**found, FLOWS.name: flows.set_column(index, CAPTURE, placed)}
 
 

@@ -11,6 +11,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ import pyarrow.parquet as pq
 from op25b_pcap import __version__
 from op25b_pcap.batch import bench, work
 from op25b_pcap.batch.account import Account
-from op25b_pcap.batch.assembling import answers_in, found_in
+from op25b_pcap.batch.assembling import answers_in, place, places_of_captures
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.ranges import Range
@@ -30,14 +32,14 @@ from op25b_pcap.batch.telling import Part, Whole, parts_of_flows, parts_of_sessi
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.compiled import kernels
-from op25b_pcap.facts import Facts, facts, flows_of, gathered, in_order, merged, ordered
+from op25b_pcap.facts import Facts, facts, gathered
 from op25b_pcap.pipeline import Clock, all_tables, called, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe
 from op25b_pcap.reports.writing import RUN
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.stacks import JUDGED, bounds, by_place
+from op25b_pcap.stacks import Lying, Pile, Stack, stack_of
 from op25b_pcap.tables.table import to_frame
 
 
@@ -134,20 +136,35 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
 
 def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[Facts, Whole]:
     """What all pieces show; of the large tables those columns only that are looked at."""
-    contents = [piece.sha256 for piece in gathered_.pieces]
-    found = [found_in(range_, workshop, contents, JUDGED) for range_ in gathered_.ranges]
-    if not found:
-        nothing = gathered((), Answers())
-        found = [{table: nothing[table].select(names) for table, names in JUDGED.items()}]
-    within = bounds([range_.name for range_ in gathered_.ranges], found)
-    whole = merged(found)
-    order = in_order(whole)
-    flow_of = flows_of(whole, order)
+    with ExitStack() as opened:
+        if gathered_.ranges:
+            stack = _stack(gathered_, workshop, opened)
+        else:
+            pile = Pile(opened.enter_context(workshop.scratch()) / "nothing")
+            pile.put(gathered((), Answers()))
+            stack = stack_of(pile.bases)
+        order, flow_of = stack.order()
+        found = stack.judged(order, flow_of)
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
+    known = facts(found, names, latest_ns)
     del found
-    known = facts(by_place(ordered(whole, order), flow_of), names, latest_ns)
     known = with_dns(known, _answers(gathered_, called(known), workshop))
-    return known, Whole(known.flows["start_time"], order, flow_of, within)
+    return known, Whole(known.flows["start_time"], order, flow_of, stack.bounds)
+
+
+def _stack(gathered_: Gathered, workshop: Files, opened: ExitStack) -> Stack:
+    """The results of all ranges; what is far is here as long as `opened` is."""
+
+    @cache
+    def path(range_: str, table: str) -> Path:
+        return opened.enter_context(workshop.opened(place(range_, table)))
+
+    def lying(range_: str, table: str) -> Lying:
+        return Lying(path(range_, table), is_packed=is_packed, captures=captures)
+
+    is_packed = work.compression(workshop) is not None
+    captures = partial(places_of_captures, [piece.sha256 for piece in gathered_.pieces])
+    return Stack({range_.name: partial(lying, range_.name) for range_ in gathered_.ranges})
 
 
 def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> Answers:

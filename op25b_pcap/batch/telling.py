@@ -22,7 +22,7 @@ from op25b_pcap.batch.files import Files, files
 from op25b_pcap.facts import Order
 from op25b_pcap.reports.envelope import Envelope, masked
 from op25b_pcap.reports.writing import ROW_GROUP, write_parquet
-from op25b_pcap.stacks import TOLD, Bounds, complete
+from op25b_pcap.stacks import TOLD, Bounds, compact, complete
 from op25b_pcap.tables import FLOWS, TABLES
 from op25b_pcap.tables.columns import nanoseconds
 from op25b_pcap.tables.table import to_frame
@@ -131,7 +131,7 @@ def tell(part: Part, lake: str, where: str, envelope: Envelope) -> str:
     rows = []
     for range_, begin, end in part.shares:
         with workshop.opened(place(range_, part.table)) as path:
-            rows.append(work.read_table(path, rows=(begin, end)).replace_schema_metadata(None))
+            rows.append(compact(work.read_table(path, (begin, end)).replace_schema_metadata(None)))
     beside = to_frame(told.drop_columns(_ROW)) if part.table == FLOWS.name else None
     frame = masked(part.table, envelope, complete(rows, told[_ROW], beside))
     with shown.scratch() as folder:

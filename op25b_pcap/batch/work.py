@@ -7,7 +7,7 @@ owner may look into it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,18 +183,13 @@ def write_table(table: pa.Table, path: Path, compression: str | None) -> None:
         writer.write_table(table.unify_dictionaries().combine_chunks(), max_chunksize=_ROWS)
 
 
-def read_table(
-    path: Path, columns: Collection[str] | None = None, rows: tuple[int, int] | None = None
-) -> pa.Table:
-    """The table in an Arrow file, or some columns of it, or the rows of a range.
+def read_table(path: Path, rows: tuple[int, int] | None = None) -> pa.Table:
+    """The table in an Arrow file, or the rows of a range.
 
     What is not compressed stays in the file, which may go meanwhile.
     """
     with pa.memory_map(str(path)) as file:
         reader = pa.ipc.open_file(file)
-        if columns is not None:
-            wanted = [number for number, name in enumerate(reader.schema.names) if name in columns]
-            reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=wanted))
         if rows is None:
             return reader.read_all()
         begin, end = rows
@@ -208,9 +203,9 @@ def with_notes(table: pa.Table, notes: Mapping[str, Sequence[Any]]) -> pa.Table:
     return table.replace_schema_metadata({name: json.dumps(list(value)) for name, value in notes.items()})
 
 
-def note(table: pa.Table, name: str) -> list[Any]:
+def note(schema: pa.Schema, name: str) -> list[Any]:
     """A list out of a table's metadata."""
-    found: list[Any] = json.loads(table.schema.metadata[name.encode()])
+    found: list[Any] = json.loads(schema.metadata[name.encode()])
     return found
 
 
