@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OCTETS_TOGETHER = 128 << 20
-"""A range is no more than this, as long as one part is not."""
+_OCTETS_THAT_STAY = 512 << 20
+"""A range is no more than this, as long as one part is not: where it must be in memory, and where most
+stays in the layers until it is read. Each range opens all layers, of which there may be thousands."""
+_PACKETS_TOGETHER = 1 << 20
+"""The same of packets, which are in memory in any case, if all were as large as they are on average."""
 _WORTH_SHARING = 8 << 20
 _SHARES = 8
 """Ranges at the least, of more octets than those: so that several workers have something to do."""
@@ -80,8 +84,11 @@ class Range(NamedTuple):
         return next((name.removesuffix(suffix) for name in found), "")
 
 
-def ranges(accounts: Sequence[Account], joined: Account | None) -> list[Range]:
-    """What is to be assembled; `accounts` are in order, `joined` has the packets out of fragments."""
+def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: bool = False) -> list[Range]:
+    """What is to be assembled; `accounts` are in order, `joined` has the packets out of fragments.
+
+    `are_packed`: layers are, so that what they hold cannot be read there.
+    """
     order = [account.sha256 for account in accounts]
     layers = [
         Laid(work.layer(account.sha256, number), (account.sha256,), sizes)
@@ -97,7 +104,13 @@ def ranges(accounts: Sequence[Account], joined: Account | None) -> list[Range]:
         ]
     found = []
     if layers:
-        width = _width(np.sum([layer.sizes for layer in layers], axis=0)[:PARTS])
+        sizes = np.sum([layer.sizes for layer in layers], axis=0)[:PARTS]
+        packets = sum(account.decoded for account in accounts)
+        most = _OCTETS_TOGETHER
+        if not are_packed:
+            of_packets = _PACKETS_TOGETHER * int(sizes.sum()) // max(packets, 1)
+            most = min(max(of_packets, _OCTETS_TOGETHER), _OCTETS_THAT_STAY)
+        width = _width(sizes, most)
         found += [_range(begin, begin + width, order, layers) for begin in range(0, PARTS, width)]
     told = [
         Laid(work.entries(account.sha256), (account.sha256,), tuple(account.layers[0]))
@@ -112,10 +125,10 @@ def ranges(accounts: Sequence[Account], joined: Account | None) -> list[Range]:
     return [each for each in found if each.layers]
 
 
-def _width(sizes: NDArray[np.int64]) -> int:
+def _width(sizes: NDArray[np.int64], most: int) -> int:
     """How many parts make a range: always the same for as much data, so that results serve again."""
     width = PARTS if sizes.sum() < _WORTH_SHARING else PARTS // _SHARES
-    while width > 1 and sizes.reshape(-1, width).sum(axis=1).max() > _OCTETS_TOGETHER:
+    while width > 1 and sizes.reshape(-1, width).sum(axis=1).max() > most:
         width //= 2
     return width
 

@@ -87,7 +87,7 @@ def batch(
         accounts = _in_order(known)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
-        wanted = ranges(accounts, joined)
+        wanted = ranges(accounts, joined, are_packed=work.compression(workshop) is not None)
         _assembled(wanted, lake, crew, watching)
         clock.lap("assemble")
         gathered = Gathered(accounts, joined, wanted, _listed(known, accounts, left))
