@@ -82,10 +82,10 @@ def places_of_captures(order: Sequence[str], results: pa.Schema) -> pa.Array:
     return _places(work.note(results, _CAPTURES), order)
 
 
-def answers_in(range_: Range, workshop: Files, into: Answers) -> None:
-    """Learn what connections to name servers taught in a range."""
+def answers_in(name: str, workshop: Files, into: Answers) -> None:
+    """Learn what connections to name servers taught in the range of that name."""
     try:
-        with workshop.opened(f"{range_.name}.answers.arrow") as path:
+        with workshop.opened(f"{name}.answers.arrow") as path:
             work.read_answers(path, into)
     except FileNotFoundError:
         pass

@@ -26,13 +26,13 @@ from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.assembling import answers_in, place, places_of_captures
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
-from op25b_pcap.batch.ranges import Range
 from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.telling import Part, Whole, parts_of_flows, parts_of_sessions, tell
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import Facts, facts, gathered
+from op25b_pcap.leavings import give_back
 from op25b_pcap.pipeline import Clock, all_tables, called, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
@@ -50,7 +50,8 @@ class Gathered(NamedTuple):
     """Those that count, in the order in which they began."""
     joined: Account | None
     """What became of fragments."""
-    ranges: list[Range]
+    results: list[str]
+    """Names of what was found, range by range."""
     listed: list[Account]
     """All pieces that are in the inbox, or were."""
 
@@ -80,6 +81,7 @@ def conclude(
 ) -> Written:
     """Write all tables anew, unless nothing has changed since they were written."""
     bench.clear()
+    give_back()
     manifest = manifest_of(gathered_.listed)
     signature = _signature(gathered_, manifest, policy, envelope)
     run = _last_run(lake)
@@ -126,7 +128,7 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
     """A digest of all that the tables depend on."""
     parts = [
         __version__,
-        [range_.name for range_ in gathered_.ranges],
+        gathered_.results,
         policy.digest if policy else None,
         envelope,
         manifest.astype(str).to_numpy().tolist(),
@@ -137,7 +139,7 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
 def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[Facts, Whole]:
     """What all pieces show; of the large tables those columns only that are looked at."""
     with ExitStack() as opened:
-        if gathered_.ranges:
+        if gathered_.results:
             stack = _stack(gathered_, workshop, opened)
         else:
             pile = Pile(opened.enter_context(workshop.scratch()) / "nothing")
@@ -156,15 +158,15 @@ def _stack(gathered_: Gathered, workshop: Files, opened: ExitStack) -> Stack:
     """The results of all ranges; what is far is here as long as `opened` is."""
 
     @cache
-    def path(range_: str, table: str) -> Path:
-        return opened.enter_context(workshop.opened(place(range_, table)))
+    def path(name: str, table: str) -> Path:
+        return opened.enter_context(workshop.opened(place(name, table)))
 
-    def lying(range_: str, table: str) -> Lying:
-        return Lying(path(range_, table), is_packed=is_packed, captures=captures)
+    def lying(name: str, table: str) -> Lying:
+        return Lying(path(name, table), is_packed=is_packed, captures=captures)
 
     is_packed = work.compression(workshop) is not None
     captures = partial(places_of_captures, [piece.sha256 for piece in gathered_.pieces])
-    return Stack({range_.name: partial(lying, range_.name) for range_ in gathered_.ranges})
+    return Stack({name: partial(lying, name) for name in gathered_.results})
 
 
 def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> Answers:
@@ -178,8 +180,8 @@ def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> 
         if account.answers:
             with workshop.opened(work.answers(account.sha256)) as path:
                 work.read_answers(path, answers)
-    for range_ in gathered_.ranges:
-        answers_in(range_, workshop, answers)
+    for name in gathered_.results:
+        answers_in(name, workshop, answers)
     return answers
 
 

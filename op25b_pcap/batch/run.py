@@ -24,7 +24,7 @@ from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
 from op25b_pcap.batch.judging import Gathered, conclude
-from op25b_pcap.batch.ranges import Range, ranges
+from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import path_order
@@ -87,10 +87,9 @@ def batch(
         accounts = _in_order(known)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
-        wanted = ranges(accounts, joined, are_packed=work.compression(workshop) is not None)
-        _assembled(wanted, lake, crew, watching)
+        results = _assembled(accounts, joined, lake, crew, watching)
         clock.lap("assemble")
-        gathered = Gathered(accounts, joined, wanted, _listed(known, accounts, left))
+        gathered = Gathered(accounts, joined, results, _listed(known, accounts, left))
         written = conclude(place, gathered, policy, envelope, clock, crew, watching)
         _tidy(workshop, gathered)
     return Outcome(*written, gathered.listed)
@@ -156,8 +155,13 @@ def _joined(accounts: Sequence[Account], lake: str, crew: Crew, watching: Watchi
         return account
 
 
-def _assembled(wanted: Sequence[Range], lake: str, crew: Crew, watching: Watching) -> None:
-    there = set(work.work_of(files(lake)).names(".flows.arrow"))
+def _assembled(
+    accounts: Sequence[Account], joined: Account | None, lake: str, crew: Crew, watching: Watching
+) -> list[str]:
+    """Assemble what is missing; gives the names of all results."""
+    workshop = work.work_of(files(lake))
+    wanted = ranges(accounts, joined, are_packed=work.compression(workshop) is not None)
+    there = set(workshop.names(".flows.arrow"))
     missing = [range_ for range_ in wanted if not is_assembled(range_, there)]
     missing.sort(key=lambda range_: -range_.octets)
     watching.begins("assemble", len(missing))
@@ -165,6 +169,7 @@ def _assembled(wanted: Sequence[Range], lake: str, crew: Crew, watching: Watchin
         if isinstance(flows, Deadly):
             raise MemoryError("assembling has ended every worker")
         watching.assembled(flows)
+    return [range_.name for range_ in wanted]
 
 
 def _listed(known: Sequence[Account], accounts: Sequence[Account], left: Sequence[Account]) -> list[Account]:
@@ -183,7 +188,7 @@ def _listed(known: Sequence[Account], accounts: Sequence[Account], left: Sequenc
 def _tidy(workshop: Files, gathered: Gathered) -> None:
     """Take away what no later run will ask for."""
     contents = {account.sha256 for account in gathered.counted}
-    results = {range_.name for range_ in gathered.ranges}
+    results = {*gathered.results}
     for name in workshop.names():
         folder, _, rest = name.partition("/")
         is_stale = (
