@@ -37,7 +37,7 @@ _REPEATED = (*SHARED, "tls_version", "auth_mechanism")
 """Texts of sessions that many share, beside those of which the contract lists the words."""
 Found = dict[str, pa.Table]
 """The tables of facts by name, in no order, with these columns."""
-Order = dict[str, NDArray[np.int64]]
+Order = dict[str, NDArray[np.signedinteger[Any]]]
 """Of each table the numbers of its rows, one after the other."""
 
 
@@ -193,7 +193,7 @@ def _taken(tables: Found, name: str, order: NDArray[np.int64]) -> pa.Table:
     return pa.Table.from_arrays([*taken], schema=schema)
 
 
-def in_rows(columns: Iterable[pa.ChunkedArray], order: NDArray[np.int64]) -> Iterator[pa.Array]:
+def in_rows(columns: Iterable[pa.ChunkedArray], order: NDArray[np.signedinteger[Any]]) -> Iterator[pa.Array]:
     """Columns in an order of their rows, which is often theirs; of each no more is held than is given."""
     is_theirs, rows = bool((order == np.arange(len(order))).all()), pa.array(order)
     nothing = Nothing(len(order))

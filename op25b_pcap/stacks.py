@@ -83,7 +83,7 @@ class Bounds(NamedTuple):
     begins: Mapping[str, NDArray[np.int64]]
     """By table; one more than there are names."""
 
-    def shares(self, table: str, rows: NDArray[np.int64]) -> Iterator[tuple[str, int, int]]:
+    def shares(self, table: str, rows: NDArray[np.signedinteger[Any]]) -> Iterator[tuple[str, int, int]]:
         """The portions that these rows, which are sorted, are from; in each from which row to which."""
         begins = self.begins[table]
         cuts = np.searchsorted(rows, begins)
@@ -111,7 +111,7 @@ class Stack:
         self.bounds = _bounds([*self._portions], found)
         whole = merged(found)
         order = in_order(whole)
-        return order, flows_of(whole, order)
+        return _narrow(order), _narrow(flows_of(whole, order))
 
     def judged(self, order: Order, flow_of: Order) -> Found:
         """What judging looks at, in that order, as `by_place` has it.
@@ -126,7 +126,7 @@ class Stack:
         return by_place(found, flow_of)
 
     def frames(
-        self, table: str, rows: NDArray[np.int64], told: pd.DataFrame | None, most: int
+        self, table: str, rows: NDArray[np.signedinteger[Any]], told: pd.DataFrame | None, most: int
     ) -> Iterator[pd.DataFrame]:
         """A table with all its columns, so many rows at a time.
 
@@ -259,8 +259,17 @@ def _bounds(names: Sequence[str], found: Sequence[Found]) -> Bounds:
 
 def by_place(found: Found, flow_of: Order) -> Found:
     """Tables in order with the flow's place as `flow_id`: numbers in order join them at once."""
-    places = {FLOWS.name: np.arange(len(found[FLOWS.name])), **flow_of}
+    kind = np.result_type(*flow_of.values())
+    places = {FLOWS.name: np.arange(len(found[FLOWS.name]), dtype=kind), **flow_of}
     return {name: rows.append_column("flow_id", pa.array(places[name])) for name, rows in found.items()}
+
+
+def _narrow(order: Order) -> Order:
+    """The same in half the room while all is judged, as long as there are no more rows than that."""
+    most = np.iinfo(np.int32).max
+    return {
+        name: rows.astype(np.int32) if rows.max(initial=0) <= most else rows for name, rows in order.items()
+    }
 
 
 def complete(parts: Sequence[pa.Table], order: Any, told: pd.DataFrame | None) -> pd.DataFrame:
