@@ -67,12 +67,15 @@ def parts_of_flows(whole: Whole, judged: pd.DataFrame, workshop: Files) -> list[
 
 
 def parts_of_sessions(whole: Whole, workshop: Files) -> list[Part]:
-    """Those of the tables of what flows carried: of this judging says nothing."""
+    """Those of the tables of what flows carried: of this judging says nothing.
+
+    A table without rows has a part, too, on the first day: whoever asks for it finds its columns.
+    """
     found: list[Part] = []
     for time in _times(whole.began):
         for table, flow_of in whole.flow_of.items():
             rows = range(*np.searchsorted(flow_of, (time.rows.start, time.rows.stop)).tolist())
-            if rows:
+            if rows or (not len(flow_of) and not time.rows.start):
                 found.append(_part(table, time, rows, whole, workshop))
     return found
 
@@ -99,7 +102,7 @@ def _part(
     part = Part(
         table,
         f"{table}/date={time.day}/part-{time.number:03}.parquet",
-        tuple(whole.bounds.shares(table, mine)),
+        tuple(whole.bounds.shares(table, mine)) or ((whole.bounds.names[0], 0, 0),),
         work.told(f"{table}-{time.day}-{time.number:03}"),
     )
     with workshop.scratch() as folder:

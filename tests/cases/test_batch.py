@@ -17,7 +17,9 @@ import pytest
 from op25b_pcap.batch import files, logs
 from op25b_pcap.batch.extra import needed
 from op25b_pcap.batch.files import Files
+from op25b_pcap.batch.tables import BY_DATE
 from op25b_pcap.faults import UsageFault
+from op25b_pcap.tables import TABLES
 from tests.flow_logs import CONN, SMTP, conn, mail, read, talk, tsv
 from tests.lakes import (
     SAMPLES,
@@ -238,6 +240,17 @@ def test_a_day_is_found_without_reading_the_others(place):
     assert "1/3" in plan
     total = duckdb.sql(f"select count(*) {query}").fetchall()[0][0]
     assert total == len(lake_tables(lake)["flows"])
+
+
+def test_a_table_without_rows_has_its_columns(place):
+    opener = next(record for record in RECORDS if (25).to_bytes(2) in record.data[34:38])
+    place.put("silence.pcap", octets([opener]))
+    place.states()
+    place.expect(octets([opener]))
+    for table in BY_DATE:
+        told = duckdb.sql(f"from read_parquet('{place.lake}/{table}/*/*.parquet')")
+        assert told.columns == [*TABLES[table].names, "date"]
+        assert bool(told.fetchall()) == (table in ("flows", "smtp_sessions"))
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["attempt first", "error first"])
