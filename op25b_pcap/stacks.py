@@ -92,22 +92,25 @@ class Bounds(NamedTuple):
             yield self.names[number], int(first - begins[number]), int(last - begins[number]) + 1
 
 
-Portion = Callable[[str], "Lying"]
-"""By its name a table of a portion, wherever it lies."""
+TableOf = Callable[[str], "Lying"]
+"""Opens a table of a portion by its name."""
 
 
 class Stack:
     """Portions by their names."""
 
-    def __init__(self, portions: Mapping[str, Portion]) -> None:
+    def __init__(self, portions: Mapping[str, TableOf]) -> None:
         self._portions = portions
+        self.bounds = Bounds([], {})
+        """Where portions begin: known as soon as the order is."""
 
     def order(self) -> tuple[Order, Order]:
         """Which rows come one after the other; and of those that flows carried, in order, whose they are."""
-        found = [
-            {table: portion(table).columns(keys) for table, keys in _KEYS.items()}
-            for portion in self._portions.values()
-        ]
+        found: list[Found] = [{} for _ in self._portions]
+        for table, keys in _KEYS.items():
+            # Copied, since a mapping keeps a descriptor, and of these there may be no more than a thousand.
+            for tables, lying in zip(found, self._lying(table).values(), strict=True):
+                tables[table] = pa.table({key: _copied(lying.column(key)) for key in keys})
         self.bounds = _bounds([*self._portions], found)
         whole = merged(found)
         order = in_order(whole)
@@ -118,12 +121,17 @@ class Stack:
 
         Column by column, so that nothing is there twice.
         """
-        found: Found = {}
-        for table, names in JUDGED.items():
-            lying, read = [*self._lying(table).values()], [name for name in names if name not in _BESIDE]
-            columns = in_rows((_whole(lying, name) for name in read), order[table])
-            found[table] = pa.table(dict(zip(read, columns, strict=True)))
+        found = {
+            table: self._read(table, [name for name in names if name not in _BESIDE], order[table])
+            for table, names in JUDGED.items()
+        }
         return by_place(found, flow_of)
+
+    def _read(self, table: str, names: Sequence[str], rows: NDArray[np.signedinteger[Any]]) -> pa.Table:
+        """Some columns of a table, in that order of its rows."""
+        lying = [*self._lying(table).values()]
+        columns = in_rows((_whole(lying, name) for name in names), rows)
+        return pa.table(dict(zip(names, columns, strict=True)))
 
     def frames(
         self, table: str, rows: NDArray[np.signedinteger[Any]], told: pd.DataFrame | None, most: int
@@ -149,12 +157,14 @@ class Stack:
 
 
 class Lying:
-    """A table of a portion, as it lies on disk."""
+    """A table of a portion, mapped from the disk; its file may go meanwhile."""
 
     def __init__(
         self, path: Path, *, is_packed: bool = False, captures: Callable[[pa.Schema], pa.Array] | None = None
     ) -> None:
-        """`captures`: what the captures' indices stand for among those of all portions."""
+        """`is_packed`: it is compressed, and unpacked a column at a time; `captures`: what the captures'
+        indices stand for among those of all portions.
+        """
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         reader = self._opened()
@@ -165,20 +175,16 @@ class Lying:
         """One of its columns."""
         if self._rows is not None:
             found = self._rows[name]
-        else:  # all that is read is unpacked into memory
+        else:
             place = self._schema.get_field_index(name)
             found = self._opened(included_fields=[place]).read_all()[name]
         if name == CAPTURE and self._captures is not None:
             return pa.chunked_array([self._captures(self._schema).take(found.combine_chunks())])
         return found
 
-    def columns(self, names: Iterable[str]) -> pa.Table:
-        """Some of its columns."""
-        return pa.table({name: self.column(name) for name in names})
-
     def some(self, begin: int, end: int) -> pa.Table:
         """The rows from one number to another."""
-        rows = self._opened().read_all() if self._rows is None else self._rows
+        rows = pa.table({name: self.column(name) for name in self._schema.names})
         return compact(rows.slice(begin, end - begin))
 
     def _opened(self, **options: Any) -> pa.ipc.RecordBatchFileReader:
@@ -193,6 +199,11 @@ class Lying:
 def _let_go(lying: Iterable[Lying]) -> None:
     for one in lying:
         one.let_go()
+
+
+def _copied(column: pa.ChunkedArray) -> pa.Array:
+    """In memory of its own: only of a single array `concat_arrays` makes no copy."""
+    return pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)])
 
 
 def _whole(lying: Sequence[Lying], name: str) -> pa.ChunkedArray:
@@ -259,8 +270,7 @@ def _bounds(names: Sequence[str], found: Sequence[Found]) -> Bounds:
 
 def by_place(found: Found, flow_of: Order) -> Found:
     """Tables in order with the flow's place as `flow_id`: numbers in order join them at once."""
-    kind = np.result_type(*flow_of.values())
-    places = {FLOWS.name: np.arange(len(found[FLOWS.name]), dtype=kind), **flow_of}
+    places = {**_narrow({FLOWS.name: np.arange(len(found[FLOWS.name]))}), **flow_of}
     return {name: rows.append_column("flow_id", pa.array(places[name])) for name, rows in found.items()}
 
 

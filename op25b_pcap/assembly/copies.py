@@ -24,7 +24,7 @@ class Bytes(NamedTuple):
 
     octets: Any
     fetched: Any
-    """Of those that were left in captures."""
+    """Of those that were left in files."""
     tails: Any
     """What is known of payload that was passed over (`skim`)."""
 

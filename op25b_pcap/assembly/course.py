@@ -719,7 +719,7 @@ def courses_of(
 ) -> tuple[int, int, int]:
     """Follow conversation after conversation, `order[begins[i]:begins[i + 1]]` being number i.
 
-    Octets of packets that were left in captures are in `fetched`, or have `tails` (`skim`). Those that
+    Octets of packets that were left in files are in `fetched`, or have `tails` (`skim`). Those that
     `doubtful` marks are not followed; `places` are for `copies.mark`. Gives how many runs, octets of
     text and holes there are.
     """

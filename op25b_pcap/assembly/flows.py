@@ -424,7 +424,7 @@ class Sorted:
         return part
 
     def _may_pass(self) -> NDArray[np.bool_] | None:
-        """Which packets were left in captures, and are in the midst of a long turn of a client."""
+        """Which packets were left in files, and are in the midst of a long turn of a client."""
         sizes = np.diff(self.octets)
         is_large = sizes >= _LARGE_TURN
         if not is_large.any():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,16 +40,18 @@ _MOST_KEPT = 32 << 20
 class Left:
     """The files that octets were left in."""
 
-    def __init__(self, files: Sequence[Path] = ()) -> None:
+    def __init__(self, files: Sequence[Path] = (), *, may_go: bool = True) -> None:
+        """`may_go`: they are somebody else's, who may shorten or remove them; if not, OSError is raised."""
         self.files = files
         """By their numbers in `packet.lying`."""
+        self._faults: tuple[type[OSError], ...] = (OSError,) if may_go else ()
         self._room, self._glance = Room(), Room()
 
     def fetch(self, packets: NDArray[Any], which: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The octets of those of `which` that were left; their `at` then says where in these.
 
-        What is not there any more was not captured: the file has become shorter since. The octets
-        stay until the next are fetched.
+        What is not there any more, as files may go, was not captured. The octets stay until the next
+        are fetched.
         """
         lie = _stretches(packets, which, _GAP)
         room = self._room.of(int(lie.lengths.sum()))
@@ -115,10 +118,15 @@ class Left:
                 zip(files.tolist(), offsets.tolist(), lengths.tolist(), strict=True)
             ):
                 if of != number:
-                    file = _opened(self.files[of], file)
-                    number = of
+                    _close(file)
+                    file, number = -1, of
+                    with suppress(*self._faults):
+                        file = os.open(self.files[of], os.O_RDONLY | os.O_CLOEXEC)
                 if file >= 0:
-                    there[index] = _fill(file, view[to : to + length], offset)
+                    with suppress(*self._faults):
+                        there[index] = _fill(file, view[to : to + length], offset)
+                if there[index] < length and not self._faults:
+                    raise OSError(f"{self.files[of]}: it was longer")
                 to += length
         finally:
             _close(file)
@@ -160,15 +168,6 @@ def _stretches(packets: NDArray[Any], which: NDArray[np.int64], gap: int, most: 
     return _Stretches(begins[firsts], lengths, left, of, begins - begins[firsts][of], sizes)
 
 
-def _opened(path: Path, before: int) -> int:
-    """A descriptor of the file, in the place of another; -1: it is gone."""
-    _close(before)
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1
-
-
 def _close(file: int) -> None:
     if file >= 0:
         os.close(file)
@@ -176,10 +175,7 @@ def _close(file: int) -> None:
 
 def _fill(file: int, room: memoryview, begin: int) -> int:
     """Fill room from there on; how many octets there were."""
-    try:
-        count = os.preadv(file, [room], begin)
-        while 0 < count < len(room) and (more := os.preadv(file, [room[count:]], begin + count)):
-            count += more
-    except OSError:
-        return 0
+    count = os.preadv(file, [room], begin)
+    while 0 < count < len(room) and (more := os.preadv(file, [room[count:]], begin + count)):
+        count += more
     return count

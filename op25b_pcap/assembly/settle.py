@@ -133,11 +133,11 @@ class Into(NamedTuple):
 
 
 def settle(
-    data: bytes, kept: Any, begin: int, end: int, into: Into, capture: int, number: int, lies_at: int
+    data: bytes, kept: Any, begin: int, end: int, into: Into, capture: int, number: int, lying_at: int
 ) -> int:
     """Rows `begin` to `end` to packets of that capture, whose run begins with packet `number`.
 
-    Their octets lie in a file from `lies_at` (`packet.lying`) on; if it is -1, all are copied. Gives the
+    Their octets lie in a file from `lying_at` (`packet.lying`) on; if it is -1, all are copied. Gives the
     row at which it stopped: because it stands at a place that is not known yet, or finds no room.
     """
     packets, octets, used, places, tunnels, others = into
@@ -165,7 +165,7 @@ def settle(
         _ends(data, row, packet)
         packet["at"] = used[1]
         if verdict == cell.SEGMENT:
-            used[1] = _segment(data, row, packet, octets, used[1], lies_at)
+            used[1] = _segment(data, row, packet, octets, used[1], lying_at)
         else:
             used[1] = _error(data, row, packet, octets, used[1])
         packet["conversation"] = conversation_of(packets, used[0], tunnels[places[slot, 1]])
@@ -173,7 +173,7 @@ def settle(
     return end
 
 
-def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lies_at: int) -> int:
+def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lying_at: int) -> int:
     """The rest of a segment; gives where its octets end."""
     packet["kind"] = SEGMENT
     packet["src_port"] = row[cell.SRC_PORT]
@@ -189,8 +189,8 @@ def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lies_at: 
     captured = row[cell.END] - row[cell.PAYLOAD_AT]
     packet["options"] = options
     packet["captured"] = captured
-    if lies_at >= 0 and captured >= WORTH_LEAVING and row[cell.PAYLOAD_AT] == at + options:
-        packet["at"] = ~(lies_at + at)
+    if lying_at >= 0 and captured >= WORTH_LEAVING and row[cell.PAYLOAD_AT] == at + options:
+        packet["at"] = ~(lying_at + at)
         return to
     copy(data, at, options, octets, to)
     copy(data, row[cell.PAYLOAD_AT], captured, octets, to + options)
@@ -218,11 +218,17 @@ def _error(data: bytes, row: Any, packet: Any, octets: Any, to: int) -> int:
     return to + size
 
 
+def carries(packet: Any) -> int:
+    """How many octets a packet has, wherever they lie."""
+    size = signed(packet["options"])
+    return size + signed(packet["captured"]) if packet["kind"] == SEGMENT else size
+
+
 def resettle(
     packets: Any,
     words: Any,
     octets: Any,
-    lies_at: int,
+    lying_at: int,
     wheres: Any,
     captures: Any,
     into_packets: Any,
@@ -233,7 +239,7 @@ def resettle(
     """Packets out of one store behind those of another, which has room for them; both are told in words, too.
 
     `wheres` are the other's numbers of places, `captures` of captures, if there are any: the last one
-    stands for all that have none. Octets lie in a file from `lies_at` (`packet.lying`) on, and are left
+    stands for all that have none. The octets lie in a file from `lying_at` (`packet.lying`) on, and stay
     there where that is worth it; if it is -1, all are copied. `used` are packets and octets there.
     """
     at, to = used[0], used[1]
@@ -244,12 +250,13 @@ def resettle(
         mine["where"] = wheres[packet["where"]]
         if len(captures) != 0:
             mine["capture"] = captures[min(packet["capture"], len(captures) - 1)]
-        begin, size, is_segment = packet["at"], signed(packet["options"]), packet["kind"] == SEGMENT
-        if is_segment:
-            size += packet["captured"]
-        if begin >= 0 and lies_at >= 0 and is_segment and packet["captured"] >= WORTH_LEAVING:
-            mine["at"] = ~(lies_at + begin)
-        elif begin >= 0:
+        begin = packet["at"]
+        if begin < 0:
+            pass  # it was left elsewhere before
+        elif lying_at >= 0 and packet["kind"] == SEGMENT and packet["captured"] >= WORTH_LEAVING:
+            mine["at"] = ~(lying_at + begin)
+        else:
+            size = carries(packet)
             copy(octets, begin, size, into_octets, to)
             mine["at"] = to
             to += size
@@ -294,10 +301,8 @@ def gather(packets: Any, octets: Any, to: Any) -> None:
     used = 0
     for index in range(len(packets)):
         packet = packets[index]
-        size = signed(packet["options"])
-        if packet["kind"] == SEGMENT:
-            size += packet["captured"]
         if packet["at"] >= 0:
+            size = carries(packet)
             copy(octets, packet["at"], size, to, used)
             packet["at"] = used
             used += size

@@ -103,6 +103,7 @@ class Layer:
 
     def __init__(self, path: Path) -> None:
         file = pa.memory_map(str(path))
+        # What is read out of a mapping lies in it, unless it was packed.
         self._begin, self._size = file.read_buffer(1).address, file.size()
         self._reader = pa.ipc.open_file(file)
         self._together = PARTS // (self._reader.num_record_batches - 1)

@@ -1,4 +1,4 @@
-"""The kernel that looks through payload which was left in captures, and keeps what may tell something.
+"""The kernel that looks through payload which was left in files, and keeps what may tell something.
 
 A large message is nobody's business but for where it ends, and how long it is. It ends with a line
 that is a dot. Octets in which no line begins with one are counted, and not kept.

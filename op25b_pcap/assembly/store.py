@@ -76,7 +76,7 @@ class Store:
         self._shelf = shelf
         self._leaves = leaves
         self.fetched = np.empty(0, np.uint8)
-        """What was left in captures, of those packets that are looked at now."""
+        """What was left in files, of those packets that are looked at now."""
         self._rooms = rooms or (Room(), Room())
         self._used = np.zeros(2, np.int64)
         self.make_room(packets, octets)
@@ -101,11 +101,11 @@ class Store:
         """Take what is ours among swept rows; gives the others."""
         others = np.zeros(len(kept) + 1, np.int64)
         window = self._kernels.window(run.window)
-        lies_at = lying(run.capture, run.lies_at) if self._leaves else -1
+        lying_at = lying(run.capture, run.lies_at) if self._leaves else -1
         begin, end = 0, len(kept)
         while True:
             into = Into(self._packets, self._octets, self._used, self._places, self._tunnels, others)
-            begin = self._kernels.settle(window, kept, begin, end, into, run.capture, run.number, lies_at)
+            begin = self._kernels.settle(window, kept, begin, end, into, run.capture, run.number, lying_at)
             if begin == end:
                 if self._ahead is not None:
                     packets, octets = self._used.tolist()
@@ -182,14 +182,17 @@ class Store:
         octets: NDArray[np.uint8],
         wheres: Sequence[Where],
         captures: NDArray[np.int64] = _AS_THEY_ARE,
-        lies_at: int = -1,
+        lying_at: int = -1,
     ) -> None:
-        """Take packets out of another store: `settle.resettle`. There must be room for them."""
+        """Take packets out of another store, with other numbers for their captures; there must be room.
+
+        Larger payloads stay in the file in which the octets begin at `lying_at` (`packet.lying`), if any.
+        """
         self._kernels.resettle(
             packets,
             in_words(packets),
             octets,
-            lies_at,
+            lying_at,
             np.array([self.number_of(where) for where in wheres], np.int64),
             captures,
             self._packets,

@@ -174,9 +174,8 @@ def _store(
 
 def _found(of: Sorted, sources: Sequence[Source], answers: Answers) -> Found:
     """What the packets show that are out of these layers."""
-    courses = bench.courses()
-    courses.left.files = [path for _, path in sources]
-    return gathered(courses.flows(of), answers)
+    with bench.courses([path for _, path in sources]) as courses:
+        return gathered(courses.flows(of), answers)
 
 
 def _entries(sources: Iterable[Source], range_: Range) -> Iterator[Iterator[Entry]]:

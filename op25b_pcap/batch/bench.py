@@ -6,14 +6,18 @@ range. Each thread has a bench of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from threading import local
 
 from op25b_pcap.assembly.flows import Courses
+from op25b_pcap.assembly.left import Left
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.compiled import kernels
 
-_MOST_COURSES = 1_024
-"""That are remembered: a gigabyte of ordinary mail has some thirty."""
+_MOST_REMEMBERED = 1_024
+"""Courses: a gigabyte of ordinary mail has some thirty."""
 
 
 class _Bench(local):
@@ -30,11 +34,18 @@ def rooms() -> tuple[Room, Room]:
     return _bench.rooms
 
 
-def courses() -> Courses:
-    """Courses that earlier tasks have met."""
-    if _bench.courses is None or len(_bench.courses) > _MOST_COURSES:
-        _bench.courses = Courses(kernels())
-    return _bench.courses
+@contextmanager
+def courses(layers: Sequence[Path]) -> Iterator[Courses]:
+    """Courses that earlier tasks have met, for packets of which octets were left in these files.
+
+    A task that fails leaves none behind: they may be half learnt.
+    """
+    known, _bench.courses = _bench.courses, None
+    if known is None or len(known) > _MOST_REMEMBERED:
+        known = Courses(kernels(), Left(may_go=False))
+    known.left.files = layers
+    yield known
+    _bench.courses = known
 
 
 def clear() -> None:

@@ -11,5 +11,6 @@ from op25b_pcap.side_by_side import GIVING_WAY
 __all__ = ["assembling", "joining", "scanning"]
 
 hardly_sought()
-# Who judges does so alone while workers write; that they get on is of use when it has ended.
+# Workers are forked from whoever imports this. One process judges while they write: it is not to wait
+# for a processor, since they wait for it in the end.
 os.nice(GIVING_WAY)

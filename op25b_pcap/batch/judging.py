@@ -11,8 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,11 +137,10 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
 
 def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[Facts, Whole]:
     """What all pieces show; of the large tables those columns only that are looked at."""
-    with ExitStack() as opened:
-        if gathered_.results:
-            stack = _stack(gathered_, workshop, opened)
-        else:
-            pile = Pile(opened.enter_context(workshop.scratch()) / "nothing")
+    with workshop.scratch() as folder:
+        stack = _stack(gathered_, workshop)
+        if not gathered_.results:
+            pile = Pile(folder / "nothing")
             pile.put(gathered((), Answers()))
             stack = stack_of(pile.bases)
         order, flow_of = stack.order()
@@ -154,17 +152,14 @@ def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[F
     return known, Whole(known.flows["start_time"], order, flow_of, stack.bounds)
 
 
-def _stack(gathered_: Gathered, workshop: Files, opened: ExitStack) -> Stack:
-    """The results of all ranges; what is far is here as long as `opened` is."""
-
-    @cache
-    def path(name: str, table: str) -> Path:
-        return opened.enter_context(workshop.opened(place(name, table)))
+def _stack(gathered_: Gathered, workshop: Files) -> Stack:
+    """The results of all ranges."""
 
     def lying(name: str, table: str) -> Lying:
-        return Lying(path(name, table), is_packed=is_packed, captures=captures)
+        with workshop.opened(place(name, table)) as path:
+            return Lying(path, is_packed=is_packed, captures=captures)
 
-    is_packed = work.compression(workshop) is not None
+    is_packed = work.is_packed(workshop)
     captures = partial(places_of_captures, [piece.sha256 for piece in gathered_.pieces])
     return Stack({name: partial(lying, name) for name in gathered_.results})
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OCTETS_TOGETHER = 128 << 20
+"""A range is no more than this, as long as one part is not, where it must be in memory."""
 _OCTETS_THAT_STAY = 512 << 20
-"""A range is no more than this, as long as one part is not: where it must be in memory, and where most
-stays in the layers until it is read. Each range opens all layers, of which there may be thousands."""
+"""The same where larger payloads stay in the layers until they are read: each range opens all layers, of
+which there may be thousands."""
 _PACKETS_TOGETHER = 1 << 20
-"""The same of packets, which are in memory in any case, if all were as large as they are on average."""
+"""But no more packets than this, if all were as large as they are on average: these are in memory."""
 _WORTH_SHARING = 8 << 20
 _SHARES = 8
 """Ranges at the least, of more octets than those: so that several workers have something to do."""
@@ -105,7 +106,7 @@ def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: b
     found = []
     if layers:
         sizes = np.sum([layer.sizes for layer in layers], axis=0)[:PARTS]
-        packets = sum(account.decoded for account in accounts)
+        packets = sum(account.decoded for account in (*accounts, *([joined] if joined else [])))
         most = _OCTETS_TOGETHER
         if not are_packed:
             of_packets = _PACKETS_TOGETHER * int(sizes.sum()) // max(packets, 1)

@@ -160,7 +160,7 @@ def _assembled(
 ) -> list[str]:
     """Assemble what is missing; gives the names of all results."""
     workshop = work.work_of(files(lake))
-    wanted = ranges(accounts, joined, are_packed=work.compression(workshop) is not None)
+    wanted = ranges(accounts, joined, are_packed=work.is_packed(workshop))
     there = set(workshop.names(".flows.arrow"))
     missing = [range_ for range_ in wanted if not is_assembled(range_, there)]
     missing.sort(key=lambda range_: -range_.octets)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from op25b_pcap.assembly.left import CAN_READ_AGAIN
 from op25b_pcap.assembly.packet import carried, chosen, lying
 from op25b_pcap.assembly.shelf import Layer, Rows
 from op25b_pcap.assembly.store import Where
@@ -29,7 +30,7 @@ class Taken(NamedTuple):
     wheres: Sequence[Where]
     captures: NDArray[np.int64]
     """By their numbers in the layer those in the range."""
-    lies_at: int
+    lying_at: int
     """Where the octets begin (`packet.lying`); the files are numbered as the sources come."""
 
 
@@ -53,7 +54,8 @@ def taken(
             if wanted is not None and not (which := wanted(packets)).all():
                 packets, octets = _chosen(packets, octets, which)
                 lies_at = -1
-            found.append(Taken(packets, octets, layer.wheres, ranks, lying(number, lies_at)))
+            lying_at = lying(number, lies_at) if CAN_READ_AGAIN else -1
+            found.append(Taken(packets, octets, layer.wheres, ranks, lying_at))
         yield laid.name, found
 
 

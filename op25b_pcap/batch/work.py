@@ -50,7 +50,12 @@ def compression(workshop: Files) -> str | None:
     On a disk it would save a sixth of the room, as most of mail is packed in some way already, and
     cost a fifth of a batch; and what lies there as it is need not be read to be used.
     """
-    return None if workshop.is_local else _COMPRESSION
+    return _COMPRESSION if is_packed(workshop) else None
+
+
+def is_packed(workshop: Files) -> bool:
+    """Whether layers and results are compressed there."""
+    return not workshop.is_local
 
 
 def layer(content: str, number: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
 import random
+import resource
 import shutil
 import time
 from functools import partial
@@ -14,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from op25b_pcap.batch import files, logs
+from op25b_pcap.batch import bench, files, logs, ranges
 from op25b_pcap.batch.extra import needed
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.tables import BY_DATE
@@ -240,6 +242,50 @@ def test_a_day_is_found_without_reading_the_others(place):
     assert "1/3" in plan
     total = duckdb.sql(f"select count(*) {query}").fetchall()[0][0]
     assert total == len(lake_tables(lake)["flows"])
+
+
+def test_a_layer_that_cannot_be_read_for_a_moment_costs_the_run_only(place, monkeypatch):
+    place.put("all.pcap", octets(RECORDS))
+    read = os.preadv
+
+    def failing(file, *more):
+        if ".work" in Path(f"/proc/self/fd/{file}").readlink().parts:
+            raise OSError(errno.EIO, "the disk is away")
+        return read(file, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "preadv", failing)
+        with pytest.raises(OSError, match="the disk is away"):
+            place.states()
+    place.states()
+    place.expect(octets(RECORDS))
+
+
+def test_judging_needs_no_more_descriptors_than_there_are_ranges(place, monkeypatch):
+    monkeypatch.setattr(ranges, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(ranges, "_SHARES", 256)
+    place.put("all.pcap", octets(RECORDS))
+    run(place.inbox, place.lake, envelope="none")
+    count = len([*(place.lake / ".work").rglob("*.flows.arrow")])
+    assert count > 30
+    open_now = len([*Path("/proc/self/fd").iterdir()])
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + count + 20, most[1]))
+    try:
+        place.states()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    place.expect(octets(RECORDS))
+
+
+def test_a_task_that_fails_leaves_no_courses_behind():
+    bench.clear()
+    with pytest.raises(MemoryError), bench.courses([]) as first:
+        raise MemoryError
+    with bench.courses([]) as second, bench.courses([]) as third:
+        assert len({first, second, third}) == 3
+    with bench.courses([]) as fourth:
+        assert fourth is second
 
 
 def test_a_table_without_rows_has_its_columns(place):
