@@ -126,19 +126,19 @@ class Forms:
         spoken: Spoken,
     ) -> None:
         forms, places, counts = np.unique(told[:, 0], return_index=True, return_counts=True)
-        examples = []
+        examples, fresh = [], dict[int, _Template | None]()
         for form, place, count in zip(forms.tolist(), places.tolist(), counts.tolist(), strict=True):
             if form == NO_FORM or form in self._templates:
                 continue
             self._met[form] = self._met.get(form, 0) + count
             if self._met[form] >= _WORTH_LEARNING:
                 row = flows.slice(place, 1).to_pylist()[0]
-                template = self._templates[form] = self._template(form, row)
+                template = fresh[form] = self._template(form, row)
                 if template:
                     real = read(row, usual.chunks(int(speaking[place])))
                     examples.append(_Example(form, template, int(told[place, 1]), real.rows()))
-        for form in self._wrong(examples, spoken):
-            self._templates[form] = None
+        fresh.update(dict.fromkeys(self._wrong(examples, spoken)))
+        self._templates |= fresh  # not before they are proven: a task may fail, and the next go on with them
 
     def _template(self, form: int, row: dict[str, Any]) -> _Template | None:
         """What `mail` tells of a form in our words."""
