@@ -84,7 +84,12 @@ class Bounds(NamedTuple):
     """By table; one more than there are names."""
 
     def shares(self, table: str, rows: NDArray[np.signedinteger[Any]]) -> Iterator[tuple[str, int, int]]:
-        """The portions that these rows, which are sorted, are from; in each from which row to which."""
+        """The portions that these rows, which are sorted, are from; in each from which row to which.
+
+        At least one, of no row if there is none: it tells the columns.
+        """
+        if not len(rows):
+            yield self.names[0], 0, 0
         begins = self.begins[table]
         cuts = np.searchsorted(rows, begins)
         for number in np.flatnonzero(np.diff(cuts)).tolist():
@@ -145,8 +150,7 @@ class Stack:
         for begin in range(0, max(len(rows), 1), most):
             some = rows[begin : begin + most]
             mine = np.sort(some)
-            shares = [*self.bounds.shares(table, mine)] or [(next(iter(lying)), 0, 0)]
-            parts = [lying[name].some(first, end) for name, first, end in shares]
+            parts = [lying[name].some(first, end) for name, first, end in self.bounds.shares(table, mine)]
             beside = None if told is None else told.iloc[begin : begin + most]
             yield complete(parts, np.searchsorted(mine, some), beside)
             del parts

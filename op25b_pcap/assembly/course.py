@@ -17,7 +17,7 @@ import numpy as np
 
 from op25b_pcap.assembly.copies import DOUBT, IDENTIFICATIONS, MOST_LOOKED_AT, Bytes, is_from, mark
 from op25b_pcap.assembly.packet import ERROR
-from op25b_pcap.assembly.settle import mixed, signed
+from op25b_pcap.assembly.settle import mixed, move, signed
 from op25b_pcap.assembly.spans import STATE, begin_of, cover, gap_at, octets_in
 from op25b_pcap.assembly.text import NEEDED, NO_PACKET, Told, read
 from op25b_pcap.flows.copies import ELSEWHERE_NS, NO_IDENTIFICATION_NS, SAME_PLACE_NS
@@ -659,20 +659,14 @@ def wait(mine: Any, waiting: Any, offset: int, packet: int, captured: int) -> bo
         if first == 0:
             return False
         for index in range(first, at):
-            move(waiting, index, index - first)
+            move(waiting, index, waiting, index - first)
         mine[FIRST], at, first = 0, at - first, 0
     while at > first and waiting[at - 1, 0] > offset:
-        move(waiting, at - 1, at)
+        move(waiting, at - 1, waiting, at)
         at -= 1
     waiting[at, 0], waiting[at, 1], waiting[at, 2] = offset, packet, captured
     mine[WAITING] += 1
     return True
-
-
-def move(rows: Any, at: int, to: int) -> None:
-    """One row to another place: as a slice it would be an object."""
-    for cell in range(rows.shape[1]):
-        rows[to, cell] = rows[at, cell]
 
 
 def number_of(events: Any, known: Known) -> int:

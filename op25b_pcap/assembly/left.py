@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,7 +43,7 @@ class Left:
         """`may_go`: they are somebody else's, who may shorten or remove them; if not, OSError is raised."""
         self.files = files
         """By their numbers in `packet.lying`."""
-        self._faults: tuple[type[OSError], ...] = (OSError,) if may_go else ()
+        self._may_go = may_go
         self._room, self._glance = Room(), Room()
 
     def fetch(self, packets: NDArray[Any], which: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -117,15 +116,17 @@ class Left:
             for index, (of, offset, length) in enumerate(
                 zip(files.tolist(), offsets.tolist(), lengths.tolist(), strict=True)
             ):
-                if of != number:
-                    _close(file)
-                    file, number = -1, of
-                    with suppress(*self._faults):
+                try:
+                    if of != number:
+                        _close(file)
+                        file, number = -1, of
                         file = os.open(self.files[of], os.O_RDONLY | os.O_CLOEXEC)
-                if file >= 0:
-                    with suppress(*self._faults):
+                    if file >= 0:
                         there[index] = _fill(file, view[to : to + length], offset)
-                if there[index] < length and not self._faults:
+                except OSError:
+                    if not self._may_go:
+                        raise
+                if there[index] < length and not self._may_go:
                     raise OSError(f"{self.files[of]}: it was longer")
                 to += length
         finally:

@@ -244,22 +244,20 @@ def resettle(
     """
     at, to = used[0], used[1]
     for index in range(len(packets)):
-        for word in range(words.shape[1]):
-            into_words[at, word] = words[index, word]
+        move(words, index, into_words, at)
         packet, mine = packets[index], into_packets[at]
         mine["where"] = wheres[packet["where"]]
         if len(captures) != 0:
             mine["capture"] = captures[min(packet["capture"], len(captures) - 1)]
         begin = packet["at"]
-        if begin < 0:
-            pass  # it was left elsewhere before
-        elif lying_at >= 0 and packet["kind"] == SEGMENT and packet["captured"] >= WORTH_LEAVING:
-            mine["at"] = ~(lying_at + begin)
-        else:
-            size = carries(packet)
-            copy(octets, begin, size, into_octets, to)
-            mine["at"] = to
-            to += size
+        if begin >= 0:  # if not, they were left elsewhere before
+            if lying_at >= 0 and packet["kind"] == SEGMENT and packet["captured"] >= WORTH_LEAVING:
+                mine["at"] = ~(lying_at + begin)
+            else:
+                size = carries(packet)
+                copy(octets, begin, size, into_octets, to)
+                mine["at"] = to
+                to += size
         at += 1
     used[0], used[1] = at, to
 
@@ -274,6 +272,12 @@ def copy(data: bytes, at: int, size: int, octets: Any, to: int) -> None:
     source, target = data[at : at + size], octets[to : to + size]
     for index in range(len(source)):
         target[index] = source[index]
+
+
+def move(rows: Any, at: int, into: Any, to: int) -> None:
+    """One row to a place of the same array or another: as a slice it would be an object."""
+    for column in range(rows.shape[1]):
+        into[to, column] = rows[at, column]
 
 
 def _ends(data: bytes, row: Any, packet: Any) -> None:

@@ -138,11 +138,7 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
 def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[Facts, Whole]:
     """What all pieces show; of the large tables those columns only that are looked at."""
     with workshop.scratch() as folder:
-        stack = _stack(gathered_, workshop)
-        if not gathered_.results:
-            pile = Pile(folder / "nothing")
-            pile.put(gathered((), Answers()))
-            stack = stack_of(pile.bases)
+        stack = _stack(gathered_, workshop) if gathered_.results else _nothing(folder)
         order, flow_of = stack.order()
         found = stack.judged(order, flow_of)
     latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
@@ -162,6 +158,13 @@ def _stack(gathered_: Gathered, workshop: Files) -> Stack:
     is_packed = work.is_packed(workshop)
     captures = partial(places_of_captures, [piece.sha256 for piece in gathered_.pieces])
     return Stack({name: partial(lying, name) for name in gathered_.results})
+
+
+def _nothing(folder: Path) -> Stack:
+    """One portion without rows, in that folder."""
+    pile = Pile(folder / "nothing")
+    pile.put(gathered((), Answers()))
+    return stack_of(pile.bases)
 
 
 def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> Answers:

@@ -106,11 +106,8 @@ def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: b
     found = []
     if layers:
         sizes = np.sum([layer.sizes for layer in layers], axis=0)[:PARTS]
-        packets = sum(account.decoded for account in (*accounts, *([joined] if joined else [])))
-        most = _OCTETS_TOGETHER
-        if not are_packed:
-            of_packets = _PACKETS_TOGETHER * int(sizes.sum()) // max(packets, 1)
-            most = min(max(of_packets, _OCTETS_TOGETHER), _OCTETS_THAT_STAY)
+        packets = sum(account.decoded for account in accounts) + (joined.decoded if joined else 0)
+        most = _OCTETS_TOGETHER if are_packed else _most_that_stay(int(sizes.sum()), packets)
         width = _width(sizes, most)
         found += [_range(begin, begin + width, order, layers) for begin in range(0, PARTS, width)]
     told = [
@@ -124,6 +121,12 @@ def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: b
         in_order = tuple(content for content in order if content in logged_in)
         found.append(Range(part, part + 1, in_order, share, "entries"))
     return [each for each in found if each.layers]
+
+
+def _most_that_stay(octets: int, packets: int) -> int:
+    """How large a range may be where most of it need not be in memory, with so many packets in all."""
+    together = _PACKETS_TOGETHER * octets // max(packets, 1)
+    return min(max(together, _OCTETS_TOGETHER), _OCTETS_THAT_STAY)
 
 
 def _width(sizes: NDArray[np.int64], most: int) -> int:

@@ -102,7 +102,7 @@ def _part(
     part = Part(
         table,
         f"{table}/date={time.day}/part-{time.number:03}.parquet",
-        tuple(whole.bounds.shares(table, mine)) or ((whole.bounds.names[0], 0, 0),),
+        tuple(whole.bounds.shares(table, mine)),
         work.told(f"{table}-{time.day}-{time.number:03}"),
     )
     with workshop.scratch() as folder:
