@@ -8,11 +8,12 @@ from typing import Any
 
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
+from op25b_pcap.clock import Clock
 from op25b_pcap.decode import Tally
 from op25b_pcap.facts import Facts
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.flows.wanted import Wanted
-from op25b_pcap.pipeline import Clock, Tables, counts, opinion
+from op25b_pcap.pipeline import Tables, counts, opinion
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.explain import explain as in_words
 from op25b_pcap.reports.run import redescribe, sources

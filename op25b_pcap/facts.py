@@ -6,10 +6,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import local
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -25,6 +24,9 @@ from op25b_pcap.tables.gathering import Gathering, Nothing
 from op25b_pcap.tables.sessions import SHARED, Sessions
 from op25b_pcap.tables.table import Table, to_frame
 from op25b_pcap.wire.services import DOMAIN
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NS = 1_000_000_000
 SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)

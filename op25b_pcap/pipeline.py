@@ -6,7 +6,6 @@ calls only this.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
 from op25b_pcap.circles import seldom_sought
+from op25b_pcap.clock import Clock
 from op25b_pcap.compiled import kernels_for
 from op25b_pcap.decode import Tally
 from op25b_pcap.facts import Facts, facts, in_order, merged, ordered
@@ -52,20 +52,6 @@ _PROGRESS_EVERY = 1024
 
 _Item = TypeVar("_Item", Record, Record | Run)
 Tables = dict[str, pd.DataFrame]
-
-
-class Clock:
-    """Seconds spent in each part of a run."""
-
-    def __init__(self) -> None:
-        self.laps_s: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """End a part and name it."""
-        now = time.perf_counter()
-        self.laps_s[name] = round(now - self._last, 3)
-        self._last = now
 
 
 @dataclass(slots=True)

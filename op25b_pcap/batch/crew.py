@@ -23,6 +23,7 @@ Task = tuple[Any, ...]
 _TRIES = 3
 _PATIENCE_S = 10
 """How long a cluster may take to answer."""
+_DASHBOARD = "op25b_pcap.batch.dashboard"
 _NEEDS = "several workers, or a cluster,"
 
 
@@ -66,9 +67,10 @@ class _Alone:
 class _Together:
     is_one = False
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, is_own: bool) -> None:
         self.client = client
-        self.dashboard = str(client.dashboard_link or "")
+        # Of an own scheduler the door, which is above the first page.
+        self.dashboard = str(client.dashboard_link or "").removesuffix("status" if is_own else "")
         self.note = f"dashboard: {self.dashboard}" if self.dashboard else ""
 
     def results(
@@ -101,7 +103,11 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
         nursery.begin()
     dask, distributed = needed("dask", _NEEDS), needed("distributed", _NEEDS)
     logging.getLogger("distributed").setLevel(logging.ERROR)
+    # Else it would load here, before the first worker, what it believes that the nursery needs.
+    distributed.utils._forkserver_preload_set = True
+    routes = dask.config.get("distributed.scheduler.http.routes")
     settings = {
+        "distributed.scheduler.http.routes": [*routes, _DASHBOARD],
         "distributed.scheduler.allowed-failures": _TRIES,
         "distributed.worker.daemon": True,
         "distributed.worker.multiprocessing-method": nursery.METHOD,
@@ -122,7 +128,7 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             except (OSError, ValueError) as fault:
                 raise UsageFault(f"no cluster answers at {cluster}: {fault}") from None
             with client:
-                yield _Together(client)
+                yield _Together(client, is_own=False)
             return
         with (
             distributed.LocalCluster(
@@ -132,8 +138,9 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
                 dashboard_address="127.0.0.1:0",
                 host="127.0.0.1",
                 silence_logs=logging.CRITICAL,
+                scheduler_kwargs={"dashboard": False},
             ) as local,
             distributed.Client(local) as client,
         ):
             local.scale(wanted)  # tasks wait for them, nobody else does
-            yield _Together(client)
+            yield _Together(client, is_own=True)

@@ -29,10 +29,11 @@ from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.telling import Part, Whole, parts_of_flows, parts_of_sessions, tell
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
+from op25b_pcap.clock import Clock
 from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import Facts, facts, gathered
 from op25b_pcap.leavings import give_back
-from op25b_pcap.pipeline import Clock, all_tables, called, opinion, with_dns
+from op25b_pcap.pipeline import all_tables, called, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from op25b_pcap.assembly.flows import Sorted
 from op25b_pcap.assembly.packet import chosen
@@ -81,6 +80,8 @@ class Mending:
 
     def ids(self) -> list[str]:
         """Community IDs of all conversations that were assembled anew, or are gone."""
+        import pandas as pd
+
         columns = zip(_SOCKETS, zip(*self._met, strict=True), strict=False)
         sockets = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns}).drop_duplicates()
         return list({_community_id(*row) for row in sockets.itertuples(index=False, name=None)})

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import fcntl
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, Piece, account_of, standing
@@ -23,15 +21,19 @@ from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
-from op25b_pcap.batch.judging import Gathered, conclude
 from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import path_order
+from op25b_pcap.clock import Clock
 from op25b_pcap.faults import UsageFault
-from op25b_pcap.pipeline import Clock
-from op25b_pcap.policy import Policy
-from op25b_pcap.reports.envelope import Envelope
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from op25b_pcap.batch.judging import Gathered
+    from op25b_pcap.policy import Policy
+    from op25b_pcap.reports.envelope import Envelope
 
 
 @dataclass(slots=True)
@@ -83,7 +85,11 @@ def batch(
         workshop.sweep()
         present = pieces(inbox, lake)
         known = _known(workshop)
-        left = _scanned(present, known, lake, crew, watching)
+        scanning = _scanning(present, known, lake, crew, watching)
+        # To load what judges takes as long as many a piece: workers read them meanwhile.
+        from op25b_pcap.batch.judging import Gathered, conclude
+
+        left = _scanned(scanning, known, watching)
         accounts = _in_order(known)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
@@ -101,10 +107,10 @@ def _known(workshop: Files) -> list[Account]:
     return [account_of(below.read(name)) for name in below.names(".json")]
 
 
-def _scanned(
-    present: Sequence[Piece], known: list[Account], lake: str, crew: Crew, watching: Watching
-) -> list[Account]:
-    """Read what is new; what is to be known of it is added to `known`, what is left for later given."""
+def _scanning(
+    present: Sequence[Piece], known: Sequence[Account], lake: str, crew: Crew, watching: Watching
+) -> Iterator[Account]:
+    """Have what is new read."""
     done = {(account.path, account.size, account.mtime_ns) for account in known}
     before: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for account in known:
@@ -112,15 +118,19 @@ def _scanned(
     new = [piece for piece in present if tuple(piece) not in done]
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
-    left: list[Account] = []
     beside = len(new) == 1 and not crew.is_one  # a worker takes one processor
     tasks = [(piece, lake, before[piece.path], beside) for piece in new]
-    for number, made in crew.results(scan, tasks):
-        reason = "it has ended every process that read it"
-        if isinstance(made, Deadly):
-            account = Account(*new[number], state="unreadable", reason=reason)
-        else:
-            account = made
+    reason = "it has ended every process that read it"
+    return (
+        Account(*new[number], state="unreadable", reason=reason) if isinstance(made, Deadly) else made
+        for number, made in crew.results(scan, tasks)
+    )
+
+
+def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watching) -> list[Account]:
+    """Take what is to be known of pieces up in `known`; gives those that are left for later."""
+    left: list[Account] = []
+    for account in scanning:
         watching.scanned(account)
         (known if account.sha256 and account.state != "unfinished" else left).append(account)
     return left

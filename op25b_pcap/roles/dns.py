@@ -11,14 +11,16 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from op25b_pcap.roles.records import Reader, Records, may_matter, records
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
 from op25b_pcap.wire.dns import CNAME, MX
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
@@ -120,6 +122,8 @@ class Answers:
 
         All that is known of the addresses that were called, if these are said now or were before.
         """
+        import pandas as pd
+
         if self._unread:
             if self._called is None and called is not None:
                 self._called = frozenset(map(_packed, called))
@@ -132,6 +136,8 @@ class Answers:
 
 
 def _columns(known: Mapping[tuple[str, str], int], one: str, other: str, when: str) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(
         {
             one: pd.Series([key[0] for key in known], dtype="str"),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -62,9 +63,16 @@ def workers():
         yield hands
 
 
+def test_the_dashboard_is_drawn_for_who_looks(workers):
+    assert workers.dashboard.startswith("http://127.0.0.1:")
+    for _ in range(2):
+        with urllib.request.urlopen(workers.dashboard) as page:
+            assert page.url.endswith("/status")
+            assert b"bokeh" in page.read().lower()
+
+
 def test_two_workers_make_the_same_lake(whole, workers, tmp_path):
     inbox, expected = whole
-    assert workers.dashboard.startswith("http://127.0.0.1:")
     run(inbox, tmp_path / "lake", workers)
     assert_like(tmp_path / "lake", expected)
 
