@@ -84,6 +84,7 @@ def test_a_worker_that_is_killed_costs_another_try(whole, workers, tmp_path, mon
     client = workers.client
     lake = tmp_path / "lake"
     folder = lake / ".work" / seen
+    client.wait_for_workers(2, timeout=60)
     before = set(client.run(os.getpid).values())
     victim = min(before)
 
