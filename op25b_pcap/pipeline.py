@@ -200,7 +200,7 @@ def _packets(records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally
 
 def with_dns(facts: Facts, answers: Answers) -> Facts:
     """The same with what DNS said of addresses."""
-    named = with_names(facts.flows, answers.frame(called(facts)))
+    named = with_names(facts.flows, answers.said(called(facts)))
     return replace(facts, flows=with_lookups(named, answers.lookups()))
 
 

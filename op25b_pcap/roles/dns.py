@@ -1,17 +1,16 @@
 """What DNS answers in the capture say of addresses: host names, and whose mail exchanger.
 
-In: DNS responses, over UDP as they come or over TCP as a stream. Out: one row for each
-(address, name, domain): a host name that was said to have the address, and a domain whose MX
-named that host, with the earliest time at which both were known. The order in which answers
-come does not matter.
+In: DNS responses, over UDP as they come or over TCP as a stream. Out: of each address the host
+names that were said to have it, and the domains whose MX named one of these, each with the earliest
+time at which it was known. The order in which answers come does not matter.
 """
 
 from __future__ import annotations
 
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from op25b_pcap.roles.records import Reader, Records, may_matter, records
 from op25b_pcap.tables.packets import DnsMessage
@@ -19,17 +18,28 @@ from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
 from op25b_pcap.wire.dns import CNAME, MX
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
+MOST_NAMED = 16
+"""Names and domains that are told of an address, those known first: each of its flows tells them again,
+and there are exchangers of a hundred thousand domains."""
 _MOST_UNREAD = 32 << 20
 """Octets of messages that are kept unread."""
 _Message = tuple[bytes, int, bytes]
 """Its octets, when it came, and to whom."""
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
+
+
+Known = Mapping[str, Sequence[tuple[int, str]]]
+"""Of addresses the texts known of them, each with its time, by which they are in order."""
+
+
+class Said(NamedTuple):
+    """What is known of addresses; those of which nothing is known are not there."""
+
+    names: Known
+    domains: Known
 
 
 class Answers:
@@ -117,34 +127,40 @@ class Answers:
     def _known(self) -> dict[str, dict[tuple[str, str], int]]:
         return {"names": self._names, "exchangers": self._exchangers, "asked": self._asked}
 
-    def frame(self, called: Iterable[str] | None = None) -> pd.DataFrame:
-        """Columns `address`, `name`, `domain` (null: not named by an MX) and `known_ns`.
-
-        All that is known of the addresses that were called, if these are said now or were before.
-        """
-        import pandas as pd
-
+    def said(self, called: Iterable[str]) -> Said:
+        """What is known of the addresses that were called."""
+        called = frozenset(called)
         if self._unread:
-            if self._called is None and called is not None:
+            if self._called is None:
                 self._called = frozenset(map(_packed, called))
             self._read()
-        names = _columns(self._names, "address", "name", "known_ns")
-        exchangers = _columns(self._exchangers, "name", "domain", "named_ns")
-        named = names.merge(exchangers, on="name")
-        named["known_ns"] = named[["known_ns", "named_ns"]].max(axis=1)
-        return pd.concat([names.assign(domain=None), named.drop(columns="named_ns")], ignore_index=True)
+        names: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for (address, host), time_ns in self._names.items():
+            if address in called:
+                names[address].append((time_ns, host))
+        hosts = {host for known in names.values() for _, host in known}
+        of_host: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for (host, domain), time_ns in self._exchangers.items():
+            if host in hosts:
+                of_host[host].append((time_ns, domain))
+        of_host = {host: _first(known) for host, known in of_host.items()}
+        domains: dict[str, dict[str, int]] = defaultdict(dict)
+        for address, known in names.items():
+            for named_ns, host in known:
+                for exchanger_ns, domain in of_host.get(host, ()):
+                    both_ns = max(named_ns, exchanger_ns)
+                    domains[address][domain] = min(domains[address].get(domain, both_ns), both_ns)
+        return Said(
+            {address: _first(known) for address, known in names.items()},
+            {
+                address: _first((ns, domain) for domain, ns in known.items())
+                for address, known in domains.items()
+            },
+        )
 
 
-def _columns(known: Mapping[tuple[str, str], int], one: str, other: str, when: str) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            one: pd.Series([key[0] for key in known], dtype="str"),
-            other: pd.Series([key[1] for key in known], dtype="str"),
-            when: pd.Series(known.values(), dtype="int64"),
-        }
-    )
+def _first(known: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    return sorted(known)[:MOST_NAMED]
 
 
 def _packed(address: str) -> bytes:

@@ -9,31 +9,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from op25b_pcap.tables.columns import coded, nanoseconds
-from op25b_pcap.tables.flows import FLOWS
-from op25b_pcap.tables.table import arrow_type
+from op25b_pcap.roles.dns import MOST_NAMED, Known, Said
+from op25b_pcap.tables.columns import Coded, Indices, coded, nanoseconds
 
-_COLUMNS = {"dst_names": "name", "dst_mx_of": "domain"}
+_TEXTS = pa.list_(pa.string())
 
 
-def with_names(flows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """`flows` with `dst_names` and `dst_mx_of`, sorted lists; empty where nothing was said.
-
-    `answers` has columns `address`, `name`, `domain` and `known_ns`, as `dns.Answers.frame`.
-    """
-    dst = coded(flows["dst_ip"])
-    named = dst.where(pc.is_in(dst.known, value_set=pa.array(answers["address"].unique(), pa.string())))
-    calls = pd.DataFrame(
-        {
-            "row": named.nonzero()[0],
-            "dst_ip": flows.loc[named, "dst_ip"].astype(object).to_numpy(),
-            "start_ns": nanoseconds(flows["start_time"])[named],
-        }
-    )
-    known = calls.merge(answers, left_on="dst_ip", right_on="address")
-    known = known[known["known_ns"] <= known["start_ns"]]
+def with_names(flows: pd.DataFrame, said: Said) -> pd.DataFrame:
+    """`flows` with `dst_names` and `dst_mx_of`, sorted lists; empty where nothing was said."""
+    dst, start_ns = coded(flows["dst_ip"]), nanoseconds(flows["start_time"])
+    columns = {"dst_names": said.names, "dst_mx_of": said.domains}
     return flows.assign(
-        **{column: _lists(known, said, flows.index, column) for column, said in _COLUMNS.items()}
+        **{
+            column: pd.Series(_lists(dst, start_ns, known), index=flows.index, dtype=pd.ArrowDtype(_TEXTS))
+            for column, known in columns.items()
+        }
     )
 
 
@@ -49,9 +39,29 @@ def with_lookups(flows: pd.DataFrame, lookups: Mapping[str, int]) -> pd.DataFram
     return flows.assign(src_mx_lookups=column)
 
 
-def _lists(known: pd.DataFrame, said: str, index: pd.Index, column: str) -> pd.Series:
-    """One sorted list of different texts for each row of `flows`."""
-    pairs = known[["row", said]].dropna().drop_duplicates().sort_values(["row", said])
-    offsets = np.searchsorted(pairs["row"].to_numpy(), np.arange(len(index) + 1))
-    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(pairs[said], pa.string()))
-    return pd.Series(lists, index=index, dtype=pd.ArrowDtype(arrow_type(FLOWS[column].type)))
+def _lists(dst: Coded, start_ns: Indices, said: Known) -> pa.Array:
+    """For each flow what was known of its called host when it began, sorted.
+
+    What is known of an address only grows: its flows have no more different lists than texts.
+    """
+    addresses = pa.array(said.keys(), pa.string())
+    place = pc.index_in(dst.known, value_set=addresses)
+    called = np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False))
+    known = [said[addresses[at].as_py()] for at in place.take(pa.array(called)).to_pylist()]
+    first = np.zeros(len(dst.known) + 1, np.int64)
+    first[called + 1] = [len(texts) for texts in known]
+    first = np.cumsum(first)
+    order = np.argsort(start_ns, kind="stable")
+    turn = np.empty_like(order)
+    turn[order] = np.arange(len(order))
+    known_ns = np.array([time_ns for texts in known for time_ns, _ in texts], np.int64)
+    # Host by host, then by the turn of the first flow that may know of it.
+    keys = np.repeat(called, np.diff(first)[called]) * (len(order) + 1)
+    keys += np.searchsorted(start_ns[order], known_ns)
+    host = dst.codes.astype(np.int64)
+    counts = np.searchsorted(keys, host * (len(order) + 1) + turn, side="right") - first[host]
+    codes, kinds = pd.factorize(host * (MOST_NAMED + 1) + counts)
+    texts = [text for texts in known for _, text in texts]
+    begins, lengths = first[kinds // (MOST_NAMED + 1)].tolist(), (kinds % (MOST_NAMED + 1)).tolist()
+    lists = [sorted(texts[begin : begin + count]) for begin, count in zip(begins, lengths, strict=True)]
+    return pa.array(lists, _TEXTS).take(pa.array(codes))

@@ -163,8 +163,16 @@ FACT_COLUMNS = (
     Column(
         "outer_src_ip", "string", "outer address on the opener's side of an IP-in-IP tunnel", nullable=True
     ),
-    Column("dst_mx_of", "list<string>", "domains whose MX the capture's DNS answers had named dst_ip before"),
-    Column("dst_names", "list<string>", "host names that the capture's DNS answers had given dst_ip before"),
+    Column(
+        "dst_mx_of",
+        "list<string>",
+        "domains whose MX the capture's DNS answers had named dst_ip before; of many the first 16",
+    ),
+    Column(
+        "dst_names",
+        "list<string>",
+        "host names that the capture's DNS answers had given dst_ip before; of many the first 16",
+    ),
     Column(
         "src_mx_lookups",
         "uint32",

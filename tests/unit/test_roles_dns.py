@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from op25b_pcap.roles.dns import Answers
+from op25b_pcap.roles.dns import MOST_NAMED, Answers, Said
 from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.packets import DnsMessage
@@ -41,7 +41,7 @@ def answered(*payloads: bytes, at_s: float = 0.0) -> Answers:
 
 def named(answers: Answers, *dst: str, start_s: float = 100.0) -> list[tuple[list[str], list[str]]]:
     rows = [flow("203.0.113.5", ip, start_time=START + round(start_s * SECOND)) for ip in dst]
-    frame = with_names(FLOWS.frame(rows), answers.frame())
+    frame = with_names(FLOWS.frame(rows), answers.said(dst))
     return [(list(r["dst_mx_of"]), list(r["dst_names"])) for r in frame.to_dict("records")]
 
 
@@ -99,24 +99,24 @@ def test_names_differ_not_by_case():
 
 
 def test_a_null_exchanger_names_nobody():
-    assert len(answered(wire("example.com.", "example.com. MX 0 ."), A_ANSWER).frame()) == 2
+    found = answered(wire("example.com.", "example.com. MX 0 ."), A_ANSWER)
+    assert named(found, MX) == [([], ["mx.example.com"])]
 
 
 def test_a_query_says_nothing():
     query = dns.message.from_wire(A_ANSWER)
     query.flags &= ~dns.flags.QR
-    assert answered(query.to_wire()).frame().empty
+    assert named(answered(query.to_wire()), MX) == [([], [])]
 
 
 @pytest.mark.parametrize("cut", range(1, len(A_ANSWER)))
 def test_a_message_cut_anywhere_does_no_harm(cut):
-    names = set(answered(A_ANSWER[:cut]).frame()["name"])
-    assert names <= {"mx.example.com"}
+    assert named(answered(A_ANSWER[:cut]), MX)[0] in (([], []), ([], ["mx.example.com"]))
 
 
 @given(st.binary(max_size=200), st.integers(0, 40))
 def test_any_octets_do_no_harm(noise, at):
-    answered(noise, A_ANSWER[:at] + noise + A_ANSWER[at:]).frame()
+    answered(noise, A_ANSWER[:at] + noise + A_ANSWER[at:]).said([MX])
 
 
 def framed(*payloads: bytes) -> bytes:
@@ -139,7 +139,7 @@ def test_over_tcp_wherever_it_is_cut(cuts):
 def test_over_tcp_nothing_is_read_after_a_gap():
     answers = Answers()
     answers.add_stream([Chunk(Side.SERVER, START, 5, framed(MX_ANSWER))], "203.0.113.5")
-    assert answers.frame().empty
+    assert named(answers, MX) == [([], [])]
 
 
 def test_who_asks_for_whose_exchangers():
@@ -167,8 +167,36 @@ records = st.lists(
 def test_messages_that_are_left_unread_say_nothing_of_what_was_called(messages, called):
     payloads = [wire("example.com.", *message) for message in messages]
     told = []
-    for answers, asked in ((answered(*payloads), None), (answered(*payloads), called)):
-        frame = answers.frame(asked)
-        frame = frame[frame["address"].isin(called)].sort_values(list(frame)).reset_index(drop=True)
-        told.append((frame.to_dict("records"), answers.lookups()))
+    for answers, asked in ((answered(*payloads), ADDRESSES), (answered(*payloads), called)):
+        names, domains = answers.said(asked)
+        of_called = [{ip: known.get(ip) for ip in called} for known in (names, domains)]
+        told.append((of_called, answers.lookups()))
     assert told[0] == told[1]
+
+
+def test_of_many_domains_the_first_are_told_so_that_a_hub_costs_no_memory():
+    payloads = [wire(f"d{n}.example.", f"d{n}.example. MX 10 mx.example.com.") for n in range(40)]
+    answers = answered(A_ANSWER, *payloads)
+    (early, names), (late, _) = (named(answers, MX, start_s=start_s)[0] for start_s in (3.5, 100))
+    assert (early, names) == (["d0.example", "d1.example", "d2.example"], ["mx.example.com"])
+    assert late == sorted(f"d{n}.example" for n in range(MOST_NAMED))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ADDRESSES), st.integers(0, 9)), max_size=12),
+    st.lists(
+        st.tuples(st.sampled_from(ADDRESSES), st.text("abc", min_size=1), st.integers(0, 9)), max_size=40
+    ),
+)
+def test_each_flow_is_told_what_was_known_when_it_began(calls, known):
+    names: dict[str, list] = {}
+    for ip, name, at_s in sorted(set(known), key=lambda one: (one[2], one[1])):
+        if name not in {text for _, text in names.setdefault(ip, [])}:
+            names[ip].append((START + at_s * SECOND, name))
+    names = {ip: told[:MOST_NAMED] for ip, told in names.items()}
+    rows = [flow("203.0.113.5", ip, start_time=START + at_s * SECOND) for ip, at_s in calls]
+    frame = with_names(FLOWS.frame(rows), Said(names, {}))
+    for (ip, at_s), told, nothing in zip(calls, frame["dst_names"], frame["dst_mx_of"], strict=True):
+        began_ns = START + at_s * SECOND
+        assert list(told) == sorted(text for time_ns, text in names.get(ip, []) if time_ns <= began_ns)
+        assert not len(nothing)
