@@ -34,7 +34,7 @@ from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.assembly.text import MOST_RUNS_A_PACKET, MOST_RUNS_BESIDE, RUN, Told
 from op25b_pcap.assembly.thin import out_of_line, thinned
-from op25b_pcap.flows import Flow, flows
+from op25b_pcap.flows import CutQuotes, Flow, flows
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.streams import SIDES, Chunk, Passage
 from op25b_pcap.tables.table import arrow_type
@@ -384,12 +384,13 @@ class Sorted:
         """Conversation number i is `order[begins[i] : begins[i + 1]]`."""
         self.octets = found.octets
         """Octets of payload before each conversation, no less."""
-        self._cut = store.cut_quotes() if found.has_cut_quotes else {}
+        self._cut: CutQuotes | None = None
         self.is_quoted = np.zeros(len(self.begins) - 1, bool)
         """Whether ICMP errors that name no ports may be about it."""
-        if self._cut:
+        if found.has_cut_quotes:
+            self._cut, between = store.cut_quotes()
             firsts = chosen(store.packets, self.order[self.begins[:-1]])
-            self.is_quoted |= [ends(packet) in self._cut for packet in firsts]
+            self.is_quoted |= [ends(packet) in between for packet in firsts]
         kinds: dict[tuple[str, str], int] = {}
         numbers = [kinds.setdefault((at.place, at.encapsulation), len(kinds)) for at in store.wheres]
         self.places = np.array(numbers, np.int64)
@@ -453,15 +454,7 @@ class Sorted:
     def one_by_one(self, index: int) -> Iterator[Flow]:
         """The flows of a conversation, as `flows` reads them."""
         which = self.order[self.begins[index] : self.begins[index + 1]].tolist()
-        packets = [self.store.packet(at) for at in which]
-        if self._cut:
-            quotes = [
-                quote
-                for both in {ends(self.store.packets[at]) for at in which}
-                for quote in self._cut.get(both, [])
-            ]
-            packets += [quote for quote in quotes if quote not in packets]
-        return flows(packets)
+        return flows([self.store.packet(at) for at in which], self._cut)
 
     def thinned(self, index: int) -> Sorted:
         """A conversation by itself, in few packets (`thin`)."""

@@ -8,7 +8,6 @@ used. When one is full, all goes to a `Shelf`.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,6 +17,7 @@ from op25b_pcap.assembly.ahead import Ahead
 from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT, in_words, lying
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.settle import Into, is_cut_quote
+from op25b_pcap.flows.conversations import MAX_CUT_QUOTES, CutQuotes
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.packets import seen
 from op25b_pcap.tables.packets import IcmpError, Seen, TcpSegment
@@ -252,14 +252,15 @@ class Store:
             _CHECKED[told["checksum"]],
         )
 
-    def cut_quotes(self) -> dict[frozenset[bytes], list[IcmpError]]:
-        """ICMP errors whose quote ends before the ports, by both addresses."""
-        found: dict[frozenset[bytes], list[IcmpError]] = defaultdict(list)
-        for index in np.flatnonzero(is_cut_quote(self.packets)).tolist():
+    def cut_quotes(self) -> tuple[CutQuotes, set[frozenset[bytes]]]:
+        """ICMP errors whose quote ends before the ports, and between which addresses there are any."""
+        found, both = CutQuotes(), set()
+        for index in np.flatnonzero(is_cut_quote(self.packets))[:MAX_CUT_QUOTES].tolist():
             packet = self.packet(index)
             if isinstance(packet, IcmpError):
-                found[frozenset((packet.src, packet.dst))].append(packet)
-        return found
+                found.add(packet)
+                both.add(frozenset((packet.src, packet.dst)))
+        return found, both
 
     def _put_away(self) -> None:
         if self._shelf is None or not self._used[0]:

@@ -8,9 +8,12 @@ connection often come after the SYN of the new one.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from op25b_pcap.flows.conversations import Conversation, Socket
+from op25b_pcap.flows.conversations import Conversation, Socket, in_time
 from op25b_pcap.flows.copies import without_copies
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
 from op25b_pcap.wire.sequence import MODULO, difference
@@ -23,7 +26,9 @@ FITS_OCTETS = 1 << 24
 """Distance of sequence numbers within which a packet may belong to a connection: more than
 any window in use, and 1/256 of the circle."""
 _EARLIER_ATTEMPTS = 8
-"""How many earlier attempts of a conversation a late packet is tried against."""
+"""How many earlier attempts of a conversation a late packet, or an ICMP error, is tried against."""
+_CUT_QUOTES = 16
+"""How many ICMP errors that quote no ports an attempt is looked at with: as many as it may send SYNs."""
 
 
 @dataclass(slots=True)
@@ -69,12 +74,17 @@ class Attempt:
         self.segments.append(segment)
         self.last_ns = segment.seen.time_ns
 
-    def is_over(self, time_ns: int) -> bool:
-        """Whether a packet at that time comes too late to belong to it."""
+    @property
+    def over_ns(self) -> int:
+        """When a packet comes too late to belong to it."""
         silence = OPEN_NS if self._answered else UNANSWERED_NS
         if self._reset or len(self._closers) == 2:
             silence = CLOSED_NS
-        return time_ns - self.last_ns > silence
+        return self.last_ns + silence
+
+    def is_over(self, time_ns: int) -> bool:
+        """Whether a packet at that time comes too late to belong to it."""
+        return time_ns > self.over_ns
 
     def fits(self, segment: TcpSegment) -> bool:
         """Whether the segment's numbers could be this connection's."""
@@ -89,7 +99,7 @@ class Attempt:
 
 def attempts(conversation: Conversation) -> list[Attempt]:
     """Split a conversation; attempts whose called port is not watched are left out."""
-    in_order = sorted(conversation.segments, key=lambda s: (s.seen.time_ns, s.seen.capture, s.seen.number))
+    in_order = sorted(conversation.segments, key=in_time)
     segments, again = without_copies(in_order)
     found: list[Attempt] = []
     for segment in segments:
@@ -103,8 +113,8 @@ def attempts(conversation: Conversation) -> list[Attempt]:
         if attempt.evidence == "port":
             _orient_by_port(attempt)
     found = [a for a in found if a.called[1] in SERVICES or a.called[1] == DOMAIN]
-    for error in sorted(conversation.icmp_errors, key=lambda e: (e.seen.time_ns, e.seen.number)):
-        _attach(error, found)
+    if conversation.icmp_errors or conversation.cut_quotes:
+        _attach(conversation, found)
     return found
 
 
@@ -168,27 +178,47 @@ def _orient_by_port(attempt: Attempt) -> None:
     attempt.opener = src if attempt.called == dst else dst
 
 
-def _attach(error: IcmpError, found: list[Attempt]) -> None:
-    """Give the error to the attempt whose packet it quotes.
+def _attach(conversation: Conversation, found: list[Attempt]) -> None:
+    """Give each ICMP error to the attempt whose packet it quotes.
 
     The sequence number decides; without one, the latest attempt that had begun. A quote cut
     before the ports can only be given to an attempt that nothing else has answered.
     """
-    before = [
+    begins = [attempt.segments[0].seen.time_ns for attempt in found]
+    of_isn: dict[int | None, list[int]] = defaultdict(list)
+    for place, attempt in enumerate(found):
+        of_isn[attempt.isn.get(attempt.opener)].append(place)
+    cut = {id(error): error for attempt in found for error in _cut_quotes(conversation.cut_quotes, attempt)}
+    for error in sorted([*conversation.icmp_errors, *cut.values()], key=in_time):
+        begun = bisect_right(begins, error.seen.time_ns + REORDERED_NS)
+        before = _quoted(error, found[max(begun - _EARLIER_ATTEMPTS - 1, 0) : begun])
+        if error.seq is not None:
+            alike = of_isn.get(error.seq, [])
+            last = bisect_left(alike, begun)
+            exact = [found[place] for place in alike[max(last - _EARLIER_ATTEMPTS - 1, 0) : last]]
+            before = _quoted(error, exact) or [
+                attempt
+                for attempt in before
+                if abs(difference(error.seq, attempt.isn.get(attempt.opener, attempt.segments[0].seq)))
+                <= FITS_OCTETS
+            ]
+        if before:
+            before[-1].icmp_errors.append(error)
+
+
+def _cut_quotes(quotes: Sequence[IcmpError], attempt: Attempt) -> Sequence[IcmpError]:
+    """The first ones that may be about an attempt."""
+    first = bisect_left(quotes, (attempt.segments[0].seen.time_ns - REORDERED_NS, 0, 0), key=in_time)
+    beyond = bisect_left(quotes, (attempt.over_ns + 1, 0, 0), key=in_time)
+    return quotes[first : min(beyond, first + _CUT_QUOTES)]
+
+
+def _quoted(error: IcmpError, begun: list[Attempt]) -> list[Attempt]:
+    """Those of the attempts whose packets an error may quote."""
+    return [
         attempt
-        for attempt in found
+        for attempt in begun
         if (error.src, error.src_port) in (attempt.opener, (attempt.opener[0], None))
         and error.dst == attempt.called[0]
-        and attempt.segments[0].seen.time_ns <= error.seen.time_ns + REORDERED_NS
         and not attempt.is_over(error.seen.time_ns)
     ]
-    if error.seq is not None:
-        near = [
-            a
-            for a in before
-            if abs(difference(error.seq, a.isn.get(a.opener, a.segments[0].seq))) <= FITS_OCTETS
-        ]
-        exact = [a for a in near if a.isn.get(a.opener) == error.seq]
-        before = exact or near
-    if before:
-        before[-1].icmp_errors.append(error)

@@ -8,7 +8,8 @@ the captures were cut, in what order they were named, or what else was in them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import insort
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, DnsMessage, IcmpError, Packet, TcpSegment
@@ -16,7 +17,7 @@ from op25b_pcap.wire.addresses import is_unique
 from op25b_pcap.wire.silences import CLOSED_NS, OPEN_NS, SECOND_NS, UNANSWERED_NS
 
 MAX_CUT_QUOTES = 65_536
-"""Pairs of addresses for which ICMP quotes without ports are remembered."""
+"""ICMP errors that quote no ports and are remembered."""
 
 _SWEEP_EVERY = 16_384
 """Packets between two searches for finished conversations; more where more are open, so that the
@@ -34,6 +35,8 @@ class Conversation:
 
     segments: list[TcpSegment] = field(default_factory=list)
     icmp_errors: list[IcmpError] = field(default_factory=list)
+    cut_quotes: Sequence[IcmpError] = ()
+    """Errors between its addresses that quote no ports, in order of time; others may be meant."""
     last_ns: int = 0
     answered: bool = False
     closing: bool = False
@@ -66,13 +69,40 @@ class Conversation:
         return len(closers) == 2 or any(s.flags & RST for s in self.segments)
 
 
-def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
+class CutQuotes:
+    """ICMP errors whose quote was cut before the ports, by the addresses it names."""
+
+    def __init__(self) -> None:
+        self._between: dict[Key, list[IcmpError]] = {}
+        self._count = 0
+
+    def add(self, error: IcmpError) -> None:
+        """Take one in; order does not matter."""
+        if self._count < MAX_CUT_QUOTES:
+            self._count += 1
+            insort(self._between.setdefault(conversation_key(error), []), error, key=in_time)
+
+    def between(self, key: Key) -> Sequence[IcmpError]:
+        """Those that name the addresses of a conversation, in order of time."""
+        (one, _), (other, _), tunnel = key
+        one, other = sorted((one, other))
+        return self._between.get(((one, 0), (other, 0), tunnel), ())
+
+
+def in_time(packet: TcpSegment | IcmpError) -> tuple[int, int, int]:
+    """What packets are sorted by."""
+    return packet.seen.time_ns, packet.seen.capture, packet.seen.number
+
+
+def conversations(packets: Iterable[Packet], cut_quotes: CutQuotes | None = None) -> Iterator[Conversation]:
     """Group TCP segments and the ICMP errors that quote them; DNS messages are not for us.
 
     Memory holds the packets of conversations that are open at one time, with their payload.
+    `cut_quotes`: all that there are, if they are known before the packets.
     """
     open_: dict[Key, Conversation] = {}
-    cut_quotes: dict[Key, list[IcmpError]] = {}
+    are_known = cut_quotes is not None
+    cut_quotes = cut_quotes or CutQuotes()
     now, next_sweep = 0, _SWEEP_EVERY
     for count, packet in enumerate(packets, 1):
         if isinstance(packet, DnsMessage):
@@ -81,8 +111,8 @@ def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
             now = packet.seen.time_ns
         key = conversation_key(packet)
         if isinstance(packet, IcmpError) and packet.src_port is None:
-            if len(cut_quotes) < MAX_CUT_QUOTES:
-                cut_quotes.setdefault(key, []).append(packet)
+            if not are_known:
+                cut_quotes.add(packet)
             continue
         conversation = open_.get(key)
         if conversation is None:
@@ -90,10 +120,10 @@ def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
         conversation.add(packet)
         if count >= next_sweep:
             for key in _finished(open_, now):
-                yield _with_quotes(key, open_.pop(key), cut_quotes)
+                yield _ended(key, open_.pop(key), cut_quotes)
             next_sweep = count + max(_SWEEP_EVERY, len(open_))
     for key in list(open_):
-        yield _with_quotes(key, open_.pop(key), cut_quotes)
+        yield _ended(key, open_.pop(key), cut_quotes)
 
 
 def _finished(open_: dict[Key, Conversation], now: int) -> list[Key]:
@@ -106,13 +136,8 @@ def _finished(open_: dict[Key, Conversation], now: int) -> list[Key]:
     ]
 
 
-def _with_quotes(
-    key: Key, conversation: Conversation, cut_quotes: dict[Key, list[IcmpError]]
-) -> Conversation:
-    """The conversation with the quotes that name its addresses, but were cut before the ports."""
-    (one, _), (other, _), tunnel = key
-    one, other = sorted((one, other))
-    conversation.icmp_errors += cut_quotes.get(((one, 0), (other, 0), tunnel), ())
+def _ended(key: Key, conversation: Conversation, cut_quotes: CutQuotes) -> Conversation:
+    conversation.cut_quotes = cut_quotes.between(key)
     return conversation
 
 

@@ -29,6 +29,8 @@ _Message = tuple[bytes, int, bytes]
 """Its octets, when it came, and to whom."""
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
+_MOST_TOLD = 256
+"""What is learnt from one message: a name each alias of it, with each of its addresses or exchangers."""
 
 
 Known = Mapping[str, Sequence[tuple[int, str]]]
@@ -95,11 +97,18 @@ class Answers:
         for message, kind, owner, target in zip(*said, strict=True):
             if kind == CNAME:
                 aliases.setdefault(message, {}).setdefault(target, []).append(owner)
+        named: dict[tuple[int, str], list[str]] = {}
+        told = Counter[int]()
         for message, kind, owner, data in zip(*said, strict=True):
-            if kind == CNAME:
+            if kind == CNAME or told[message] >= _MOST_TOLD:
                 continue
             _, time_ns, client = messages[message]
-            for name in _with_aliases(owner, aliases[message]) if message in aliases else (owner,):
+            names = named.get((message, owner))
+            if names is None:
+                names = list(_with_aliases(owner, aliases[message])) if message in aliases else [owner]
+                named[message, owner] = names
+            told[message] += len(names)
+            for name in names:
                 if kind == MX:
                     self._note(self._asked, text(client), name, time_ns)
                     self._note(self._exchangers, data, name, time_ns)

@@ -72,6 +72,8 @@ class Replies:
 
     def __init__(self, *, from_start: bool) -> None:
         self.outstanding: deque[Command] = deque([GREETING if from_start else LOST])
+        self._since_gap = int(from_start)
+        """Commands since the last place where some are missing, outstanding or not."""
         self.held: deque[Reply] = deque()
         self.anomalies: set[str] = set()
         self._pipelines = False
@@ -103,6 +105,7 @@ class Replies:
         if outstanding and not self.is_lost:
             self._pipelines = True
         outstanding.append(command)
+        self._since_gap += 1
         if self.held and not self.is_lost:
             return self._settle(has_gone_on=True)
         return self._oldest() if len(outstanding) > MAX_OUTSTANDING else ()
@@ -138,13 +141,13 @@ class Replies:
         """Octets of the client are missing: replies that are held may be to these."""
         self._is_odd = self._is_complete = False
         waiting = bool(self.outstanding) and not self.is_lost
-        self.outstanding.append(GAP)
+        self._miss()
         return () if waiting else self.give_up()
 
     def miss_commands(self) -> None:
         """What the client sends is not understood: it may ask for something unseen."""
         if not self.outstanding or self.has_commands:
-            self.outstanding.append(GAP)
+            self._miss()
 
     def find_step(self) -> None:
         """354 was said, so all commands before are answered, and the next reply is to the message."""
@@ -229,6 +232,10 @@ class Replies:
         self._is_odd = self._lacks_replies = False
         yield from exchanges
 
+    def _miss(self) -> None:
+        self.outstanding.append(GAP)
+        self._since_gap = 0
+
     def _lose_step(self) -> None:
         if not self.is_lost:
             self.outstanding.appendleft(LOST)
@@ -236,8 +243,8 @@ class Replies:
     def _is_certain(self, *, has_gone_on: bool) -> bool:
         """Whether only the last command can have the last reply. `has_gone_on`: it is the last for sure."""
         if not has_gone_on:
-            seen = takewhile(lambda command: command.verb not in _MARKS, reversed(self.outstanding))
-            if self._lacks_replies or len(self.held) > len(list(seen)):
+            there = len(self.outstanding) - (bool(self.outstanding) and self.outstanding[0] is LOST)
+            if self._lacks_replies or len(self.held) > min(self._since_gap, there):
                 return False
         reply, last = self.held[-1], self.outstanding[-1].verb if self.outstanding else ""
         if reply.code == 250:  # of several lines: what EHLO is answered with
