@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.clock import Clock
-from op25b_pcap.compiled import kernels_for
+from op25b_pcap.compiled import WORTH_COMPILING, kernels_for
 from op25b_pcap.decode import Tally
 from op25b_pcap.facts import Facts, facts, in_order, merged, ordered
 from op25b_pcap.flows import flows as flows_of
@@ -44,6 +44,9 @@ from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.stacks import SHOWN, Stack
 from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.packets import DnsMessage, Packet
+
+if TYPE_CHECKING:
+    from op25b_pcap.scan.kernels import Kernels
 
 Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
@@ -96,7 +99,7 @@ def analyse(
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
     observation = captures if isinstance(captures, Observation) else Observation(captures)
-    kernels = None if engine == "scapy" else kernels_for(observation.octets_expected)
+    kernels = None if engine == "scapy" else _kernels(observation)
     tally, answers = Tally(), Answers(kernels and kernels.read_messages)
     scan = Scan(tally, kernels)
     with seldom_sought(), ExitStack() as stack:
@@ -160,6 +163,12 @@ def concluded(known: Facts, policy: Policy | None, clock: Clock) -> tuple[Tables
     give_back()
     clock.lap("count")
     return tables, policy
+
+
+def _kernels(observation: Observation) -> Kernels | None:
+    """Compiled kernels where they are worth it; what seems small may unpack to much."""
+    kernels = kernels_for(observation.octets_expected)
+    return kernels or kernels_for(observation.octets_unpacked(WORTH_COMPILING))
 
 
 def _folder(stack: ExitStack) -> Path:

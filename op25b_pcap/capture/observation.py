@@ -15,7 +15,7 @@ from pathlib import Path
 
 from op25b_pcap.capture.disk import digest_of, flows, size_of
 from op25b_pcap.capture.names import path_order, short_names
-from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, packed, read
+from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, packed, read, unpacked_size
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run, Walks
 
@@ -67,6 +67,14 @@ class Observation:
         return sum(
             (capture.size or 0) * (_UNPACKS_TO if packed(capture.path) else 1) for capture in self.captures
         )
+
+    def octets_unpacked(self, most: int) -> int:
+        """Octets to be read, unpacked, and counted as far as `most`: a small file may hold very many."""
+        count = 0
+        for capture in self.captures:
+            if not flows(capture.path):
+                count += unpacked_size(capture.path, most - count)
+        return count
 
     @property
     def latest_ns(self) -> int:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from op25b_pcap.capture.octets import Octets
 from op25b_pcap.capture.record import Record
-from op25b_pcap.capture.runs import Run, Walks, described, new_table
+from op25b_pcap.capture.runs import Described, Run, Walks, new_table
 
 if TYPE_CHECKING:
-    from op25b_pcap.capture.runs import Table
+    pass
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
 GREATEST_BLOCK = 16 << 20
@@ -166,7 +166,7 @@ class _Section:
         self.layout = _layout("<")
         self.walks = walks
         self._table = None if walks is None else new_table()
-        self._described: Table | None = None
+        self._described: Described | None = None
         self._capture = capture
         self._packets = 0
         self._interfaces: list[_Interface | None] = []
@@ -191,7 +191,6 @@ class _Section:
 
     def add_interface(self, window: memoryview, at: int, end: int) -> None:
         """Read the body of an Interface Description Block. Raises _Fault; its number is taken anyway."""
-        self._described = None
         if len(self._interfaces) >= GREATEST_INTERFACES:
             raise _Fault(f"more than {GREATEST_INTERFACES} interfaces in one section")
         if end - at < self.layout.interface.size:
@@ -216,9 +215,10 @@ class _Section:
         if self.walks is None or self._table is None:
             return None
         if self._described is None:
-            self._described = described(self._interfaces, self._interfaces_before)
+            self._described = Described(self._interfaces_before)
+        interfaces = self._described.table(self._interfaces)
         is_big = int(self.layout is _LAYOUTS[_BIG])
-        count, octets.at = self.walks.pcapng(octets.window, octets.at, is_big, self._described, self._table)
+        count, octets.at = self.walks.pcapng(octets.window, octets.at, is_big, interfaces, self._table)
         if not count:
             return None
         first = self._packets + 1

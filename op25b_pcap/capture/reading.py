@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from op25b_pcap.capture import pcap, pcapng
 from op25b_pcap.capture.compression import MAGIC_LENGTH, compression_of, unpacked
 from op25b_pcap.capture.digest import Digest
-from op25b_pcap.capture.disk import Disk, digest_of, flows
+from op25b_pcap.capture.disk import Disk, digest_of, flows, size_of
 from op25b_pcap.capture.foreign import HEAD, resemblance
 from op25b_pcap.capture.octets import Broken, Octets, of_pieces
 from op25b_pcap.capture.record import Record
@@ -23,6 +24,8 @@ DAMAGES_LISTED = 20
 _MAGIC_LENGTH = 4
 _GLANCE = 4096
 """Octets that are read at a time to see what a file is."""
+_STEP = 1 << 16
+"""The same to see how much is in it."""
 
 
 class Damage(NamedTuple):
@@ -105,6 +108,18 @@ def packed(path: Path) -> bool:
     capture = Capture("", path)
     _octets(capture, Disk(path), _GLANCE)
     return bool(capture.compression)
+
+
+def unpacked_size(path: Path, most: int) -> int:
+    """Octets that a regular file comes to, or `most` if there are more, as far as it can be read."""
+    count = 0
+    with suppress(Broken):
+        compression, pieces = unpacked(Disk(path).pieces(_STEP))
+        if not compression:
+            return min(size_of(path) or 0, most)
+        while count < most and (piece := next(pieces, b"")):
+            count += len(piece)
+    return min(count, most)
 
 
 def first_time_ns(path: Path) -> int:

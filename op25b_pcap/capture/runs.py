@@ -21,6 +21,8 @@ START, CAPTURED, LENGTH, TIME, LINK_TYPE, INTERFACE = range(6)
 """Columns of a run: offset in the window, octets there, octets on the wire; then as in `Record`."""
 _COLUMNS = 6
 _ROWS = 1 << 14
+_FEW = 16
+"""Interfaces of a section that there is room for from the beginning."""
 _LATEST_NS = 1 << 62
 
 ENHANCED, ENHANCED_HEADER = 6, 28
@@ -92,20 +94,34 @@ def new_table() -> Table:
     return np.empty((_ROWS, _COLUMNS), np.int64)
 
 
-def described(interfaces: Sequence[tuple[int, ...] | None], before: int) -> Table:
-    """The interfaces of a section as `pcapng_walk` wants them; `before` stand in earlier sections.
+class Described:
+    """The interfaces of a section as `pcapng_walk` wants them.
 
     Of clocks whose arithmetic 64 bits have no room for, no walk takes a packet.
     """
-    import numpy as np
 
-    table = np.zeros((len(interfaces), 5), np.int64)
-    for index, interface in enumerate(interfaces):
-        if interface is not None:
-            link_type, _, multiplier, divisor, offset_ns = interface
-            if multiplier * divisor < _LATEST_NS * 2 and abs(offset_ns) < _LATEST_NS:
-                table[index] = before + index, link_type, multiplier, divisor, offset_ns
-    return table
+    def __init__(self, before: int) -> None:
+        """`before` stand in earlier sections."""
+        import numpy as np
+
+        self._before, self._count = before, 0
+        self._room: Table = np.zeros((_FEW, 5), np.int64)
+
+    def table(self, interfaces: Sequence[tuple[int, ...] | None]) -> Table:
+        """All interfaces of the section so far; only those are looked at that are new."""
+        import numpy as np
+
+        if len(interfaces) > len(self._room):
+            more = np.zeros((len(interfaces), 5), np.int64)  # doubled: there may be packets between any two
+            self._room = np.concatenate([self._room, more])
+        for index in range(self._count, len(interfaces)):
+            interface = interfaces[index]
+            if interface is not None:
+                link_type, _, multiplier, divisor, offset_ns = interface
+                if multiplier * divisor < _LATEST_NS * 2 and abs(offset_ns) < _LATEST_NS:
+                    self._room[index] = self._before + index, link_type, multiplier, divisor, offset_ns
+        self._count = len(interfaces)
+        return self._room[: self._count]
 
 
 def number(data: memoryview, at: int, is_big: int) -> int:

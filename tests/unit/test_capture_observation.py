@@ -214,3 +214,11 @@ def test_how_much_there_is_to_read(tmp_path):
     assert Observation([plain]).octets_expected == plain.stat().st_size
     assert size < Observation([squeezed]).octets_expected == 5 * size
     assert Observation([plain, tmp_path / "none.pcap"]).octets_expected == plain.stat().st_size
+
+
+@pytest.mark.parametrize("most", [10_000, 1 << 30])
+def test_a_small_file_that_unpacks_to_much_is_not_taken_for_small(tmp_path, most):
+    whole = pcap(CONTENT)
+    files = {"plain.pcap": whole, "zeros.pcap.gz": gzip.compress(whole + bytes(1 << 20))}
+    paths = [*lay(tmp_path, files), tmp_path / "none.pcap"]
+    assert Observation(paths).octets_unpacked(most) == min(2 * len(whole) + (1 << 20), most)
