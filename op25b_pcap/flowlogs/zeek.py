@@ -150,12 +150,19 @@ def _from_json(octets: bytes) -> Told:
     told: dict[str, str | tuple[str, ...]] = {}
     for name, value in found.items():
         if isinstance(value, dict):
-            told |= {f"{name}.{inner}": text for inner, text in value.items() if isinstance(text, str)}
+            told |= {
+                f"{name}.{inner}": _sound(text) for inner, text in value.items() if isinstance(text, str)
+            }
         elif isinstance(value, list):
-            told[name] = tuple(part for part in value if isinstance(part, str))
+            told[name] = tuple(_sound(part) for part in value if isinstance(part, str))
         elif isinstance(value, str | bool):
-            told[name] = value if isinstance(value, str) else str(value).lower()
+            told[name] = _sound(value) if isinstance(value, str) else str(value).lower()
     return told
+
+
+def _sound(text: str) -> str:
+    r"""Without halves of characters, which JSON may name (`\ud800`, RFC 8259 section 8.2)."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _entries(

@@ -192,6 +192,17 @@ def test_lines_that_are_cut():
     )
 
 
+@pytest.mark.parametrize("half", [b'"\\ud800"', b'"\xed\xa0\x80"'], ids=["named", "raw"])
+def test_halves_of_characters(half):
+    lines = json_lines([talk(tunnel_parents="HALF"), mail(helo="HALF")])
+    found = read(lines.replace(b'"HALF"', half))
+    assert not found.damages
+    (flow,) = found.flows
+    assert flow.sessions.smtp["helo"] == "\ufffd" * 3
+    for text in (flow.sessions.smtp["helo"], *map(str, flow.row.values())):
+        assert text.encode()
+
+
 def dialogue(*mails: dict, conns: tuple = ()) -> tuple:
     found = read(tsv(conns or [talk()], CONN), tsv(mails, SMTP))
     assert not found.damages
