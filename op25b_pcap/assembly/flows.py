@@ -34,7 +34,8 @@ from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.assembly.text import MOST_RUNS_A_PACKET, MOST_RUNS_BESIDE, RUN, Told
 from op25b_pcap.assembly.thin import out_of_line, thinned
-from op25b_pcap.flows import CutQuotes, Flow, flows
+from op25b_pcap.flows import Flow, flows_of
+from op25b_pcap.flows.conversations import CutQuotes, conversation_key
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.streams import SIDES, Chunk, Passage
 from op25b_pcap.tables.table import arrow_type
@@ -454,7 +455,8 @@ class Sorted:
     def one_by_one(self, index: int) -> Iterator[Flow]:
         """The flows of a conversation, as `flows` reads them."""
         which = self.order[self.begins[index] : self.begins[index + 1]].tolist()
-        return flows([self.store.packet(at) for at in which], self._cut)
+        quotes = self._cut.between(conversation_key(self.store.packet(which[0]))) if self._cut else ()
+        return flows_of(map(self.store.packet, which), quotes)
 
     def thinned(self, index: int) -> Sorted:
         """A conversation by itself, in few packets (`thin`)."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from op25b_pcap.flows.attempts import attempts
-from op25b_pcap.flows.conversations import CutQuotes, conversations
+from op25b_pcap.flows.conversations import conversations
 from op25b_pcap.flows.flow import Flow, flow
-from op25b_pcap.tables.packets import Packet
+from op25b_pcap.tables.packets import IcmpError, Packet, TcpSegment
 
-__all__ = ["CutQuotes", "Flow", "flows"]
+__all__ = ["Flow", "flows", "flows_of"]
 
 
-def flows(packets: Iterable[Packet], cut_quotes: CutQuotes | None = None) -> Iterator[Flow]:
-    """All attempts in the packets of one observation, each when it is over.
+def flows(packets: Iterable[Packet]) -> Iterator[Flow]:
+    """All attempts in the packets of one observation, each when it is over."""
+    for conversation in conversations(packets):
+        yield from flows_of(conversation.in_order(), conversation.cut_quotes)
 
-    `cut_quotes` are ICMP errors that quote no ports, if they are not among the packets.
+
+def flows_of(
+    packets: Iterable[TcpSegment | IcmpError], cut_quotes: Sequence[IcmpError] = ()
+) -> Iterator[Flow]:
+    """The attempts in the packets of one conversation, which come in order of time.
+
+    `cut_quotes` are ICMP errors between its addresses that quote no ports, in order of time.
     """
-    for conversation in conversations(packets, cut_quotes):
-        for attempt in attempts(conversation):
-            yield flow(attempt)
+    for attempt in attempts(packets, cut_quotes):
+        yield flow(attempt)

@@ -8,13 +8,13 @@ connection often come after the SYN of the new one.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from op25b_pcap.flows.conversations import Conversation, Socket, in_time
-from op25b_pcap.flows.copies import without_copies
+from op25b_pcap.flows.conversations import Socket, in_time
+from op25b_pcap.flows.copies import Copies
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
 from op25b_pcap.wire.sequence import MODULO, difference
 from op25b_pcap.wire.services import DOMAIN, SERVICES
@@ -27,6 +27,8 @@ FITS_OCTETS = 1 << 24
 any window in use, and 1/256 of the circle."""
 _EARLIER_ATTEMPTS = 8
 """How many earlier attempts of a conversation a late packet, or an ICMP error, is tried against."""
+_AT_ONCE = 1 << 14
+"""Attempts of a conversation that are in hand at one time: of a flood, half of them are let go at once."""
 _CUT_QUOTES = 16
 """How many ICMP errors that quote no ports an attempt is looked at with: as many as it may send SYNs."""
 
@@ -97,25 +99,60 @@ class Attempt:
         return True
 
 
-def attempts(conversation: Conversation) -> list[Attempt]:
-    """Split a conversation; attempts whose called port is not watched are left out."""
-    in_order = sorted(conversation.segments, key=in_time)
-    segments, again = without_copies(in_order)
+def attempts(
+    packets: Iterable[TcpSegment | IcmpError], cut_quotes: Sequence[IcmpError] = ()
+) -> Iterator[Attempt]:
+    """Split a conversation, in order of time; attempts whose called port is not watched are left out.
+
+    Memory holds the packets of `_AT_ONCE` attempts: a flood from one port has millions.
+    """
     found: list[Attempt] = []
-    for segment in segments:
-        attempt = _attempt_of(found, segment)
+    errors: list[IcmpError] = []
+    copies = Copies()
+    for packet in packets:
+        if isinstance(packet, IcmpError):
+            if packet.src_port is not None:
+                errors.append(packet)
+            continue
+        if copies.has(packet):
+            continue
+        attempt = _attempt_of(found, packet)
         if attempt is None:
+            if len(found) == _AT_ONCE:
+                now = packet.seen.time_ns
+                known = bisect_left(errors, (now - REORDERED_NS, 0, 0), key=in_time)
+                yield from _finished(found, _AT_ONCE // 2, errors[:known], cut_quotes, copies)
+                del found[: _AT_ONCE // 2], errors[:known]
+                copies.forget(now)
             attempt = Attempt()
             found.append(attempt)
-        attempt.add(segment)
-        attempt.captured_again |= segment.seen in again
+        attempt.add(packet)
+    yield from _finished(found, len(found), errors, cut_quotes, copies)
+
+
+def _finished(
+    found: list[Attempt],
+    count: int,
+    errors: list[IcmpError],
+    cut_quotes: Sequence[IcmpError],
+    copies: Copies,
+) -> Iterator[Attempt]:
+    """The first attempts, as many as are `count`ed; errors are given to all.
+
+    Of a flood that means: an error is not sought among attempts farther back than `_AT_ONCE`.
+    """
     for attempt in found:
+        if copies.again:
+            attempt.captured_again |= any(segment.seen in copies.again for segment in attempt.segments)
         if attempt.evidence == "port":
             _orient_by_port(attempt)
-    found = [a for a in found if a.called[1] in SERVICES or a.called[1] == DOMAIN]
-    if conversation.icmp_errors or conversation.cut_quotes:
-        _attach(conversation, found)
-    return found
+    watched = list(filter(_is_watched, found))
+    finished = list(filter(_is_watched, found[:count]))
+    if errors:
+        _attach(errors, watched)
+    if cut_quotes:
+        _attach_cut(cut_quotes, watched, len(finished))
+    yield from finished
 
 
 def _attempt_of(found: list[Attempt], segment: TcpSegment) -> Attempt | None:
@@ -178,18 +215,17 @@ def _orient_by_port(attempt: Attempt) -> None:
     attempt.opener = src if attempt.called == dst else dst
 
 
-def _attach(conversation: Conversation, found: list[Attempt]) -> None:
-    """Give each ICMP error to the attempt whose packet it quotes.
+def _is_watched(attempt: Attempt) -> bool:
+    return attempt.called[1] in SERVICES or attempt.called[1] == DOMAIN
 
-    The sequence number decides; without one, the latest attempt that had begun. A quote cut
-    before the ports can only be given to an attempt that nothing else has answered.
-    """
-    begins = [attempt.segments[0].seen.time_ns for attempt in found]
+
+def _attach(errors: list[IcmpError], found: list[Attempt]) -> None:
+    """Give each ICMP error to the attempt whose packet it quotes: the sequence number decides."""
+    begins = _begins(found)
     of_isn: dict[int | None, list[int]] = defaultdict(list)
     for place, attempt in enumerate(found):
         of_isn[attempt.isn.get(attempt.opener)].append(place)
-    cut = {id(error): error for attempt in found for error in _cut_quotes(conversation.cut_quotes, attempt)}
-    for error in sorted([*conversation.icmp_errors, *cut.values()], key=in_time):
+    for error in errors:
         begun = bisect_right(begins, error.seen.time_ns + REORDERED_NS)
         before = _quoted(error, found[max(begun - _EARLIER_ATTEMPTS - 1, 0) : begun])
         if error.seq is not None:
@@ -204,6 +240,25 @@ def _attach(conversation: Conversation, found: list[Attempt]) -> None:
             ]
         if before:
             before[-1].icmp_errors.append(error)
+
+
+def _attach_cut(quotes: Sequence[IcmpError], found: list[Attempt], count: int) -> None:
+    """Give the errors that quote no ports to the latest attempt that had begun, if it is among the first.
+
+    Such a quote can only be given to an attempt that nothing else has answered.
+    """
+    begins = _begins(found)
+    near = {id(error): error for attempt in found[:count] for error in _cut_quotes(quotes, attempt)}
+    for error in near.values():
+        begun = bisect_right(begins, error.seen.time_ns + REORDERED_NS)
+        first = max(begun - _EARLIER_ATTEMPTS - 1, 0)
+        places = [at for at in range(first, begun) if _quoted(error, found[at : at + 1])]
+        if places and places[-1] < count:
+            insort(found[places[-1]].icmp_errors, error, key=in_time)
+
+
+def _begins(found: list[Attempt]) -> list[int]:
+    return [attempt.segments[0].seen.time_ns for attempt in found]
 
 
 def _cut_quotes(quotes: Sequence[IcmpError], attempt: Attempt) -> Sequence[IcmpError]:

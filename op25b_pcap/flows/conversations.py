@@ -56,6 +56,10 @@ class Conversation:
         if packet.flags & (SYN | ACK) != SYN:
             self.answered = True
 
+    def in_order(self) -> list[TcpSegment | IcmpError]:
+        """All its packets by time."""
+        return sorted([*self.segments, *self.icmp_errors], key=in_time)
+
     @property
     def silence_ns(self) -> int:
         """After how much silence no later packet belongs to it."""
@@ -94,15 +98,13 @@ def in_time(packet: TcpSegment | IcmpError) -> tuple[int, int, int]:
     return packet.seen.time_ns, packet.seen.capture, packet.seen.number
 
 
-def conversations(packets: Iterable[Packet], cut_quotes: CutQuotes | None = None) -> Iterator[Conversation]:
+def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
     """Group TCP segments and the ICMP errors that quote them; DNS messages are not for us.
 
     Memory holds the packets of conversations that are open at one time, with their payload.
-    `cut_quotes`: all that there are, if they are known before the packets.
     """
     open_: dict[Key, Conversation] = {}
-    are_known = cut_quotes is not None
-    cut_quotes = cut_quotes or CutQuotes()
+    cut_quotes = CutQuotes()
     now, next_sweep = 0, _SWEEP_EVERY
     for count, packet in enumerate(packets, 1):
         if isinstance(packet, DnsMessage):
@@ -111,8 +113,7 @@ def conversations(packets: Iterable[Packet], cut_quotes: CutQuotes | None = None
             now = packet.seen.time_ns
         key = conversation_key(packet)
         if isinstance(packet, IcmpError) and packet.src_port is None:
-            if not are_known:
-                cut_quotes.add(packet)
+            cut_quotes.add(packet)
             continue
         conversation = open_.get(key)
         if conversation is None:

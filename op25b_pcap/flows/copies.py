@@ -7,8 +7,6 @@ Identification; a host that sends again waits for its timer and counts the Ident
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from op25b_pcap.tables.packets import FIN, SYN, Seen, TcpSegment
 
 ELSEWHERE_NS = 200_000_000
@@ -20,18 +18,17 @@ NO_IDENTIFICATION_NS = 100_000
 """Without a telling Identification only a copy is as fast as this."""
 
 
-def without_copies(segments: Sequence[TcpSegment]) -> tuple[list[TcpSegment], set[Seen]]:
-    """The segments (one conversation, in order of time) with each packet once, the first.
+class Copies:
+    """Tells them among the segments of one conversation, in order of time."""
 
-    The second value says which of these were captured again.
-    """
-    if len({(s.src_port, s.seq, s.ack, s.flags, s.payload_length) for s in segments}) == len(segments):
-        return list(segments), set()  # no two are alike
-    kept: list[TcpSegment] = []
-    again: set[Seen] = set()
-    last: dict[tuple[object, ...], TcpSegment] = {}
-    identifications: dict[tuple[bytes, int | None], tuple[object, ...]] = {}
-    for segment in segments:
+    def __init__(self) -> None:
+        self.again: set[Seen] = set()
+        """Packets that were captured again, of those that came since `forget`."""
+        self._last: dict[tuple[object, ...], TcpSegment] = {}
+        self._identifications: dict[tuple[bytes, int | None], tuple[object, ...]] = {}
+
+    def has(self, segment: TcpSegment) -> bool:
+        """Whether the next segment is a copy of one before."""
         # Not the checksum: an interface may have seen the packet before it was filled in.
         header = (
             segment.src,
@@ -45,15 +42,23 @@ def without_copies(segments: Sequence[TcpSegment]) -> tuple[list[TcpSegment], se
         )
         # An Identification that different packets share (a constant) tells nothing, nor does the
         # 0 of hosts that do not number what is never fragmented (RFC 6864 section 4.1).
-        first_with = identifications.setdefault((segment.src, segment.ip_id), header)
+        first_with = self._identifications.setdefault((segment.src, segment.ip_id), header)
         telling = bool(segment.ip_id) and first_with == header
-        before = last.get((*header, segment.ip_id))
+        before = self._last.get((*header, segment.ip_id))
         if before is not None and _is_copy(before, segment, telling):
-            again.add(before.seen)
-            continue
-        last[(*header, segment.ip_id)] = segment
-        kept.append(segment)
-    return kept, again
+            self.again.add(before.seen)
+            return True
+        self._last[(*header, segment.ip_id)] = segment
+        return False
+
+    def forget(self, time_ns: int) -> None:
+        """Let go of what no segment from that time on can be a copy of, and of what was captured again."""
+        self.again.clear()
+        self._last = {
+            header: segment
+            for header, segment in self._last.items()
+            if time_ns - segment.seen.time_ns <= ELSEWHERE_NS
+        }
 
 
 def _is_copy(before: TcpSegment, segment: TcpSegment, telling: bool) -> bool:

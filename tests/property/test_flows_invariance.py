@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.flows import flows
-from op25b_pcap.tables.packets import TcpSegment
+from op25b_pcap.tables.packets import IcmpError, TcpSegment
 from tests.segments import SECOND, Talk, mail_session
 
 
@@ -100,3 +102,36 @@ def test_an_attempt_that_has_long_been_silent_is_given_out_before_the_end():
     first = next(flows([*early, *late]))
     assert first.row["src_ip"] == "203.0.113.5"
     assert first.row["end_time"] < late[0].seen.time_ns - 900 * SECOND
+
+
+def flood(rng: random.Random) -> list[TcpSegment | IcmpError]:
+    """Two hundred attempts on the same sockets: refused, prohibited, sent again, captured twice."""
+    talk = Talk()
+    for _ in range(200):
+        talk.wait(rng.choice((0.001, 0.3, 2.0)))
+        talk.client_isn = rng.choice((talk.client_isn, rng.randrange(2**32)))
+        talk.client("S")
+        if rng.random() < 0.3:
+            talk.wait(rng.choice((0.0001, 0.01, 1.0))).client("S")
+        if rng.random() < 0.3:
+            talk.server(rng.choice(("SA", "RA")))
+        if rng.random() < 0.4:
+            talk.icmp(3, rng.choice((1, 13)), seq=rng.choice((-1, 5, None)))
+    packets = talk.packets
+    for packet in rng.sample(packets, 20):  # copies
+        place = rng.choice(("eth0", "eth1"))
+        copied = packet.seen._replace(
+            time_ns=packet.seen.time_ns + 50_000, number=len(packets) + 1, place=place
+        )
+        packets.append(packet._replace(seen=copied))
+    return packets
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 30), st.sampled_from([20, 24, 64]))
+def test_a_flood_is_told_piece_by_piece(seed, at_once):
+    packets = flood(random.Random(seed))
+    whole = told(packets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["op25b_pcap.flows.attempts"], "_AT_ONCE", at_once)
+        assert told(packets) == whole
