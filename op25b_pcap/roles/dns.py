@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from op25b_pcap.roles.records import Reader, Records, may_matter, records
+from op25b_pcap.roles.records import Reader, Records, Thorough, may_matter, records
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
@@ -52,7 +52,7 @@ class Answers:
 
         `called`: the only addresses that matter, if they are known before the messages.
         """
-        self._reader = reader
+        self._reader, self._thorough = reader, Thorough()
         self._called = None if called is None else frozenset(map(_packed, called))
         self._names: dict[tuple[str, str], int] = {}
         """(address, host name) and the time of the earliest answer that says so."""
@@ -84,7 +84,8 @@ class Answers:
         unread, self._unread, self._unread_octets = self._unread, [], 0
         if self._reader is None and self._called is not None:  # to look first is faster than to read all
             unread = [message for message in unread if may_matter(message[0], self._called)]
-        for said in records([payload for payload, _, _ in unread], self._called, self._reader):
+        payloads = [payload for payload, _, _ in unread]
+        for said in records(payloads, self._called, self._reader, self._thorough):
             self._learn(said, unread)
 
     def lookups(self) -> Mapping[str, int]:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Reader = Callable[..., Any]
 """`wire.dns.read_messages`, as it stands or compiled."""
+MOST_THOROUGH = 1 << 20
+"""Octets of messages that dnspython is given. The worst that a message can hold takes it 20 s a megabyte,
+and of ten thousand that name exchangers hardly one is unusual."""
 _ROWS, _TEXT = 16 << 10, 4 << 20
 """Room for some thousands of usual messages, and for any one."""
 # TYPE and CLASS of a record; then its TTL and the length of its data (RFC 1035 section 3.2.1). At
@@ -56,20 +59,36 @@ class Records(NamedTuple):
     """The alias's target, the exchanger, or the address."""
 
 
+class Thorough:
+    """dnspython, as long as it is worth its time: the first unusual messages are read."""
+
+    def __init__(self) -> None:
+        self._left = MOST_THOROUGH
+
+    def __call__(self, message: bytes) -> list[tuple[int, str, str]]:
+        """What `thoroughly` reads, or nothing any more."""
+        self._left -= len(message)
+        return thoroughly(message) if self._left >= 0 else []
+
+
 def records(
-    messages: Sequence[bytes], called: frozenset[bytes] | None = None, reader: Reader | None = None
+    messages: Sequence[bytes],
+    called: frozenset[bytes] | None = None,
+    reader: Reader | None = None,
+    thorough: Callable[[bytes], list[tuple[int, str, str]]] | None = None,
 ) -> Iterator[Records]:
     """What messages say that name exchangers, or one of these addresses, some messages after the other.
 
-    `called` None: any address.
+    `called` None: any address. `thorough` reads what is unusual.
     """
+    thorough = thorough or Thorough()
     for rows, said in _read(messages, reader or read_messages):
         chosen = _of_interest(rows, said, called)
         is_usual = chosen[:, KIND] != UNUSUAL
         found = _columns(chosen[is_usual], said)
         for number in chosen[~is_usual, MESSAGE].tolist():
             if called is None or may_matter(messages[number], called):
-                for kind, owner, data in thoroughly(messages[number]):
+                for kind, owner, data in thorough(messages[number]):
                     found.message.append(number)
                     found.kind.append(kind)
                     found.owner.append(owner)

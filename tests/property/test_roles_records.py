@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.compiled import kernels
+from op25b_pcap.roles import records as records_room
 from op25b_pcap.roles.records import _columns, _read, records, thoroughly
 from op25b_pcap.wire import dns as wire
 from op25b_pcap.wire.dns import A, read_messages
@@ -163,6 +164,12 @@ def test_what_is_usual_is_read_quickly(case):
 def test_what_is_not_is_left(case):
     assert quickly(UNUSUAL[case]) == [None]
     assert said([UNUSUAL[case]]) == {(0, *record) for record in thoroughly(UNUSUAL[case])}
+
+
+def test_what_is_unusual_is_read_as_long_as_it_is_worth_it(monkeypatch):
+    odd = UNUSUAL["two labels of dots"]
+    monkeypatch.setattr(records_room, "MOST_THOROUGH", 2 * len(odd))
+    assert {number for number, *_ in said([odd, message(record(b"\xc0\x0c")), odd, odd])} == {0, 1, 2}
 
 
 def test_there_is_room_for_more_than_fits():
