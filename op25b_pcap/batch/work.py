@@ -40,8 +40,8 @@ RECORDS = pa.schema(
 MESSAGES = pa.schema({"time_ns": pa.int64(), "client": pa.binary(), "payload": pa.binary()})
 _ROWS = 1 << 14
 """Rows of a table that are read together."""
-_HELD = 1024
-"""Records or messages set aside that are held before they are written."""
+_HELD, _OCTETS_HELD = 1024, 16 << 20
+"""Records or messages set aside that are held before they are written, and their octets, about."""
 
 
 def compression(workshop: Files) -> str | None:
@@ -97,13 +97,15 @@ class Aside:
         self.path = path
         self._schema = schema
         self._held: list[Record | DnsMessage] = []
+        self._octets = 0
         self._writer: Any = None
 
     def add(self, one: Record | DnsMessage) -> None:
         """Take one."""
         self.count += 1
         self._held.append(one)
-        if len(self._held) == _HELD:
+        self._octets += len(one.data if isinstance(one, Record) else one.payload)
+        if len(self._held) == _HELD or self._octets > _OCTETS_HELD:
             self._write()
 
     def close(self) -> None:
@@ -114,7 +116,7 @@ class Aside:
             self._writer.close()
 
     def _write(self) -> None:
-        held, self._held = self._held, []
+        held, self._held, self._octets = self._held, [], 0
         if self._writer is None:
             self._writer = pa.ipc.new_file(str(self.path), self._schema, options=SQUEEZED)
         columns = [pa.array([getattr(one, field.name) for one in held], field.type) for field in self._schema]

@@ -134,7 +134,10 @@ class _Packet:
     def add(self, start: int, end: int, fragment: Fragment) -> int:
         """Take in what is new of a part; how many octets that is."""
         if not start and self.first is None:
-            self.first = fragment.ahead
+            # Without the octets of its record, which may be many behind the packet.
+            around = fragment.ahead.around
+            bare = around._replace(record=around.record._replace(data=b""))
+            self.first = fragment.ahead._replace(view=View(b"", 0), around=bare)
         if not fragment.more and self._end is None:
             self._end = end
         if len(self._parts) >= MOST_PARTS:

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,19 +85,47 @@ def acl_rows(policy: Policy) -> int:
             [one for one in policy.of(kind) if one.version == version]
             for kind in ("dynamic", "static", "smarthosts")
         )
-        blocks = len(_without(dynamic, static))
+        blocks = _blocks_left(dynamic, static)
         rows += blocks * (len(list(ipaddress.collapse_addresses(permitted))) + 1)  # type: ignore[type-var]
     return rows
 
 
-def _without(prefixes: list[Prefix], holes: list[Prefix]) -> list[Any]:
-    """The prefixes, aggregated, less the holes."""
-    blocks: list[Any] = list(ipaddress.collapse_addresses(prefixes))  # type: ignore[type-var]
-    for hole in holes:
-        for block in [block for block in blocks if block.supernet_of(hole)]:
-            blocks.remove(block)
-            blocks += block.address_exclude(hole)
-    return blocks
+def _blocks_left(prefixes: list[Prefix], holes: list[Prefix]) -> int:
+    """How many blocks the prefixes are, aggregated, without the holes in them."""
+    blocks = [_range(one) for one in ipaddress.collapse_addresses(prefixes)]  # type: ignore[type-var]
+    begins = [begin for begin, _ in blocks]
+
+    def around(hole: Any) -> int:
+        """The number of the block that a hole is in; -1 if in none."""
+        begin, end = _range(hole)
+        at = bisect_right(begins, begin) - 1
+        return at if at >= 0 and end <= blocks[at][1] else -1
+
+    taken: list[list[tuple[int, int]]] = [[] for _ in blocks]
+    inside: list[Any] = [hole for hole in holes if around(hole) >= 0]
+    for hole in ipaddress.collapse_addresses(inside):
+        taken[around(hole)].append(_range(hole))
+    count = 0
+    for (begin, end), own in zip(blocks, taken, strict=True):
+        for hole_begin, hole_end in [*own, (end, end)]:
+            count += _blocks_between(begin, hole_begin)
+            begin = hole_end
+    return count
+
+
+def _range(prefix: Any) -> tuple[int, int]:
+    begin = int(prefix.network_address)
+    return begin, begin + prefix.num_addresses
+
+
+def _blocks_between(begin: int, end: int) -> int:
+    """How many blocks all addresses are from one to before another: each as large as its place lets it be."""
+    count = 0
+    while begin < end:
+        room = 1 << (end - begin).bit_length() - 1
+        begin += min(begin & -begin or room, room)
+        count += 1
+    return count
 
 
 def load(path: Path) -> Policy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import tracemalloc
 
 import pytest
 
@@ -215,3 +216,19 @@ class TestGivenUp:
                 packets += held.packets(one)
             assert len(packets) == 1
         assert len(held._fragments._by_age) < 100
+
+
+def test_what_waits_holds_nothing_that_lies_behind_its_packet():
+    octets = 1 << 20
+    tracemalloc.start()
+    try:
+        padded = (
+            record(part(0, 400, number=n) + bytes(octets), RAW, number=n + 1, at_s=n / 1000)
+            for n in range(64)
+        )
+        packets, _ = decoded(padded)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(packets) == 64
+    assert peak < 16 * octets
