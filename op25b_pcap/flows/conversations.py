@@ -40,6 +40,8 @@ class Conversation:
     last_ns: int = 0
     answered: bool = False
     closing: bool = False
+    _reset: bool = False
+    _closers: set[Socket] = field(default_factory=set)
 
     def add(self, packet: TcpSegment | IcmpError) -> None:
         """Take a packet in; order does not matter."""
@@ -53,6 +55,10 @@ class Conversation:
             self.closing = False
         elif packet.flags & (RST | FIN):
             self.closing = True
+            if packet.flags & RST:
+                self._reset = True
+            if packet.flags & FIN:
+                self._closers.add((packet.src, packet.src_port))
         if packet.flags & (SYN | ACK) != SYN:
             self.answered = True
 
@@ -65,12 +71,8 @@ class Conversation:
         """After how much silence no later packet belongs to it."""
         if self.closing:
             # One FIN closes one side only; the other may go on for as long as it likes.
-            return OPEN_NS if not self._reset_or_both_closed() else CLOSED_NS
+            return CLOSED_NS if self._reset or len(self._closers) == 2 else OPEN_NS
         return OPEN_NS if self.answered else UNANSWERED_NS
-
-    def _reset_or_both_closed(self) -> bool:
-        closers = {(s.src, s.src_port) for s in self.segments if s.flags & FIN}
-        return len(closers) == 2 or any(s.flags & RST for s in self.segments)
 
 
 class CutQuotes:
