@@ -27,8 +27,8 @@ from op25b_pcap.flowlogs.entry import Mail
 PARTS = 16
 _SCHEMA = pa.schema({"entry": pa.string()})
 _STEP = 1 << 18
-_ENTRIES = 4096
-"""Entries of a part that are held before they are written."""
+_ENTRIES, _CHARACTERS = 4096, 4 << 20
+"""Entries of a part that are held before they are written, and of how many characters, about."""
 
 
 def kind(path: Path) -> str:
@@ -86,18 +86,21 @@ def taken_up(path: Path, batches: Sequence[int], capture: int) -> Iterator[Entry
 def _set_down(found: Iterator[Entry], path: Path) -> list[int]:
     """Write entries; gives the part of each batch."""
     held: list[list[str]] = [[] for _ in range(PARTS)]
+    characters = [0] * PARTS
     parts: list[int] = []
     with pa.ipc.new_file(str(path), _SCHEMA, options=work.SQUEEZED) as writer:
 
         def write(part: int) -> None:
             writer.write_batch(pa.record_batch([pa.array(held[part], pa.string())], schema=_SCHEMA))
             held[part].clear()
+            characters[part] = 0
             parts.append(part)
 
         for entry in found:
-            part = _part(entry)
-            held[part].append(_text(entry))
-            if len(held[part]) == _ENTRIES:
+            part, text = _part(entry), _text(entry)
+            held[part].append(text)
+            characters[part] += len(text)
+            if len(held[part]) == _ENTRIES or characters[part] > _CHARACTERS:
                 write(part)
         for part in range(PARTS):
             if held[part]:

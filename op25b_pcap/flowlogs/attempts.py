@@ -33,8 +33,9 @@ _COPIES = 8
 """How many entries back a copy is looked for."""
 MAX_HELD = 1 << 18
 """Entries held; then the oldest conversation is closed early. At 1.1 kB each, some 300 MB."""
-_HEAVY = 512
-"""Characters of recipients that weigh as much as an entry; Zeek keeps a thousand of them."""
+_HEAVY, _RECIPIENT = 512, 64
+"""Characters of recipients that weigh as much as an entry, and how many each recipient is worth besides.
+Zeek keeps a thousand characters."""
 _SWEEP_EVERY = 16_384
 """Entries between two searches for finished conversations; more where more are open."""
 
@@ -180,7 +181,7 @@ def _weight(entry: Entry) -> int:
     """How much memory an entry takes, in entries."""
     if entry.mail is None:
         return 1
-    return 2 + sum(map(len, entry.mail.rcpt_to or ())) // _HEAVY
+    return 2 + sum(_RECIPIENT + len(each) for each in entry.mail.rcpt_to or ()) // _HEAVY
 
 
 def split(conversation: Iterable[Entry]) -> list[Attempt]:

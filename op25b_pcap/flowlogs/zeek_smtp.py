@@ -30,6 +30,8 @@ _MESSAGE = (
     "fuids",
 )
 """Fields that only a message can have filled: DATA was sent, and accepted with 354."""
+MAX_RECIPIENTS = 65_536
+"""Recipients of a mail that are kept, as of a dialogue that packets hold."""
 MAX_TEXT = 1000
 """Characters kept of a name or a reply: RFC 5321 section 4.5.3.1.5 allows 512 octets."""
 # Reply-line and status code: RFC 5321 section 4.2, RFC 3463 section 2.
@@ -44,7 +46,7 @@ def mail(told: Told) -> Mail:
     return Mail(
         helo=_visible(_text(told, "helo")) or None,
         mail_from=_path(told, "mailfrom"),
-        rcpt_to=tuple(_bare(each) for each in recipients) if isinstance(recipients, tuple) else None,
+        rcpt_to=tuple(map(_bare, recipients[:MAX_RECIPIENTS])) if isinstance(recipients, tuple) else None,
         code=int(reply[1]) if reply else None,
         enhanced=reply[2] if reply else None,
         text=_visible(reply[3]) if reply else None,

@@ -38,6 +38,7 @@ _KEYS = {"policy": ("name", "observation_point"), **_LISTS, "actions": TRAFFIC_C
 _APART = ({"dynamic", "static"}, {"dynamic", "dynamic_pools"}, {"static", "dynamic_pools"})
 """Lists that contradict each other where they hold the very same prefix."""
 _MOST_SHOWN = 80
+_MOST_FAULTS = 100
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """RFC 4291 section 2.5.5.2: how hosts write IPv4 to themselves."""
 
@@ -133,12 +134,15 @@ def load(path: Path) -> Policy:
     source = _read(path)
     try:
         content = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as fault:
+    except RecursionError:
+        raise PolicyFault(f"{path}: no valid TOML: lists in lists beyond measure") from None
+    except ValueError as fault:  # also of a number with thousands of digits
         raise PolicyFault(f"{path}: no valid TOML: {fault}") from None
     reading = _Reading(path, source)
     policy = reading.policy(content)
     if reading.faults:
-        raise PolicyFault("\n".join(reading.faults))
+        more = [f"{path}: and {reading.more} more"] if reading.more else []
+        raise PolicyFault("\n".join([*reading.faults, *more]))
     return policy
 
 
@@ -156,6 +160,8 @@ class _Reading:
 
     def __init__(self, path: Path, source: str) -> None:
         self.faults: list[str] = []
+        self.more = 0
+        """Faults that are counted only: each is sought in the file."""
         self._path = path
         self._lines = source.splitlines()
         self._digest = hashlib.sha256(source.encode())
@@ -237,6 +243,9 @@ class _Reading:
                         self._fault(section, key, f"{one} is also listed as {other}", str(one))
 
     def _fault(self, section: str, key: str, reason: str, value: str = "") -> None:
+        if len(self.faults) >= _MOST_FAULTS:
+            self.more += 1
+            return
         where = f"{section}.{key}" if key else f"[{section}]"
         self.faults.append(f"{self._path}:{self._line_of(section, key, value)}: {where}: {reason}")
 

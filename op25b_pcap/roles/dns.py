@@ -25,6 +25,8 @@ MOST_NAMED = 16
 and there are exchangers of a hundred thousand domains."""
 _MOST_UNREAD = 32 << 20
 """Octets of messages that are kept unread."""
+_MESSAGE_OCTETS = 128
+"""What a message takes beside its octets."""
 _Message = tuple[bytes, int, bytes]
 """Its octets, when it came, and to whom."""
 _MAX_ALIASES = 16
@@ -75,7 +77,7 @@ class Answers:
     def _hear(self, payload: bytes, time_ns: int, client: bytes) -> None:
         """Keep a message until it is known which addresses matter: most answers are of no mail host."""
         self._unread.append((payload, time_ns, client))
-        self._unread_octets += len(payload)
+        self._unread_octets += len(payload) + _MESSAGE_OCTETS
         if self._unread_octets > _MOST_UNREAD:
             self._read()
 

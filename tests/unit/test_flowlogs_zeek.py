@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from op25b_pcap.flowlogs import zeek_smtp
 from tests.flow_logs import (
     CONN,
     HOME,
@@ -201,6 +202,13 @@ def test_halves_of_characters(half):
     assert flow.sessions.smtp["helo"] == "\ufffd" * 3
     for text in (flow.sessions.smtp["helo"], *map(str, flow.row.values())):
         assert text.encode()
+
+
+def test_very_many_recipients(monkeypatch):
+    monkeypatch.setattr(zeek_smtp, "MAX_RECIPIENTS", 3)
+    _, session, (transaction,) = dialogue(mail(rcptto=",".join(f"{n}@example.org" for n in range(9))))
+    assert transaction["rcpt_to"] == [f"{n}@example.org" for n in range(3)]
+    assert session["recipients_accepted"] == 3
 
 
 def dialogue(*mails: dict, conns: tuple = ()) -> tuple:

@@ -106,9 +106,25 @@ def test_a_named_file_that_is_not_there(tmp_path):
         load(path)
 
 
+def test_of_very_many_faults_the_first_hundred_are_told(tmp_path):
+    hosts = ", ".join(f'"10.0.{n // 250}.{n % 250}"' for n in range(1_000))
+    path = written(tmp_path, f"[networks]\ndynamic = [{hosts}]\nstatic = [{hosts}]")
+    with pytest.raises(PolicyFault) as fault:
+        load(path)
+    *told, rest = str(fault.value).splitlines()
+    assert len(told) == 100
+    assert rest == f"{path}: and 900 more"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"[policy\n", r"no valid TOML: .*line 1"), (b"\xff\xfe\0", "no UTF-8 text"), (None, "cannot be read")],
+    [
+        (b"[policy\n", r"no valid TOML: .*line 1"),
+        (b"x = " + b"[" * 20_000 + b"]" * 20_000, "no valid TOML: lists in lists"),
+        (b"x = " + b"1" * 5_000, "no valid TOML: .*digits"),
+        (b"\xff\xfe\0", "no UTF-8 text"),
+        (None, "cannot be read"),
+    ],
 )
 def test_what_is_no_toml_at_all(tmp_path, content, reason):
     path = tmp_path / "p.toml"
