@@ -7,6 +7,7 @@ was met; 2 usage; 3 done, but some input was damaged or unreadable; 4 internal e
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -32,8 +33,8 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 GATE_MET, USAGE, DAMAGED, INTERNAL = 1, 2, 3, 4
-INTERRUPTED = 130
-"""128 + SIGINT, as shells say it."""
+INTERRUPTED, STOPPED = 130, 143
+"""128 + SIGINT, and + SIGTERM, as shells say it."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: whoever read our output has gone."""
 
@@ -382,9 +383,9 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
     except UsageFault as fault:
         _say(str(fault))
         raise typer.Exit(USAGE) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as fault:
         _say("interrupted: nothing was written")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(STOPPED if isinstance(fault, _Stop) else INTERRUPTED) from None
     except BrokenPipeError:
         sys.stderr.close()  # the reader of stdout has gone: nobody is left to tell
         raise typer.Exit(PIPE_CLOSED) from None
@@ -462,8 +463,17 @@ def _progress_bar() -> Iterator[Progress | None]:
         )
 
 
+class _Stop(KeyboardInterrupt):
+    """SIGTERM: what lies in folders for a while, octets of mail among it, goes with us."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stop
+
+
 def main() -> None:
     """Run the command line."""
+    signal.signal(signal.SIGTERM, _stop)
     with seldom_sought():
         try:
             app()

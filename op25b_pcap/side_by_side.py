@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -68,6 +69,7 @@ def gathered_side_by_side(
 
 
 def _elsewhere(share: Share, pile: Pile, there: Connection, give_way: bool) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent cleans up
     if give_way:
         os.nice(GIVING_WAY)
     answers = Answers()

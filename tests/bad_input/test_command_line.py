@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -134,13 +135,19 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_ctrl_c_in_the_middle_keeps_the_old_results(tmp_path):
-    out = tmp_path / "out"
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_end_in_the_middle_keeps_the_old_results_and_leaves_nothing(tmp_path, sent, code):
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    temporary.mkdir()
     assert analyse(CAPTURE, out=out).returncode == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     command = [sys.executable, "-m", "op25b_pcap", "analyze", "-", "--out", str(out)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},
     ) as process:
         process.stdin.write(CAPTURE.read_bytes())
         process.stdin.flush()
@@ -149,9 +156,11 @@ def test_ctrl_c_in_the_middle_keeps_the_old_results(tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(0.5)  # it is waiting for more packets now
-        process.send_signal(signal.SIGINT)
+        assert list(temporary.iterdir())
+        process.send_signal(sent)
         _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert not list(temporary.iterdir())
     assert told == b"interrupted: nothing was written\n"
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
