@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from op25b_pcap.capture.octets import Octets
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Described, Run, Walks, new_table
-
-if TYPE_CHECKING:
-    pass
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
 GREATEST_BLOCK = 16 << 20

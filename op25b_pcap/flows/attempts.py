@@ -227,12 +227,12 @@ def _attach(errors: list[IcmpError], found: list[Attempt]) -> None:
         of_isn[attempt.isn.get(attempt.opener)].append(place)
     for error in errors:
         begun = bisect_right(begins, error.seen.time_ns + REORDERED_NS)
-        before = _quoted(error, found[max(begun - _EARLIER_ATTEMPTS - 1, 0) : begun])
+        before = [a for a in found[max(begun - _EARLIER_ATTEMPTS - 1, 0) : begun] if _may_quote(error, a)]
         if error.seq is not None:
             alike = of_isn.get(error.seq, [])
             last = bisect_left(alike, begun)
             exact = [found[place] for place in alike[max(last - _EARLIER_ATTEMPTS - 1, 0) : last]]
-            before = _quoted(error, exact) or [
+            before = [a for a in exact if _may_quote(error, a)] or [
                 attempt
                 for attempt in before
                 if abs(difference(error.seq, attempt.isn.get(attempt.opener, attempt.segments[0].seq)))
@@ -252,7 +252,7 @@ def _attach_cut(quotes: Sequence[IcmpError], found: list[Attempt], count: int) -
     for error in near.values():
         begun = bisect_right(begins, error.seen.time_ns + REORDERED_NS)
         first = max(begun - _EARLIER_ATTEMPTS - 1, 0)
-        places = [at for at in range(first, begun) if _quoted(error, found[at : at + 1])]
+        places = [at for at in range(first, begun) if _may_quote(error, found[at])]
         if places and places[-1] < count:
             insort(found[places[-1]].icmp_errors, error, key=in_time)
 
@@ -268,12 +268,10 @@ def _cut_quotes(quotes: Sequence[IcmpError], attempt: Attempt) -> Sequence[IcmpE
     return quotes[first : min(beyond, first + _CUT_QUOTES)]
 
 
-def _quoted(error: IcmpError, begun: list[Attempt]) -> list[Attempt]:
-    """Those of the attempts whose packets an error may quote."""
-    return [
-        attempt
-        for attempt in begun
-        if (error.src, error.src_port) in (attempt.opener, (attempt.opener[0], None))
+def _may_quote(error: IcmpError, attempt: Attempt) -> bool:
+    """Whether an error may be about a packet of an attempt that had begun."""
+    return (
+        (error.src, error.src_port) in (attempt.opener, (attempt.opener[0], None))
         and error.dst == attempt.called[0]
         and not attempt.is_over(error.seen.time_ns)
-    ]
+    )

@@ -18,13 +18,16 @@ _TEXTS = pa.list_(pa.string())
 def with_names(flows: pd.DataFrame, said: Said) -> pd.DataFrame:
     """`flows` with `dst_names` and `dst_mx_of`, sorted lists; empty where nothing was said."""
     dst, start_ns = coded(flows["dst_ip"]), nanoseconds(flows["start_time"])
-    columns = {"dst_names": said.names, "dst_mx_of": said.domains}
-    return flows.assign(
-        **{
-            column: pd.Series(_lists(dst, start_ns, known), index=flows.index, dtype=pd.ArrowDtype(_TEXTS))
-            for column, known in columns.items()
-        }
-    )
+    order = np.argsort(start_ns, kind="stable")
+    turns = np.empty_like(order)
+    turns[order] = np.arange(len(order))
+    columns = {
+        name: pd.Series(
+            _lists(dst, start_ns[order], turns, known), index=flows.index, dtype=pd.ArrowDtype(_TEXTS)
+        )
+        for name, known in (("dst_names", said.names), ("dst_mx_of", said.domains))
+    }
+    return flows.assign(**columns)
 
 
 def with_lookups(flows: pd.DataFrame, lookups: Mapping[str, int]) -> pd.DataFrame:
@@ -39,10 +42,11 @@ def with_lookups(flows: pd.DataFrame, lookups: Mapping[str, int]) -> pd.DataFram
     return flows.assign(src_mx_lookups=column)
 
 
-def _lists(dst: Coded, start_ns: Indices, said: Known) -> pa.Array:
+def _lists(dst: Coded, began_ns: Indices, turns: Indices, said: Known) -> pa.Array:
     """For each flow what was known of its called host when it began, sorted.
 
-    What is known of an address only grows: its flows have no more different lists than texts.
+    `began_ns` are the flows' times in order, `turns` the place of each there. What is known of an
+    address only grows: its flows have no more different lists than texts, and the empty one.
     """
     addresses = pa.array(said.keys(), pa.string())
     place = pc.index_in(dst.known, value_set=addresses)
@@ -51,16 +55,14 @@ def _lists(dst: Coded, start_ns: Indices, said: Known) -> pa.Array:
     first = np.zeros(len(dst.known) + 1, np.int64)
     first[called + 1] = [len(texts) for texts in known]
     first = np.cumsum(first)
-    order = np.argsort(start_ns, kind="stable")
-    turn = np.empty_like(order)
-    turn[order] = np.arange(len(order))
     known_ns = np.array([time_ns for texts in known for time_ns, _ in texts], np.int64)
     # Host by host, then by the turn of the first flow that may know of it.
-    keys = np.repeat(called, np.diff(first)[called]) * (len(order) + 1)
-    keys += np.searchsorted(start_ns[order], known_ns)
+    keys = np.repeat(called, np.diff(first)[called]) * (len(turns) + 1)
+    keys += np.searchsorted(began_ns, known_ns)
     host = dst.codes.astype(np.int64)
-    counts = np.searchsorted(keys, host * (len(order) + 1) + turn, side="right") - first[host]
-    codes, kinds = pd.factorize(host * (MOST_NAMED + 1) + counts)
+    counts = np.searchsorted(keys, host * (len(turns) + 1) + turns, side="right") - first[host]
+    # Nothing is the same of every host: a flood has millions.
+    codes, kinds = pd.factorize(np.where(counts > 0, host * (MOST_NAMED + 1) + counts, 0))
     texts = [text for texts in known for _, text in texts]
     begins, lengths = first[kinds // (MOST_NAMED + 1)].tolist(), (kinds % (MOST_NAMED + 1)).tolist()
     lists = [sorted(texts[begin : begin + count]) for begin, count in zip(begins, lengths, strict=True)]
