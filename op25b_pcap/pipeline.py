@@ -35,14 +35,17 @@ from op25b_pcap.reports.subscribers import subscribers
 from op25b_pcap.reports.summary import summary, timeline
 from op25b_pcap.reports.writing import ROW_GROUP, write_run, write_tables
 from op25b_pcap.roles.assumed import assumed_policy
+from op25b_pcap.roles.behaviour import conduct
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.judge import judge
+from op25b_pcap.rules.stopping import trips
 from op25b_pcap.scan.engine import Scan
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.stacks import SHOWN, Stack
 from op25b_pcap.tables.columns import coded
+from op25b_pcap.tables.everywhere import Everywhere, Way, alone
 from op25b_pcap.tables.packets import DnsMessage, Packet
 
 if TYPE_CHECKING:
@@ -221,12 +224,22 @@ def called(facts: Facts) -> list[str]:
 
 def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
     """Flows with their roles and findings, and the policy behind them."""
+    everywhere = Everywhere()
+    return alone(judging(facts, policy, everywhere), everywhere)
+
+
+def judging(facts: Facts, policy: Policy | None, everywhere: Everywhere) -> Way[tuple[pd.DataFrame, Policy]]:
+    """The same of one shard of them."""
+    shown = conduct(facts.flows, facts.smtp_sessions, facts.smtp_transactions, everywhere)
+    trips(facts.flows, everywhere)
     if policy is None:
-        policy = assumed_policy(facts.flows, facts.smtp_sessions, facts.smtp_transactions)
-        give_back()
-    tagged = tag(facts.flows, facts.smtp_sessions, facts.smtp_transactions, policy)
-    give_back()
-    return judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy), policy
+        policy = yield from assumed_policy(facts.flows, facts.smtp_transactions, shown, everywhere)
+    else:
+        yield None
+    tagged = tag(facts.flows, shown, policy)
+    del shown
+    judged = yield from judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy, everywhere)
+    return judged, policy
 
 
 def all_tables(known: Facts, judged: pd.DataFrame) -> Tables:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-import pandas as pd
-
+from op25b_pcap.facts import Facts
+from op25b_pcap.pipeline import opinion
 from op25b_pcap.policy import Policy, prefix
-from op25b_pcap.roles.tag import tag
-from op25b_pcap.rules.judge import judge
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.wire.services import SERVICES
 
@@ -91,14 +89,17 @@ def judged(
     retrieved: list[dict] | None = None,
 ) -> list[dict]:
     """The rows with roles and findings, as plain dictionaries."""
-    smtp, mails = SMTP_SESSIONS.frame(sessions or []), SMTP_TRANSACTIONS.frame([])
-    tagged = tag(FLOWS.frame(flows), smtp, mails, by)
-    frame = judge(tagged, smtp, RETRIEVAL_SESSIONS.frame(retrieved or []), by)
+    frame, _ = opinion(facts(flows, sessions or (), (), retrieved or ()), by)
     return FLOWS.arrow(frame).to_pylist()
 
 
-def frames(
-    flows: list[dict], sessions: list[dict], transactions: list[dict]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The three tables that a policy is assumed from."""
-    return FLOWS.frame(flows), SMTP_SESSIONS.frame(sessions), SMTP_TRANSACTIONS.frame(transactions)
+def facts(
+    flows: list[dict], sessions: list[dict] = (), transactions: list[dict] = (), retrieved: list[dict] = ()
+) -> Facts:
+    """The rows as the tables of facts."""
+    return Facts(
+        FLOWS.frame(flows),
+        SMTP_SESSIONS.frame(list(sessions)),
+        SMTP_TRANSACTIONS.frame(list(transactions)),
+        RETRIEVAL_SESSIONS.frame(list(retrieved)),
+    )

@@ -56,11 +56,12 @@ class Addresses:
         """By the width of the family: which values are of it, and their octets."""
 
     def neighbours(self) -> Coded:
-        """The column of numbers that only neighbours have in common: a /24, or a /48."""
+        """The column of numbers that only neighbours have in common: the octets of a /24, or of a /48."""
         numbers = np.full(len(self.column.known), -1, dtype=np.int64)
         for width, (rows, octets) in self.octets.items():
-            _, own = np.unique(_cut(octets, _NEIGHBOURS[width]), return_inverse=True)
-            numbers[rows] = own * len(_NEIGHBOURS) + (width == 16)
+            numbers[rows] = width
+            for octet in octets[:, : _NEIGHBOURS[width] // 8].T:
+                numbers[rows] = numbers[rows] << 8 | octet
         codes, known = pd.factorize(numbers)
         return Coded(known.tolist(), codes[self.column.codes])
 

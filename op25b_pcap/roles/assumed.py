@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ import pyarrow.compute as pc
 
 from op25b_pcap.policy import Policy, Prefix, prefix
 from op25b_pcap.policy.networks import Addresses, Hosts, Networks
-from op25b_pcap.roles.behaviour import onward, relays
-from op25b_pcap.tables.columns import coded, is_filled, numbers
+from op25b_pcap.roles.behaviour import Conduct, onward, relays
+from op25b_pcap.tables.columns import Numbers, coded, numbers
+from op25b_pcap.tables.everywhere import Everywhere, Known, Way
 from op25b_pcap.wire.hops import INITIAL_TTLS
 from op25b_pcap.wire.services import SMTP_SERVICES
 
@@ -47,32 +49,59 @@ def private() -> Networks:
     return Networks({"private": [prefix(text) for text in PRIVATE]})
 
 
-def assumed_policy(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame
-) -> Policy:
-    """Draw a policy from the facts; `assumed` is set in it."""
-    src = Addresses(coded(flows["src_ip"]))
-    at_home = private().of(src).within("private") & flows["outer_src_ip"].isna().to_numpy(bool)
+class _Inside(NamedTuple):
+    """Who is on the inside."""
+
     dynamic: Sequence[Prefix]
-    if at_home.any():
-        dynamic, point = tuple(prefix(text) for text in PRIVATE), "inside"
-    else:
-        dynamic, point = _subscribers(flows), "unknown"
-    subscribers = Networks({"dynamic": dynamic})
-    inside = subscribers.of(src).within("dynamic")
-    found = relays(flows, smtp_sessions, smtp_transactions, inside) - _exchangers(flows)
-    found |= onward(flows, inside, SEVERAL)
+    point: str
+
+
+def assumed_policy(
+    flows: pd.DataFrame, smtp_transactions: pd.DataFrame, shown: Conduct, everywhere: Everywhere
+) -> Way[Policy]:
+    """Draw a policy from the facts; `assumed` is set in it."""
+    src, dst = Addresses(coded(flows["src_ip"])), coded(flows["dst_ip"])
+    at_home = private().of(src).within("private") & flows["outer_src_ip"].isna().to_numpy(bool)
+    everywhere.any("at_home", at_home)
+    is_opener = everywhere.any("is_opener", np.ones(len(flows), dtype=bool), src.column)
+    yield None
+    to_opener = is_opener.holds(dst)
+    reached = coded(flows["outcome"]).is_in("connected") & coded(flows["service"]).is_in(*SMTP_SERVICES)
+    everywhere.any("calls_opener", reached & to_opener, src.column, dst)
+    everywhere.any("calls_others", ~to_opener, src.column)
+    everywhere.least("hops", _hops(numbers(flows["src_ttl"])), src.column)
+    inside: _Inside = yield _inside
+    is_inside = Networks({"dynamic": inside.dynamic}).of(src).within("dynamic")
+    everywhere.any("relays", relays(flows, smtp_transactions, shown, is_inside), dst)
+    onward(flows, is_inside, everywhere)
+    policy: Policy = yield partial(_policy, inside)
+    return policy
+
+
+def _policy(inside: _Inside, known: Known) -> Policy:
+    """Smarthosts are relays that nobody's DNS names, and hosts that several hand mail to and that pass it on.
+
+    Exchangers that DNS named may take mail for whom they like.
+    """
+    found = {*_keys(known["relays"])} - {*_keys(known["mx_in_dns"])}
+    given, delivers = (
+        _keys(known[name].filter(pc.field("value0") >= SEVERAL)) for name in ("handed_to", "delivers_to")
+    )
+    found |= {*given} & {*delivers}
     hosts = Addresses(coded(pa.array(sorted(found), pa.string())))
-    smarthosts = Hosts(hosts.column[~subscribers.of(hosts).within("dynamic")].present())
-    return Policy("assumed", point, {"dynamic": dynamic, "smarthosts": smarthosts}, assumed=True)
+    is_inside = Networks({"dynamic": inside.dynamic}).of(hosts).within("dynamic")
+    smarthosts = Hosts(hosts.column[~is_inside].present())
+    prefixes = {"dynamic": inside.dynamic, "smarthosts": smarthosts}
+    return Policy("assumed", inside.point, prefixes, assumed=True)
 
 
-def _exchangers(flows: pd.DataFrame) -> set[str]:
-    """Hosts that DNS named as somebody's exchanger: they may take mail for whom they like."""
-    return set(coded(flows["dst_ip"])[is_filled(flows["dst_mx_of"])].present().to_pylist())
+def _inside(known: Known) -> _Inside:
+    if len(known["at_home"]):
+        return _Inside(tuple(prefix(text) for text in PRIVATE), "inside")
+    return _Inside(_subscribers(known), "unknown")
 
 
-def _subscribers(flows: pd.DataFrame) -> Hosts:
+def _subscribers(known: Known) -> Hosts:
     """Openers that are not themselves mail servers to others of them, in order of their text.
 
     Two hosts may call each other: the one with more callers is taken for the server first, and
@@ -80,31 +109,33 @@ def _subscribers(flows: pd.DataFrame) -> Hosts:
     DNS named are servers from the start. Whoever is called from much farther away than it is
     itself is called from outside: that makes no server of it, and no subscriber of the caller.
     """
-    src, dst = coded(flows["src_ip"]), coded(flows["dst_ip"])
-    openers = src.present()
-    to_opener = dst.where(pc.is_in(dst.known, value_set=openers))
-    reached = coded(flows["outcome"]).is_in("connected") & coded(flows["service"]).is_in(*SMTP_SERVICES)
-    calls = flows.loc[reached & to_opener, ["src_ip", "dst_ip"]].drop_duplicates().astype(object)
+    calls = known["calls_opener"].rename_columns(["src_ip", "dst_ip"]).to_pandas()
     calls = calls[calls["src_ip"] != calls["dst_ip"]]
-    hops = _hops(flows[src.is_in(*calls["src_ip"], *calls["dst_ip"])])
+    hops = known["hops"].to_pandas().set_index("0")["value0"]
     away, near = (hops.reindex(calls[end]).to_numpy() for end in ("src_ip", "dst_ip"))
     from_outside = away - near >= FARTHER_HOPS
     outside = set(calls.loc[from_outside, "src_ip"]) - set(calls.loc[~from_outside, "src_ip"])
-    outside -= set(src[~to_opener & src.is_in(*outside)].present().to_pylist())
-    named = set(dst[to_opener & is_filled(flows["dst_mx_of"])].present().to_pylist())
-    gone = outside | _servers(calls[~from_outside], named)
+    outside.difference_update(_keys(known["calls_others"]))
+    openers = known["is_opener"]["0"].combine_chunks()
+    named = openers.filter(pc.is_in(openers, value_set=known["mx_in_dns"]["0"].combine_chunks()))
+    gone = outside | _servers(calls[~from_outside], named.to_pylist())
     stayed = openers.filter(pc.invert(pc.is_in(openers, value_set=pa.array(gone, pa.string()))))
     return Hosts(stayed.take(pc.array_sort_indices(stayed)))
 
 
-def _hops(flows: pd.DataFrame) -> pd.Series:
-    """How many routers each opener's packets have passed, by the TTLs that hosts begin with."""
-    ttl = numbers(flows["src_ttl"])
+def _keys(table: pa.Table) -> Iterable[str]:
+    texts: list[str] = table["0"].to_pylist()
+    return texts
+
+
+def _hops(ttl: Numbers) -> Numbers:
+    """How many routers packets have passed, by the TTLs that hosts begin with."""
     begun = np.array(INITIAL_TTLS)[np.searchsorted(INITIAL_TTLS, np.nan_to_num(ttl, nan=255))]
-    return pd.Series(begun - ttl).groupby(flows["src_ip"].to_numpy(object)).min()
+    hops: Numbers = begun - ttl
+    return hops
 
 
-def _servers(calls: pd.DataFrame, known: set[str]) -> set[str]:
+def _servers(calls: pd.DataFrame, known: Collection[str]) -> set[str]:
     """Of hosts that call each other those that are servers to the rest."""
     callers: dict[str, set[str]] = defaultdict(set)
     called: dict[str, set[str]] = defaultdict(set)

@@ -1,7 +1,7 @@
-"""What hosts do, as far as it tells who they are: facts about each flow's called host.
+"""What hosts do, as far as it tells who they are.
 
-In: the flows and sessions tables. Out: columns of booleans, one for each flow in their order. No
-opinion yet: `tag` climbs the ladder of evidence over these facts.
+In: the flows and sessions tables. Out: columns of what was said, and questions to all flows. No opinion
+yet: `tag` climbs the ladder of evidence over these facts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from op25b_pcap.tables.columns import (
     Coded,
     Flags,
-    Indices,
     beside,
     coded,
     flattened,
@@ -25,51 +24,65 @@ from op25b_pcap.tables.columns import (
     is_filled,
     is_true,
 )
+from op25b_pcap.tables.everywhere import Asked, Everywhere
 from op25b_pcap.wire.domains import registrable
 from op25b_pcap.wire.services import RETRIEVAL_SERVICES, SMTP_SERVICES
 
 _EXCHANGER_NAME = re.compile(r"(?i)(mx|mta|inbound|mailin|gateway)[-\w]*\.")
 """How exchangers are commonly called: the first label of their greeting."""
+_SAID = ("auth_offered", "auth_mechanism", "banner_text", "client_kind", "result", "received_headers")
 _FETCHING = (*RETRIEVAL_SERVICES, "submission", "submissions")
 
 
 class Conduct(NamedTuple):
-    """For each flow, in order."""
+    """What is asked of hosts, and what was said in each flow, in order."""
 
+    said: pd.DataFrame
     auth_used: Flags
     """In this flow."""
-    auth_at_dst: Flags
-    """On port 25, in any flow to the called host."""
-    mailbox_at_dst: Flags
-    """Of the same subscriber."""
-    calls_itself_exchanger: Flags
+    auth_at_host: Asked
+    """On port 25, in any flow to it."""
+    mailbox_at_host: Asked
+    """Whether the same subscriber fetches or submits mail there."""
+    calls_itself_exchanger: Asked
     """In its greeting, in any flow to it."""
+    mx_in_dns: Asked
+    """DNS had named it as somebody's exchanger when a flow to it began."""
+    exchanges: Asked
+    """Of a host and a domain: whose exchanger it was then."""
 
 
-def conduct(flows: pd.DataFrame, said: pd.DataFrame) -> Conduct:
-    """What the called hosts do; `said` are the flows' sessions, beside them."""
-    smtp, dst = coded(flows["service"]).is_in("smtp"), coded(flows["dst_ip"])
-    used = said["auth_mechanism"].notna().to_numpy(bool)
+def conduct(
+    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, everywhere: Everywhere
+) -> Conduct:
+    """What the called hosts do."""
+    said = beside(flows, _with_traces(smtp_sessions, smtp_transactions), _SAID)
+    service, dst = coded(flows["service"]), coded(flows["dst_ip"])
+    smtp, used = service.is_in("smtp"), said["auth_mechanism"].notna().to_numpy(bool)
+    asks = used | is_filled(said["auth_offered"])
     banner = coded(said["banner_text"])
     names_itself = banner.where([bool(_EXCHANGER_NAME.match(text or "")) for text in banner.values])
+    fetched = service.is_in(*_FETCHING) & coded(flows["outcome"]).is_in("connected")
+    row, domain = flattened(flows["dst_mx_of"])
     return Conduct(
+        said,
         used,
-        dst.anywhere(smtp & (used | is_filled(said["auth_offered"]))),
-        _mailbox_at_dst(flows),
-        dst.anywhere(smtp & names_itself),
+        everywhere.any("auth_at_host", smtp & asks, dst),
+        everywhere.any("mailbox_at_host", fetched, coded(flows["subscriber_key"]), dst),
+        everywhere.any("calls_itself_exchanger", smtp & names_itself, dst),
+        everywhere.any("mx_in_dns", is_filled(flows["dst_mx_of"]), dst),
+        everywhere.any("exchanges", np.ones(len(row), dtype=bool), dst[row], domain),
     )
 
 
-def _mailbox_at_dst(flows: pd.DataFrame) -> Flags:
-    """Whether the same subscriber fetches or submits mail at the called host."""
-    fetched = coded(flows["service"]).is_in(*_FETCHING) & coded(flows["outcome"]).is_in("connected")
-    return coded(flows["subscriber_key"]).anywhere_with(coded(flows["dst_ip"]), fetched)
+def _with_traces(smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame) -> pd.DataFrame:
+    """The sessions with the most Received: fields that one of their mails opened with."""
+    traces = smtp_transactions.groupby("flow_id")[["received_headers"]].max().reset_index()
+    return smtp_sessions.assign(**beside(smtp_sessions, traces, ("received_headers",)))
 
 
-def relays(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, inside: Flags
-) -> set[str]:
-    """Hosts that take mail for strangers' domains from the inside without asking who it is.
+def relays(flows: pd.DataFrame, smtp_transactions: pd.DataFrame, shown: Conduct, inside: Flags) -> Flags:
+    """Of each flow whether its host takes a stranger's mail from the inside without asking who it is.
 
     A domain is a stranger's where the capture's DNS named its exchangers and the host is none
     of them. Where DNS is silent: where the host's own name is of another registrant, and it
@@ -80,35 +93,28 @@ def relays(
     ids = flows["flow_id"].array.__arrow_array__()
     flow = found_among(taken["flow_id"].array.__arrow_array__(), ids).fill_null(-1).to_numpy()
     row, domain = flow[mail], _domains(recipient)
-    said = beside(flows, smtp_sessions, ("result", "auth_mechanism", "banner_text"))
-    handed = coded(flows["service"]).is_in("smtp") & inside & said["result"].notna().to_numpy(bool)
-    handed &= said["auth_mechanism"].isna().to_numpy(bool)
+    handed = coded(flows["service"]).is_in("smtp") & inside & shown.said["result"].notna().to_numpy(bool)
+    handed &= ~shown.auth_used
     counts = (row >= 0) & handed[row] & ~domain.is_in("")
     row, domain, dst = row[counts], domain[counts], coded(flows["dst_ip"])
-    named, exchanges = _exchanged(flows, dst, row, domain)
+    exchanged = shown.exchanges.table["1"].combine_chunks()
+    named = domain.where(pc.is_in(pa.array(domain.known), value_set=exchanged))
+    exchanges = shown.exchanges.holds(dst[row], domain)
     by_name = is_filled(flows["dst_names"]) & ~is_filled(flows["dst_mx_of"])
-    asked = ~named & (by_name | _mailbox_at_dst(flows))[row]
-    unnamed = flows[["dst_ip", "dst_names"]].iloc[row[asked]].reset_index(drop=True)
-    unnamed["banner_text"] = said["banner_text"].iloc[row[asked]].array
+    asked = ~named & (by_name | shown.mailbox_at_host.holds())[row]
+    unnamed = flows[["dst_names"]].iloc[row[asked]].reset_index(drop=True)
+    unnamed["banner_text"] = shown.said["banner_text"].iloc[row[asked]].array
     unnamed["domain"] = domain[asked].told().to_pylist()
-    strangers = dst[row[named & ~exchanges]].present().to_pylist()
-    return {*strangers, *unnamed.loc[~_is_own(unnamed), "dst_ip"]}
+    found = handed & False
+    found[row[named & ~exchanges]] = True
+    found[row[asked][~_is_own(unnamed)]] = True
+    return found
 
 
 def _domains(addresses: Coded) -> Coded:
     """Of each address the domain; empty where there is none."""
     texts = pa.array(addresses.known, pa.string()).fill_null("")
     return addresses.turned_into(pc.utf8_lower(pc.replace_substring_regex(texts, r"(?s)^.*@", "")))
-
-
-def _exchanged(flows: pd.DataFrame, dst: Coded, row: Indices, domain: Coded) -> tuple[Flags, Flags]:
-    """Of mails by the row of their flow: whether DNS named exchangers of the domain, and this host so."""
-    of_flow, known = flattened(flows["dst_mx_of"])
-    known = known.in_words_of(domain)
-    is_there = known.codes >= 0
-    theirs = dst[of_flow[is_there]].pairs(known[is_there])
-    exchanges = pd.Index(dst[row].pairs(domain)).isin(theirs)
-    return np.isin(domain.codes, known.codes), np.asarray(exchanges, bool)
 
 
 def _is_own(mails: pd.DataFrame) -> Flags:
@@ -122,10 +128,11 @@ def _is_own(mails: pd.DataFrame) -> Flags:
     return np.asarray(mails.index.isin(same.index[same]), bool)
 
 
-def onward(flows: pd.DataFrame, inside: Flags, at_least: int) -> set[str]:
-    """Hosts that several on the inside hand mail to and that deliver to several others."""
+def onward(flows: pd.DataFrame, inside: Flags, everywhere: Everywhere) -> tuple[Asked, Asked]:
+    """Of called hosts how many on the inside hand mail to them; of openers to how many hosts they deliver."""
     smtp = coded(flows["service"]).is_in(*SMTP_SERVICES) & coded(flows["outcome"]).is_in("connected")
     src, dst, payer = (coded(flows[name]) for name in ("src_ip", "dst_ip", "subscriber_key"))
-    given = dst.distinct(payer, smtp & inside) >= at_least
-    delivers = src.distinct(dst, smtp & ~inside) >= at_least
-    return set(dst[given].present().to_pylist()) & set(src[delivers].present().to_pylist())
+    return (
+        everywhere.count("handed_to", payer, [smtp & inside], dst),
+        everywhere.count("delivers_to", dst, [smtp & ~inside], src),
+    )

@@ -1,6 +1,6 @@
 """The roles stage: who is who, which way the mail goes, and which of the four cases it is.
 
-In: flows with the wire's facts, the session tables, a policy. Out: the same rows with the role
+In: flows with the wire's facts, what hosts do, a policy. Out: the same rows with the role
 columns filled. The ladder of evidence for a called host, best rung first, is `_dst_role`: what
 the policy says, what DNS says, what the dialogue shows, how hosts behave, the port, and last
 the assumption that a stranger on port 25 is somebody's mail exchanger.
@@ -17,13 +17,12 @@ import pyarrow as pa
 from op25b_pcap.policy import Policy
 from op25b_pcap.policy.networks import Addresses, Membership
 from op25b_pcap.roles.assumed import private
-from op25b_pcap.roles.behaviour import conduct
+from op25b_pcap.roles.behaviour import Conduct
 from op25b_pcap.tables.columns import (
     Coded,
     Flags,
     Indices,
     alike,
-    beside,
     coded,
     first_that_holds,
     is_filled,
@@ -42,7 +41,6 @@ _OWN_ROLES = (
 )
 """Lists of the policy and the role they give; who stands in several has the first."""
 _ACCESS = ("dynamic", "static")
-_SAID = ("auth_offered", "auth_mechanism", "banner_text", "client_kind", "received_headers")
 _OWN_SERVERS = ("smarthosts", "local_mx", "mailbox", "routers")
 
 
@@ -72,13 +70,11 @@ class _Facts(NamedTuple):
         return self._replace(**{name: column[rows] for name, column in self._asdict().items()})
 
 
-def tag(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, policy: Policy
-) -> pd.DataFrame:
+def tag(flows: pd.DataFrame, shown: Conduct, policy: Policy) -> pd.DataFrame:
     """`flows` with its role columns; no row is added, dropped or moved."""
-    everywhere = _facts(flows, smtp_sessions, smtp_transactions, policy)
-    kinds = alike(len(flows), everywhere)
-    facts = everywhere.of(kinds.examples)
+    of_all = _facts(flows, shown, policy)
+    kinds = alike(len(flows), of_all)
+    facts = of_all.of(kinds.examples)
     src_role = _src_role(facts)
     dst_role, evidence = _dst_role(facts, policy)
     own_src = facts.src.within(*_OWN_SERVERS) | src_role.is_in(*_ACCESS)
@@ -96,13 +92,9 @@ def tag(
     return flows.assign(**{name: kinds.told(column, flows.index) for name, column in columns.items()})
 
 
-def _facts(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame, policy: Policy
-) -> _Facts:
+def _facts(flows: pd.DataFrame, shown: Conduct, policy: Policy) -> _Facts:
     src, dst, outer = (Addresses(coded(flows[name])) for name in ("src_ip", "dst_ip", "outer_src_ip"))
     known, at_home = policy.networks, private()
-    mx_in_dns = is_filled(flows["dst_mx_of"])
-    said = beside(flows, _with_traces(smtp_sessions, smtp_transactions), _SAID)
     return _Facts(
         coded(flows["service"]),
         known.of(src),
@@ -110,10 +102,13 @@ def _facts(
         known.of(outer),
         at_home.of(src).within("private"),
         at_home.of(dst).within("private"),
-        mx_in_dns,
-        src.column.is_in(*dst.column[mx_in_dns].present().to_pylist()),
-        *_handed_by(said),
-        *conduct(flows, said),
+        is_filled(flows["dst_mx_of"]),
+        shown.mx_in_dns.holds(src.column),
+        *_handed_by(shown.said),
+        shown.auth_used,
+        shown.auth_at_host.holds(),
+        shown.mailbox_at_host.holds(),
+        shown.calls_itself_exchanger.holds(),
     )
 
 
@@ -198,12 +193,6 @@ def _traffic_class(
         (direction.is_in("transit"), "transit"),
         otherwise="unknown",
     )
-
-
-def _with_traces(smtp_sessions: pd.DataFrame, smtp_transactions: pd.DataFrame) -> pd.DataFrame:
-    """The sessions with the most Received: fields that one of their mails opened with."""
-    traces = smtp_transactions.groupby("flow_id")[["received_headers"]].max().reset_index()
-    return smtp_sessions.assign(**beside(smtp_sessions, traces, ("received_headers",)))
 
 
 def _handed_by(said: pd.DataFrame) -> tuple[Flags, Flags]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.rules.stopping import TOO_FAST
 from op25b_pcap.tables.columns import Coded, Flags, coded, flattened
+from op25b_pcap.tables.everywhere import Way, abreast
 from op25b_pcap.wire.domains import registrable
 
 _TOGETHER = 1 << 16
@@ -21,7 +22,7 @@ PLACES = 2
 """Addresses at which one foreign name must be met: one may be a customer's own name for it."""
 
 
-def facts(scene: Scene) -> dict[str, Flags | Coded]:
+def facts(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     """Each fact by its name: for each flow whether it holds."""
     host = _greeted_names(coded(scene.said["banner_text"]))
     named = ~host.is_in(None)
@@ -30,16 +31,18 @@ def facts(scene: Scene) -> dict[str, Flags | Coded]:
     stranger = ~scene.has("dst_role", "smarthost")
     stranger &= ~scene.has("dst_role", "local_mx") | (dns_known & ~exact)
     foreign = named & dns_known & ~same_registrant
-    nearer = _nearer(scene)
-    of_smarthost = host.anywhere(named & scene.has("dst_role", "smarthost"))
-    posed = named & stranger & of_smarthost & ~exact
+    of_smarthost = scene.everywhere.any("name_of_smarthost", named & scene.has("dst_role", "smarthost"), host)
+    strays, nearer, sooner = yield from abreast(
+        _strays(scene, host, foreign, same_registrant), _nearer(scene), _sooner(scene)
+    )
+    posed = named & stranger & of_smarthost.holds() & ~exact
     return {
         "server_named_as_in_dns": named & dns_known & same_registrant & ~posed,
         "smarthost_name_elsewhere": posed,
-        "one_name_at_many_addresses": named & _strays(scene, host, foreign, same_registrant),
+        "one_name_at_many_addresses": named & strays,
         "nearer_than_on_other_ports": nearer,
         "foreign_name_and_nearer": nearer & foreign,
-        "nearer_and_sooner": nearer & _sooner(scene),
+        "nearer_and_sooner": nearer & sooner,
     }
 
 
@@ -57,17 +60,22 @@ def _names(greetings: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string()))
 
 
-def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Flags:
+def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Way[Flags]:
     """Greetings with a name that is met at several addresses, and is nowhere the address's own.
 
     DNS must call at least one of the addresses something else and none of them so; and all must
     be as many hops away: there is one machine behind them.
     """
-    ttl = scene.number("dst_ttl")
-    places = host.distinct(scene.word("dst_ip"), ~host.is_in(None))
-    equally_far = host.extreme(np.fmax, ttl) == host.extreme(np.fmin, ttl)
-    unknown_to_dns = host.anywhere(foreign) & ~host.anywhere(same_registrant)
-    strays: Flags = (places >= PLACES) & equally_far & unknown_to_dns
+    everywhere, named = scene.everywhere, ~host.is_in(None)
+    ttl = np.where(named, scene.number("dst_ttl"), np.nan)
+    places = everywhere.count("places_of_name", scene.word("dst_ip"), [named], host)
+    farthest = everywhere.greatest("most_hops_left_of_name", ttl, host)
+    nearest = everywhere.least("fewest_hops_left_of_name", ttl, host)
+    elsewhere = everywhere.any("foreign_somewhere", foreign, host)
+    at_home = everywhere.any("own_somewhere", same_registrant, host)
+    yield None
+    equally_far = farthest.numbers() == nearest.numbers()
+    strays: Flags = (places.numbers() >= PLACES) & equally_far & elsewhere.holds() & ~at_home.holds()
     return strays
 
 
@@ -85,15 +93,19 @@ def _compared(scene: Scene, host: Coded) -> tuple[Flags, Flags, Flags]:
     return known, exact, same
 
 
-def _nearer(scene: Scene) -> Flags:
+def _nearer(scene: Scene) -> Way[Flags]:
     """Whether an answer on port 25 has more hops left than every answer on other ports."""
     smtp, ttl = scene.has("service", "smtp"), scene.number("dst_ttl")
-    elsewhere = scene.word("dst_ip").extreme(np.fmax, np.where(smtp, np.nan, ttl))
-    return smtp & scene.connected & (ttl > elsewhere)
+    others = np.where(smtp, np.nan, ttl)
+    elsewhere = scene.everywhere.greatest("most_hops_left_on_other_ports", others, scene.word("dst_ip"))
+    yield None
+    return smtp & scene.connected & (ttl > elsewhere.numbers())
 
 
-def _sooner(scene: Scene) -> Flags:
+def _sooner(scene: Scene) -> Way[Flags]:
     """Whether an answer on port 25 came in less than half the time of every one on other ports."""
     smtp, trip = scene.has("service", "smtp"), scene.number("handshake_rtt_ms")
-    elsewhere = scene.word("dst_ip").extreme(np.fmin, np.where(smtp, np.nan, trip))
-    return smtp & (trip < TOO_FAST * elsewhere)
+    others = np.where(smtp, np.nan, trip)
+    elsewhere = scene.everywhere.least("shortest_trip_on_other_ports", others, scene.word("dst_ip"))
+    yield None
+    return smtp & (trip < TOO_FAST * elsewhere.numbers())

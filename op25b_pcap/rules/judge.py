@@ -29,6 +29,7 @@ from op25b_pcap.tables.columns import (
     of_lists,
     of_words,
 )
+from op25b_pcap.tables.everywhere import Everywhere, Way, abreast
 
 Facts = dict[str, Flags | Coded]
 Holds = dict[str, Flags]
@@ -62,21 +63,21 @@ class _Wire(NamedTuple):
 
 
 def judge(
-    flows: pd.DataFrame, smtp_sessions: pd.DataFrame, retrieval_sessions: pd.DataFrame, policy: Policy
-) -> pd.DataFrame:
+    flows: pd.DataFrame,
+    smtp_sessions: pd.DataFrame,
+    retrieval_sessions: pd.DataFrame,
+    policy: Policy,
+    everywhere: Everywhere,
+) -> Way[pd.DataFrame]:
     """`flows` with its rule columns; no row is added, dropped or moved."""
     action, rule_ids = _ruled(flows, policy)
-    seen = scene(flows, smtp_sessions, retrieval_sessions, action, policy)
-    everywhere: Facts = {
-        **manners.facts(seen),
-        **identity.facts(seen),
-        **stopping.facts(seen),
-        **_places(seen),
-    }
+    seen = scene(flows, smtp_sessions, retrieval_sessions, action, policy, everywhere)
+    found = yield from abreast(manners.facts(seen), identity.facts(seen), stopping.facts(seen), _places(seen))
+    of_all: Facts = {name: fact for facts in found for name, fact in facts.items()}
     shown = _wire(seen)
-    kinds = alike(len(flows), [*shown, *everywhere.values()])
+    kinds = alike(len(flows), [*shown, *of_all.values()])
     wire = shown.of(kinds.examples)
-    facts = {name: fact[kinds.examples] for name, fact in everywhere.items()}
+    facts = {name: fact[kinds.examples] for name, fact in of_all.items()}
     holds = {name: held(fact) for name, fact in facts.items()}
     finding = _finding(wire, holds)
     confidence = _confidence(wire, finding, holds)
@@ -137,9 +138,9 @@ def _wire(seen: Scene) -> _Wire:
     )
 
 
-def _places(seen: Scene) -> Facts:
+def _places(seen: Scene) -> Way[Facts]:
     """Facts that follow from where the capture was taken, and from what is missing."""
-    inside = is_inside(seen)
+    inside = yield from is_inside(seen)
     inferred = inside is True and seen.policy.observation_point == "unknown"
     # What a firewall stopped had reached the filter, and not its far side.
     unfiltered = seen.blocked & ~seen.filter_stopped

@@ -1,4 +1,7 @@
-"""What evidence is drawn from: the flows and what was said in them, as columns of one length."""
+"""What evidence is drawn from: the flows and what was said in them, as columns of one length.
+
+And all other flows, which are asked by the name of a question (`everywhere`).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from op25b_pcap.tables.columns import (
     flattened,
     numbers,
 )
+from op25b_pcap.tables.everywhere import Asked, Everywhere
 from op25b_pcap.wire.services import SMTP_SERVICES
 
 _SAID = (
@@ -34,7 +38,7 @@ _SAID = (
 
 @dataclass(frozen=True)
 class Scene:
-    """All flows at once, with the action that the rules gave them."""
+    """Many flows at once, with the action that the rules gave them."""
 
     flows: pd.DataFrame
     said: pd.DataFrame
@@ -46,6 +50,7 @@ class Scene:
     allowed: Flags
     """Flows that it allows; to the rest it says nothing."""
     policy: Policy
+    everywhere: Everywhere
     _words: dict[str, Coded] = field(default_factory=dict)
 
     def word(self, column: str) -> Coded:
@@ -69,9 +74,9 @@ class Scene:
         found[rows[elements.is_in(*words)]] = True
         return found
 
-    def same_server(self, holds: Flags) -> Flags:
+    def same_server(self, name: str, holds: Flags) -> Asked:
         """Whether it holds for any flow to the same port of the same host."""
-        return self.word("dst_ip").anywhere_with(self.word("dst_port"), holds)
+        return self.everywhere.any(name, holds, self.word("dst_ip"), self.word("dst_port"))
 
     @property
     def connected(self) -> Flags:
@@ -117,8 +122,9 @@ def scene(
     retrieval_sessions: pd.DataFrame,
     action: Coded,
     policy: Policy,
+    everywhere: Everywhere,
 ) -> Scene:
     """Lay the tables side by side."""
     said = beside(flows, smtp_sessions, _SAID)
     blocked, allowed = action.is_in("block"), action.is_in("allow")
-    return Scene(flows, said, retrieval_sessions, blocked, allowed, policy)
+    return Scene(flows, said, retrieval_sessions, blocked, allowed, policy, everywhere)

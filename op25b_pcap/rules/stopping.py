@@ -10,10 +10,12 @@ probability exp(-n KL(k/n, p)) at most (Chernoff; p^n where all are); p is estim
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
-from op25b_pcap.tables.columns import Coded, Flags, Numbers, coded_numbers, nanoseconds
+from op25b_pcap.tables.columns import Coded, Flags, Numbers, coded, coded_numbers, nanoseconds, numbers
+from op25b_pcap.tables.everywhere import Asked, Everywhere, Way, abreast
 
 CHANCE = 0.05
 """Bounds above this convince nobody."""
@@ -24,9 +26,15 @@ TOO_FAST = 0.5
 """A RST in less than half the addressee's shortest round trip cannot have come from there."""
 
 
-def facts(scene: Scene) -> dict[str, Flags | Coded]:
+def trips(flows: pd.DataFrame, everywhere: Everywhere) -> Asked:
+    """The shortest round trip to each host; to be asked a barrier before `facts`, which ask by it."""
+    return everywhere.least("shortest_trip", numbers(flows["handshake_rtt_ms"]), coded(flows["dst_ip"]))
+
+
+def facts(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     """Each fact by its name: for each flow whether it holds, or its text where it has figures."""
-    return {**_filter(scene), **_icmp(scene), **_rst(scene), **_silence(scene)}
+    rst, silence = yield from abreast(_rst(scene), _silence(scene))
+    return {**_filter(scene), **_icmp(scene), **rst, **silence}
 
 
 def _filter(scene: Scene) -> dict[str, Flags | Coded]:
@@ -58,26 +66,32 @@ def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
     }
 
 
-def _rst(scene: Scene) -> dict[str, Flags | Coded]:
+def _rst(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     refused, dst = scene.has("outcome", "refused"), scene.word("dst_ip")
-    answers = scene.number("dst_ttl")
-    low, high = dst.extreme(np.fmin, answers), dst.extreme(np.fmax, answers)
-    trip = dst.extreme(np.fmin, scene.number("handshake_rtt_ms"))
-    ttl, after = scene.number("rst_ttl"), scene.number("answer_ms")
+    ttl, after, answers = (scene.number(name) for name in ("rst_ttl", "answer_ms", "dst_ttl"))
+    lowest = scene.everywhere.least("fewest_hops_left", answers, dst)
+    highest = scene.everywhere.greatest("most_hops_left", answers, dst)
+    trip = trips(scene.flows, scene.everywhere).numbers()
+    # Whoever takes as long as the addressee is as far away: its own router, say, not the provider's.
+    from_far = after >= TOO_FAST * trip
+    suspect, distance = refused & scene.blocked & ~from_far, coded_numbers(ttl)
+    places = Addresses(dst[suspect].compact()).neighbours()
+    of_all = np.ones(len(places), dtype=bool)
+    alike = scene.everywhere.count("refused_at_distance", places, [of_all], distance[suspect])
+    yield None
+    low, high = lowest.numbers(), highest.numbers()
     outside = (ttl < low) | (ttl > high)
     compared = refused & ~np.isnan(low) & ~np.isnan(ttl)
     too_fast = after < TOO_FAST * trip
-    # Whoever takes as long as the addressee is as far away: its own router, say, not the provider's.
-    from_far = after >= TOO_FAST * trip
     return {
         "rst_ttl_differs": compared & outside & ~from_far,
         "rst_too_fast": refused & too_fast,
         "rst_fits_addressee": compared & ~outside & ~too_fast,
-        "rst_alike_for_many": _alike(scene, refused & scene.blocked & ~from_far, ttl),
+        "rst_alike_for_many": _alike(suspect, distance, alike.of_values(), lowest),
     }
 
 
-def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Flags | Coded:
+def _alike(refused: Flags, distance: Coded, counts: Numbers, nearest: Asked) -> Flags | Coded:
     """Many addressees as far away as each other.
 
     By chance no likelier than p^(n-1), where p is the share of the commonest distance among
@@ -85,25 +99,29 @@ def _alike(scene: Scene, refused: Flags, ttl: Numbers) -> Flags | Coded:
     """
     if not refused.any():
         return refused
-    dst = scene.word("dst_ip")
-    nearest = np.full(len(dst.known), np.nan)
-    np.fmin.at(nearest, dst.codes, scene.number("dst_ttl"))
-    known = coded_numbers(nearest[~np.isnan(nearest)])
+    known = coded_numbers(nearest.table["value0"].to_numpy())
     commonest = np.bincount(known.codes).max(initial=0)
     share = (commonest + 1) / (len(known) + 2) if len(known) else 1.0
-    distance = coded_numbers(ttl)
-    counts = distance.count(Addresses(dst).neighbours(), refused).astype(np.float64)
     bound = share ** np.maximum(counts - 1, 0)
     return _figures("rst_alike_for_many", distance, refused, (counts, counts, bound))
 
 
-def _silence(scene: Scene) -> dict[str, Flags | Coded]:
+def _silence(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     silent = scene.has("outcome", "no_answer")
-    dst, payer = scene.word("dst_ip"), scene.word("subscriber_key")
+    dst, payer, pool = (scene.word(name) for name in ("dst_ip", "subscriber_key", "ip_version"))
+    unheard = scene.blocked & silent
     answered = scene.has("outcome", "connected", "half_open")
     open_to = scene.smtp & ~scene.blocked
-    asked = len(dst[open_to & (silent | answered)].present())
-    heard = len(dst[open_to & answered].present())
+    everywhere = scene.everywhere
+    called = everywhere.count("called", dst, [open_to & (silent | answered), open_to & answered])
+    by_payer, by_pool = (
+        everywhere.count(name, dst, [unheard, scene.blocked], group)
+        for name, group in (("called_by_payer", payer), ("called_by_pool", pool))
+    )
+    server_answers = scene.same_server("server_answers", answered)
+    payer_is_answered = everywhere.any("payer_is_answered", answered, payer)
+    yield None
+    asked, heard = called.number(0), called.number(1)
     # Where nobody was heard, nothing is known of how many are silent by themselves.
     share = (asked - heard + 1) / (asked + 2) if heard else 1.0
     lasted = scene.number("watched_s") + _seconds(scene)
@@ -111,10 +129,10 @@ def _silence(scene: Scene) -> dict[str, Flags | Coded]:
     return {
         "silence": silent,
         "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S) & ~scene.filter_stopped,
-        "addressee_answers_others": silent & scene.same_server(answered),
-        "source_answered_elsewhere": silent & payer.anywhere(answered),
-        "source_silent_on_25": _unanswered(scene, payer, share, "source_silent_on_25"),
-        "pool_silent_on_25": _unanswered(scene, scene.word("ip_version"), share, "pool_silent_on_25"),
+        "addressee_answers_others": silent & server_answers.holds(),
+        "source_answered_elsewhere": silent & payer_is_answered.holds(),
+        "source_silent_on_25": _unanswered("source_silent_on_25", payer, unheard, by_payer, share),
+        "pool_silent_on_25": _unanswered("pool_silent_on_25", pool, unheard, by_pool, share),
     }
 
 
@@ -123,13 +141,11 @@ def _seconds(scene: Scene) -> Numbers:
     return lasted
 
 
-def _unanswered(scene: Scene, group: Coded, share: float, name: str) -> Flags | Coded:
+def _unanswered(name: str, group: Coded, silent: Flags, counted: Asked, share: float) -> Flags | Coded:
     """Groups of blocked attempts of which hardly so many are unanswered by chance."""
-    silent = scene.blocked & scene.has("outcome", "no_answer")
     if share >= 1 or not silent.any():
         return silent & False
-    dst = scene.word("dst_ip")
-    counts, tried = (group.count(dst, holds).astype(np.float64) for holds in (silent, scene.blocked))
+    counts, tried = counted.of_values(0), counted.of_values(1)
     return _figures(name, group, silent, (counts, tried, tail_bound(counts, tried, share)))
 
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from op25b_pcap.facts import Facts
+from op25b_pcap.pipeline import opinion
 from op25b_pcap.reports.subscribers import subscribers
 from op25b_pcap.reports.summary import summary, timeline
 from op25b_pcap.roles import tag as tagging
-from op25b_pcap.roles.assumed import assumed_policy
 from op25b_pcap.rules import judge as judging
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS, SUBSCRIBERS
 from op25b_pcap.tables.columns import Kinds
@@ -72,8 +73,7 @@ def results(rows: list, point: str | None, *, as_dictionaries: bool = False) -> 
     mails, retrieved = SMTP_TRANSACTIONS.frame([]), RETRIEVAL_SESSIONS.frame([])
     if as_dictionaries:
         flows, said = encoded(flows), encoded(said)
-    by = policy(point) if point else assumed_policy(flows, said, mails)
-    judged = judging.judge(tagging.tag(flows, said, mails, by), said, retrieved, by)
+    judged, _ = opinion(Facts(flows, said, mails, retrieved), policy(point) if point else None)
     counted = (subscribers(judged, said), summary(judged, said), timeline(judged))
     return [FLOWS.arrow(judged).to_pylist(), *(frame.to_dict("records") for frame in counted)]
 

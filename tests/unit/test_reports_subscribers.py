@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from op25b_pcap.pipeline import opinion
 from op25b_pcap.reports.subscribers import subscribers
-from op25b_pcap.roles.tag import tag
-from op25b_pcap.rules.judge import judge
-from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
-from tests.rows import SECOND, START, flow, policy, session
+from tests.rows import SECOND, START, facts, flow, policy, session
 
 HOME = "203.0.113.5"
 
 
 def counted(flows: list[dict], sessions: list[dict] = ()) -> list[dict]:
-    smtp, by = SMTP_SESSIONS.frame(list(sessions)), policy()
-    tagged = tag(FLOWS.frame(flows), smtp, SMTP_TRANSACTIONS.frame([]), by)
-    judged = judge(tagged, smtp, RETRIEVAL_SESSIONS.frame([]), by)
-    return subscribers(judged, smtp).to_dict("records")
+    known = facts(flows, sessions)
+    judged, _ = opinion(known, policy())
+    return subscribers(judged, known.smtp_sessions).to_dict("records")
 
 
 def exchangers(count: int, apart_s: float = 60) -> list[dict]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from op25b_pcap.pipeline import opinion
 from op25b_pcap.policy import Policy
-from op25b_pcap.roles.assumed import assumed_policy
-from op25b_pcap.roles.tag import tag
-from tests.rows import flow, frames, session
+from tests.rows import facts, flow, session
 
 HOME, OTHER = "203.0.113.5", "203.0.113.6"
 RELAY, MX, MX2 = "192.0.2.25", "198.51.100.25", "198.51.100.26"
@@ -23,7 +22,8 @@ def mail(flow_row: dict, *to: str, accepted: bool = True) -> dict:
 
 
 def drawn(flows: list[dict], sessions: list[dict] = (), mails: list[dict] = ()) -> Policy:
-    return assumed_policy(*frames(flows, list(sessions), list(mails)))
+    _, policy = opinion(facts(flows, sessions, mails), None)
+    return policy
 
 
 def listed(policy: Policy, kind: str) -> list[str]:
@@ -112,8 +112,8 @@ def test_a_host_that_several_use_and_that_delivers_to_several():
 
 def test_an_inferred_smarthost_is_marked_so():
     relayed, direct = flow(HOME, RELAY), flow(HOME, MX, dst_mx_of=["example.com"])
-    flows, sessions, mails = frames([relayed, direct], [session(relayed)], [mail(relayed, "bob@example.com")])
-    rows = tag(flows, sessions, mails, assumed_policy(flows, sessions, mails)).to_dict("records")
+    known = facts([relayed, direct], [session(relayed)], [mail(relayed, "bob@example.com")])
+    rows = opinion(known, None)[0].to_dict("records")
     assert (rows[0]["dst_role"], rows[0]["dst_role_evidence"]) == ("smarthost", "behaviour")
     assert rows[0]["traffic_class"] == "smarthost"
     assert rows[1]["traffic_class"] == "direct_to_mx"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from op25b_pcap.pipeline import opinion
 from op25b_pcap.policy import Policy
-from op25b_pcap.roles.tag import tag
-from tests.rows import flow, frames, policy, session
+from tests.rows import facts, flow, policy, session
 
 HOME, NEIGHBOUR, STATIC = "203.0.113.5", "203.0.113.6", "203.0.113.250"
 SMARTHOST, LOCAL_MX, MAILBOX, ROUTER = "192.0.2.25", "192.0.2.30", "192.0.2.110", "192.0.2.1"
@@ -16,7 +16,7 @@ STRANGER, FRIEND = "198.51.100.7", "198.51.100.200"
 def tagged(
     *flows: dict, sessions: list[dict] = (), mails: list[dict] = (), by: Policy | None = None
 ) -> list[dict]:
-    frame = tag(*frames(list(flows), list(sessions), list(mails)), by or policy())
+    frame, _ = opinion(facts(list(flows), sessions, mails), by or policy())
     return list(frame.to_dict("records"))
 
 
