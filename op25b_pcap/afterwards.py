@@ -13,10 +13,10 @@ from op25b_pcap.decode import Tally
 from op25b_pcap.facts import Facts
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.flows.wanted import Wanted
-from op25b_pcap.pipeline import Tables, counts, opinion
+from op25b_pcap.opinion import Tables, counts, opinion
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.explain import explain as in_words
-from op25b_pcap.reports.run import redescribe, sources
+from op25b_pcap.reports.run import numbers, redescribe, sources
 from op25b_pcap.reports.writing import read_run, read_tables
 from op25b_pcap.rules.catalogue import rules
 from op25b_pcap.rules.evidence import meanings
@@ -29,10 +29,11 @@ def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any]]:
     clock = Clock()
     tables, run = read_tables(folder), read_run(folder)
     facts = Facts(*(tables[name] for name in Facts.__slots__))
-    judged, _ = opinion(facts, policy)
-    tables = {**tables, "flows": judged, **counts(judged, facts.smtp_sessions)}
+    judged, known = opinion(facts, policy)
+    counted = counts(known)
     clock.lap("judge")
-    return tables, redescribe(run, policy, tables, clock.laps_s)
+    run = redescribe(run, policy, numbers(known, counted), clock.laps_s)
+    return {**tables, **judged.tables, **counted}, run
 
 
 def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record]:

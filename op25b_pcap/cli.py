@@ -150,7 +150,7 @@ def analyze(
                 write(analysis, hidden, csv=csv, workers=workers)
         _print_table(analysis.tables["summary"], as_json)
         _tell(analysis, out)
-        if fail_on and analysis.tables["flows"]["finding"].isin([word.value for word in fail_on]).any():
+        if fail_on and any(analysis.numbers["findings"].get(word.value) for word in fail_on):
             raise typer.Exit(GATE_MET)
         if analysis.is_damaged:
             raise typer.Exit(DAMAGED)
@@ -347,7 +347,7 @@ def policy_init(
         with _progress_bar() as progress:
             analysis = analyse(find(captures), progress=progress)
         with analysis:
-            typer.echo(draft(analysis.tables["flows"], analysis.policy), nl=False)
+            typer.echo(draft(analysis.frames("flows"), analysis.policy), nl=False)
         if analysis.is_damaged:
             _tell_damages(analysis)
             raise typer.Exit(DAMAGED)
@@ -430,11 +430,11 @@ def _tell(analysis: Any, out: Path) -> None:
 
     _tell_damages(analysis)
     tally = analysis.tally
-    flows = len(analysis.tables["flows"])
+    flows = analysis.numbers["tables"]["flows"]
     _say(f"{tally.read} packets read, {tally.decoded} of them kept, {flows} attempts on mail ports")
     if analysis.policy.assumed:
         _say("no policy given: roles are assumed from what the captures show (--policy P.toml)")
-    for line in advise(analysis.tables["flows"], assumed=analysis.policy.assumed):
+    for line in advise(analysis.known, assumed=analysis.policy.assumed):
         _say(line)
     _say(f"tables: {out}/ (one attempt or subscriber in words: op25b-pcap explain {out} …)")
 

@@ -13,7 +13,7 @@ class Clock:
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
-        """End a part and name it."""
+        """End a part and name it; one may come several times."""
         now = time.perf_counter()
-        self.laps_s[name] = round(now - self._last, 3)
+        self.laps_s[name] = round(self.laps_s.get(name, 0.0) + now - self._last, 3)
         self._last = now

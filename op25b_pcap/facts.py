@@ -118,9 +118,9 @@ def in_order(whole: Found) -> Order:
     )
     order = {FLOWS.name: _order(start, capture, first)}
     rank = _ranks(order[FLOWS.name])
-    for table in SESSIONS:
+    for name in whole.keys() - order.keys():
         # Stable: transactions keep their order.
-        order[table.name] = np.argsort(rank[whole[table.name][FLOW].to_numpy()], kind="stable")
+        order[name] = np.argsort(rank[whole[name][FLOW].to_numpy()], kind="stable")
     return order
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import pandas as pd
 
@@ -25,27 +25,41 @@ from op25b_pcap.circles import seldom_sought
 from op25b_pcap.clock import Clock
 from op25b_pcap.compiled import WORTH_COMPILING, kernels_for
 from op25b_pcap.decode import Tally
-from op25b_pcap.facts import Facts, facts, in_order, merged, ordered
+from op25b_pcap.facts import Facts, Found, facts, in_order, merged, ordered
 from op25b_pcap.flows import flows as flows_of
 from op25b_pcap.leavings import give_back
+from op25b_pcap.opinion import (
+    FLOWS_OF_A_SHARD,
+    Heard,
+    Judged,
+    Tables,
+    called,
+    counts,
+    heard,
+    judging,
+    opinion,
+    with_dns,
+)
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope, masked
-from op25b_pcap.reports.run import describe
-from op25b_pcap.reports.subscribers import subscribers
-from op25b_pcap.reports.summary import summary, timeline
+from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.writing import ROW_GROUP, write_run, write_tables
-from op25b_pcap.roles.assumed import assumed_policy
-from op25b_pcap.roles.behaviour import conduct
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.roles.exchangers import with_lookups, with_names
-from op25b_pcap.roles.tag import tag
-from op25b_pcap.rules.judge import judge
-from op25b_pcap.rules.stopping import trips
 from op25b_pcap.scan.engine import Scan
-from op25b_pcap.side_by_side import Share, gathered_side_by_side
-from op25b_pcap.stacks import SHOWN, Stack
-from op25b_pcap.tables.columns import coded
-from op25b_pcap.tables.everywhere import Everywhere, Way, alone
+from op25b_pcap.side_by_side import Share, gathered_side_by_side, walking
+from op25b_pcap.stacks import (
+    JUDGED,
+    Stack,
+    facts_set_down,
+    is_set_down,
+    set_down_facts,
+    set_down_told,
+    shards,
+    told_set_down,
+)
+from op25b_pcap.tables import FLOWS
+from op25b_pcap.tables.everywhere import Known
+from op25b_pcap.tables.meeting import met
 from op25b_pcap.tables.packets import DnsMessage, Packet
 
 if TYPE_CHECKING:
@@ -53,14 +67,15 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
+_WAITING = 4
+"""Shards that wait in memory for what the others say."""
 _PROGRESS_EVERY = 1024
 """Packets between two signs of life."""
 
 _Item = TypeVar("_Item", Record, Record | Run)
-Tables = dict[str, pd.DataFrame]
 
 
-@dataclass(slots=True)
+@dataclass
 class Analysis:
     """Everything that one call has found, ready to be written."""
 
@@ -72,10 +87,12 @@ class Analysis:
     engine: Engine
     envelope: Envelope
     tables: Tables
-    """Of a large capture the large ones with those columns only that are looked at after judging."""
+    """Of a large capture without the large ones."""
+    known: Known
+    """What is to be counted of all attempts."""
     clock: Clock
-    parts: Mapping[str, Iterable[pd.DataFrame]] = field(default_factory=dict)
-    """The large tables of such a capture, complete, some rows at a time; they can be read once."""
+    parts: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = field(default_factory=dict)
+    """The large tables of such a capture, some rows at a time."""
     _folder: ExitStack = field(default_factory=ExitStack)
     """Where these are read from."""
 
@@ -89,6 +106,15 @@ class Analysis:
     def is_damaged(self) -> bool:
         """Whether some input was damaged or could not be read."""
         return any(capture.damages for capture in self.observation.captures)
+
+    def frames(self, table: str) -> Iterable[pd.DataFrame]:
+        """A large table, complete, in one part or several."""
+        return self.parts[table]() if table in self.parts else [self.tables[table]]
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Any]:
+        """How many rows, findings and anomalies there are."""
+        return numbers(self.known, self.tables)
 
 
 def analyse(
@@ -127,45 +153,85 @@ def analyse(
         give_back()
         clock.lap("flows")
         names = [capture.name for capture in observation.captures]
+        shown = partial(facts, captures=names, latest_ns=observation.latest_ns)
+        parts: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {}
         if isinstance(found, Stack):
-            order, flow_of = found.order()
-            in_hand = found.judged(order, flow_of)
+            spread = _Spread(found, shown, of_rows)
+            policy, known = spread.judged(heard(answers, spread.called()), policy, workers)
+            tables, parts = {}, {name: partial(spread.frames, name, envelope) for name in JUDGED}
         else:
             whole = merged(found)
             found.clear()
-            order = in_order(whole)
-            in_hand = ordered(whole, order)
-        known = with_dns(facts(in_hand, names, observation.latest_ns), answers)
-        del in_hand
-        give_back()
-        clock.lap("gather")
-        tables, policy = concluded(known, policy, clock)
-        del known
-        parts: dict[str, Iterable[pd.DataFrame]] = {}
-        if isinstance(found, Stack):
-            tables |= {name: tables[name][[*columns]] for name, columns in SHOWN.items()}
-            give_back()
-            for name, rows in order.items():
-                told = tables["flows"] if name == "flows" else None
-                parts[name] = map(partial(masked, name, envelope), found.frames(name, rows, told, ROW_GROUP))
-        else:
-            tables = {name: masked(name, envelope, table) for name, table in tables.items()}
+            seen = shown(ordered(whole, in_order(whole)))
+            judged, known = opinion(with_dns(seen, heard(answers, called(seen))), policy)
+            policy = judged.policy
+            tables = {name: masked(name, envelope, table) for name, table in judged.tables.items()}
             stack.close()
+        give_back()
+        clock.lap("judge")
+        tables |= counts(known)
+        clock.lap("count")
         by_scapy = tally.read if engine == "scapy" else scan.by_scapy
         return Analysis(
-            observation, tally, by_scapy, policy, engine, envelope, tables, clock, parts, stack.pop_all()
+            observation,
+            tally,
+            by_scapy,
+            policy,
+            engine,
+            envelope,
+            tables,
+            known,
+            clock,
+            parts,
+            stack.pop_all(),
         )
 
 
-def concluded(known: Facts, policy: Policy | None, clock: Clock) -> tuple[Tables, Policy]:
-    """All tables out of the facts, and the policy behind them; envelope addresses are as they were."""
-    judged, policy = opinion(known, policy)
-    give_back()
-    clock.lap("judge")
-    tables = all_tables(known, judged)
-    give_back()
-    clock.lap("count")
-    return tables, policy
+class _Spread:
+    """More attempts than memory should hold: judged shard by shard, and told slice by slice."""
+
+    def __init__(self, found: Stack, shown: Callable[[Found], Facts], folder: Path) -> None:
+        self._found, self._shown, self._folder = found, shown, folder
+        self._shards = shards(found.slices(ROW_GROUP), FLOWS_OF_A_SHARD)
+
+    def called(self) -> list[str]:
+        """The addresses that were called, each once."""
+        addresses: list[str] = self._found.different(FLOWS.name, "dst_ip").to_pylist()
+        return addresses
+
+    def judged(self, heard: Heard, policy: Policy | None, workers: int) -> tuple[Policy, Known]:
+        """The policy behind findings, and what is to be counted."""
+
+        def view(number: int) -> Facts:
+            base = self._folder / f"shard-{number}"
+            if not is_set_down(base):
+                set_down_facts(with_dns(self._shown(self._found.judged(self._shards[number])), heard), base)
+                give_back()
+            return facts_set_down(base)
+
+        def ends(number: int, judged: Judged) -> Policy | None:
+            set_down_told(judged.facts.flows, self._told(number))
+            give_back()
+            return None if number else judged.policy
+
+        begins = [partial(judging, partial(view, number), policy) for number in range(len(self._shards))]
+        with walking(begins, ends, workers, _WAITING) as walks:
+            (by, *_), known = met(walks, self._folder)
+        return by, known
+
+    def frames(self, table: str, envelope: Envelope) -> Iterator[pd.DataFrame]:
+        """A large table, complete, a slice at a time."""
+        for number, shard in enumerate(self._shards):
+            told = told_set_down(self._told(number)) if table == FLOWS.name else None
+            at = 0
+            for one in shard:
+                own = None if told is None else told.iloc[at : at + one.flows]
+                at += one.flows
+                if one.shares[table] or one is self._shards[0][0]:
+                    yield masked(table, envelope, self._found.frame(one, table, own))
+
+    def _told(self, number: int) -> Path:
+        return self._folder / f"told-{number}"
 
 
 def _kernels(observation: Observation) -> Kernels | None:
@@ -182,7 +248,12 @@ def _folder(stack: ExitStack) -> Path:
 
 def write(analysis: Analysis, folder: Path, *, csv: bool, workers: int = 1) -> None:
     """Tables, their CSV twins if asked for, and last run.json, into a folder that is there."""
-    write_tables({**analysis.tables, **analysis.parts}, folder, csv=csv, at_once=workers)
+    write_tables(
+        {**analysis.tables, **{name: analysis.frames(name) for name in analysis.parts}},
+        folder,
+        csv=csv,
+        at_once=workers,
+    )
     analysis.clock.lap("write")
     tally = analysis.tally
     run = describe(
@@ -194,7 +265,7 @@ def write(analysis: Analysis, folder: Path, *, csv: bool, workers: int = 1) -> N
             "skipped": dict(tally.skipped.most_common()),
         },
         analysis.policy,
-        analysis.tables,
+        analysis.numbers,
         {"engine": analysis.engine, "envelope": analysis.envelope},
         analysis.clock.laps_s,
     )
@@ -208,58 +279,6 @@ def _packets(records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally
 
         return decode(records, tally)
     return scan.packets(records)
-
-
-def with_dns(facts: Facts, answers: Answers) -> Facts:
-    """The same with what DNS said of addresses."""
-    named = with_names(facts.flows, answers.said(called(facts)))
-    return replace(facts, flows=with_lookups(named, answers.lookups()))
-
-
-def called(facts: Facts) -> list[str]:
-    """The addresses that were called, each once."""
-    addresses: list[str] = coded(facts.flows["dst_ip"]).present().to_pylist()
-    return addresses
-
-
-def opinion(facts: Facts, policy: Policy | None) -> tuple[pd.DataFrame, Policy]:
-    """Flows with their roles and findings, and the policy behind them."""
-    everywhere = Everywhere()
-    return alone(judging(facts, policy, everywhere), everywhere)
-
-
-def judging(facts: Facts, policy: Policy | None, everywhere: Everywhere) -> Way[tuple[pd.DataFrame, Policy]]:
-    """The same of one shard of them."""
-    shown = conduct(facts.flows, facts.smtp_sessions, facts.smtp_transactions, everywhere)
-    trips(facts.flows, everywhere)
-    if policy is None:
-        policy = yield from assumed_policy(facts.flows, facts.smtp_transactions, shown, everywhere)
-    else:
-        yield None
-    tagged = tag(facts.flows, shown, policy)
-    del shown
-    judged = yield from judge(tagged, facts.smtp_sessions, facts.retrieval_sessions, policy, everywhere)
-    return judged, policy
-
-
-def all_tables(known: Facts, judged: pd.DataFrame) -> Tables:
-    """Facts, of flows with what was judged, and the tables that count."""
-    return {
-        "flows": judged,
-        "smtp_sessions": known.smtp_sessions,
-        "smtp_transactions": known.smtp_transactions,
-        "retrieval_sessions": known.retrieval_sessions,
-        **counts(judged, known.smtp_sessions),
-    }
-
-
-def counts(judged: pd.DataFrame, smtp_sessions: pd.DataFrame) -> Tables:
-    """The tables that count."""
-    return {
-        "subscribers": subscribers(judged, smtp_sessions),
-        "summary": summary(judged, smtp_sessions),
-        "timeline": timeline(judged),
-    }
 
 
 def _watched(items: Iterable[_Item], observation: Observation, progress: Progress | None) -> Iterator[_Item]:

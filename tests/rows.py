@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from op25b_pcap.facts import Facts
-from op25b_pcap.pipeline import opinion
+from op25b_pcap.opinion import opinion
 from op25b_pcap.policy import Policy, prefix
 from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.wire.services import SERVICES
@@ -73,6 +73,18 @@ def session(flow_row: dict, **more: object) -> dict:
     return row | more
 
 
+def mail(flow_row: dict, *to: str, accepted: bool = True) -> dict:
+    """The row of `smtp_transactions` of a flow's first mail."""
+    return {
+        "flow_id": flow_row["flow_id"],
+        "transaction_index": 1,
+        "rcpt_to": list(to),
+        "rcpt_reply_codes": [250] * len(to),
+        "smtputf8": False,
+        "accepted": accepted,
+    }
+
+
 def policy(point: str = "inside", actions: dict[str, str] | None = None, **lists: list[str]) -> Policy:
     """A policy in code; every list is one of its KINDS."""
     kinds = {"dynamic": ["203.0.113.0/24", "2001:db8:100::/40"], "static": ["203.0.113.248/29"]}
@@ -89,8 +101,8 @@ def judged(
     retrieved: list[dict] | None = None,
 ) -> list[dict]:
     """The rows with roles and findings, as plain dictionaries."""
-    frame, _ = opinion(facts(flows, sessions or (), (), retrieved or ()), by)
-    return FLOWS.arrow(frame).to_pylist()
+    judged, _ = opinion(facts(flows, sessions or (), (), retrieved or ()), by)
+    return FLOWS.arrow(judged.facts.flows).to_pylist()
 
 
 def facts(

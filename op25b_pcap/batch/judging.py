@@ -1,18 +1,16 @@
 """All that was found to the tables of the lake: roles and findings need the whole view.
 
-One process judges, and reads of the results of all ranges the columns that judging looks at; what
-they carry beside goes from their files into the lake's, part by part, by the workers: what flows
-carried while it judges, the flows while it counts.
+Workers judge it in shards, and write the large tables; here their barriers are, and what is counted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, count, islice, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,27 +18,33 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from op25b_pcap import __version__
-from op25b_pcap.batch import bench, work
+from op25b_pcap.batch import assembling, bench, work
 from op25b_pcap.batch.account import Account
-from op25b_pcap.batch.assembling import answers_in, place, places_of_captures
+from op25b_pcap.batch.assembling import answers_in
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
-from op25b_pcap.batch.tables import manifest_of, publish, stage
-from op25b_pcap.batch.telling import Part, Whole, parts_of_flows, parts_of_sessions, tell
+from op25b_pcap.batch.shards import Come, Part, Shard, View, go, lay_down, lay_out, said_by, stack
+from op25b_pcap.batch.tables import BY_DATE, manifest_of, publish, stage
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.clock import Clock
 from op25b_pcap.compiled import kernels
-from op25b_pcap.facts import Facts, facts, gathered
+from op25b_pcap.facts import gathered
 from op25b_pcap.leavings import give_back
-from op25b_pcap.pipeline import all_tables, called, opinion, with_dns
+from op25b_pcap.opinion import FLOWS_OF_A_SHARD, Heard, counts, heard
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
-from op25b_pcap.reports.run import describe
-from op25b_pcap.reports.writing import RUN
+from op25b_pcap.reports.run import describe, numbers
+from op25b_pcap.reports.writing import ROW_GROUP, RUN
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.stacks import Lying, Pile, Stack, stack_of
+from op25b_pcap.stacks import Slice, Stack, shards
+from op25b_pcap.tables import FLOWS
+from op25b_pcap.tables.everywhere import Known
+from op25b_pcap.tables.meeting import Meeting
 from op25b_pcap.tables.table import to_frame
+
+FLOWS_OF_A_PART = 2 * ROW_GROUP
+"""At the most, about: some 10 MB."""
 
 
 class Gathered(NamedTuple):
@@ -88,40 +92,105 @@ def conclude(
     if run.get("signature") == signature:
         with lake.opened("summary.parquet") as path:
             return Written(run, to_frame(pq.read_table(path)), is_new=False)
-    pieces = gathered_.pieces
+    pieces, workshop = gathered_.pieces, work.work_of(lake)
     names = short_names([Path(piece.path) for piece in pieces])
     with stage(lake) as place:
+        latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
+        contents = [piece.sha256 for piece in pieces]
+        shards_ = _shards(View(gathered_.results, contents, names, latest_ns, policy), gathered_, workshop)
 
-        def telling(parts: Sequence[Part]) -> Iterator[tuple[int, str | Deadly]]:
-            return crew.results(tell, [(part, lake.root, place.root, envelope) for part in parts])
+        def all_go(met: int) -> Iterator[tuple[int, Come | Deadly]]:
+            watching.begins("judge", len(shards_))
+            is_one = len(shards_) == 1
+            at_once = len(BY_DATE) if is_one and not crew.is_one else 1
+            tasks = [(shard, met, lake.root, place.root, envelope, at_once) for shard in shards_]
+            # What a single one needs is loaded here already.
+            return enumerate(starmap(go, tasks)) if is_one else crew.results(go, tasks)
 
-        workshop = work.work_of(lake)
-        known, whole = _view(gathered_, names, workshop)
-        carried = parts_of_sessions(whole, workshop)
-        telling_carried = telling(carried)
-        judged, policy = opinion(known, policy)
-        attempts = parts_of_flows(whole, judged, workshop)
-        telling_attempts = telling(attempts)
-        clock.lap("judge")
-        tables = all_tables(known, judged)
+        by, known, told = _judged(shards_, all_go, clock, watching, workshop)
+        tables = counts(known)
         clock.lap("count")
-        watching.begins("tell", len(carried) + len(attempts))
-        told = []
-        for _, name in chain(telling_carried, telling_attempts):
-            if isinstance(name, Deadly):
-                raise MemoryError("writing tables has ended every worker")
-            told.append(name)
-            watching.told()
-        clock.lap("write")
         captures = [piece.capture(name) for piece, name in zip(pieces, names, strict=True)]
         settings = {"engine": "auto", "envelope": envelope}
+        packets = _packets(gathered_.counted)
         run = {
-            **describe(captures, _packets(gathered_.counted), policy, tables, settings, clock.laps_s),
+            **describe(captures, packets, by, numbers(known, tables), settings, clock.laps_s),
             "pieces": manifest["state"].value_counts().to_dict(),
             "signature": signature,
         }
         publish({**tables, "manifest": manifest}, told, run, place)
     return Written(run, tables["summary"], is_new=True)
+
+
+def _judged(
+    shards_: Sequence[Shard],
+    all_go: Callable[[int], Iterator[tuple[int, Come | Deadly]]],
+    clock: Clock,
+    watching: Watching,
+    workshop: Files,
+) -> tuple[Policy, Known, list[str]]:
+    """Let shards go from barrier to barrier; gives the policy, all answers, and what parts were written."""
+    known: Known = {}
+    for met in count():
+        come: list[Come] = []
+        for _, one in all_go(met):
+            if isinstance(one, Deadly):
+                raise MemoryError("judging has ended every worker")
+            come.append(one)
+            watching.told()
+        is_end = come[0].is_end
+        clock.lap("write" if is_end else "judge")
+        with workshop.scratch() as folder:
+            meeting = Meeting(folder)
+            for shard in shards_:
+                meeting.hear(said_by(shard, workshop))
+            answers = meeting.answers()
+        known |= answers
+        if is_end:
+            break
+        lay_down(shards_[0].run, met, answers, workshop)
+        clock.lap("judge")
+    (policy,) = (one.policy for one in come if one.policy)
+    return policy, known, [*chain.from_iterable(one.parts for one in come)]
+
+
+def _shards(view: View, gathered_: Gathered, workshop: Files) -> list[Shard]:
+    """All that was found, in shards; what they are to see is laid out for them."""
+    run = uuid.uuid4().hex
+    if not view.results:
+        view = view._replace(results=[_nothing(run, workshop)])
+    whole = stack(view, workshop)
+    slices = whole.slices(FLOWS_OF_A_PART, by_day=True)
+    lay_out(run, view, _heard(gathered_, whole, workshop), workshop)
+    together, parts = shards(slices, FLOWS_OF_A_SHARD), _parts(slices)
+    return [
+        Shard(run, number, tuple(islice(parts, len(own))), is_alone=len(together) == 1)
+        for number, own in enumerate(together)
+    ]
+
+
+def _parts(slices: Sequence[Slice]) -> Iterator[Part]:
+    """What is to be written of each slice."""
+    there = {table for one in slices for table, shares in one.shares.items() if shares}
+    of_day: Counter[int] = Counter()
+    for one in slices:
+        # Where there is no attempt there is no day to write of.
+        wanted = there if one is not slices[0] or not one.flows else one.shares
+        tables = [table for table in wanted if one.shares[table] or table not in there]
+        yield Part(one, of_day[one.day], tuple(tables))
+        of_day[one.day] += 1
+
+
+def _nothing(run: str, workshop: Files) -> str:
+    """A result without rows; gives its name."""
+    name = work.told(run, "nothing")
+    with workshop.scratch() as folder:
+        for table, rows in gathered((), Answers()).items():
+            work.write_table(
+                work.with_notes(rows, {"captures": []}), folder / table, work.compression(workshop)
+            )
+            workshop.put(folder / table, assembling.place(name, table))
+    return name
 
 
 def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | None, envelope: Envelope) -> str:
@@ -136,41 +205,10 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _view(gathered_: Gathered, names: Sequence[str], workshop: Files) -> tuple[Facts, Whole]:
-    """What all pieces show; of the large tables those columns only that are looked at."""
-    with workshop.scratch() as folder:
-        stack = _stack(gathered_, workshop) if gathered_.results else _nothing(folder)
-        order, flow_of = stack.order()
-        found = stack.judged(order, flow_of)
-    latest_ns = max((piece.last_time_ns or 0 for piece in gathered_.pieces), default=0)
-    known = facts(found, names, latest_ns)
-    del found
-    known = with_dns(known, _answers(gathered_, called(known), workshop))
-    return known, Whole(known.flows["start_time"], order, flow_of, stack.bounds)
-
-
-def _stack(gathered_: Gathered, workshop: Files) -> Stack:
-    """The results of all ranges."""
-
-    def lying(name: str, table: str) -> Lying:
-        with workshop.opened(place(name, table)) as path:
-            return Lying(path, is_packed=is_packed, captures=captures)
-
-    is_packed = work.is_packed(workshop)
-    captures = partial(places_of_captures, [piece.sha256 for piece in gathered_.pieces])
-    return Stack({name: partial(lying, name) for name in gathered_.results})
-
-
-def _nothing(folder: Path) -> Stack:
-    """One portion without rows, in that folder."""
-    pile = Pile(folder / "nothing")
-    pile.put(gathered((), Answers()))
-    return stack_of(pile.bases)
-
-
-def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> Answers:
-    """What DNS taught of these addresses, which were called."""
-    answers = Answers(kernels().read_messages, addresses)
+def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
+    """What DNS said of addresses that were called."""
+    called: list[str] = whole.different(FLOWS.name, "dst_ip").to_pylist()
+    answers = Answers(kernels().read_messages, called)
     for account in gathered_.counted:
         if account.heard:
             with workshop.opened(work.heard(account.sha256)) as path:
@@ -181,7 +219,7 @@ def _answers(gathered_: Gathered, addresses: Iterable[str], workshop: Files) -> 
                 work.read_answers(path, answers)
     for name in gathered_.results:
         answers_in(name, workshop, answers)
-    return answers
+    return heard(answers, called)
 
 
 def _last_run(lake: Files) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ _STAGES = {
     "scan": "reading pieces",
     "join": "joining fragments",
     "assemble": "assembling conversations",
-    "tell": "writing tables",
+    "judge": "judging",
 }
 
 

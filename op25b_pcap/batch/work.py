@@ -78,9 +78,9 @@ def answers(content: str) -> str:
     return f"content/{content}/answers.arrow"
 
 
-def told(part: str) -> str:
-    """What is told of the rows of a part of a table, beside what was found."""
-    return f"told/{part}.arrow"
+def told(run: str, name: str) -> str:
+    """What is told while a run judges."""
+    return f"told/{run}-{name}"
 
 
 def entries(content: str) -> str:
@@ -181,6 +181,32 @@ def read_sockets(path: Path) -> dict[str, NDArray[np.uint64]]:
         name.as_py(): sockets.values.to_numpy()
         for name, sockets in zip(table["layer"], table["sockets"], strict=True)
     }
+
+
+def write_tables(tables: Mapping[str, pa.Table], path: Path, compression: str | None) -> None:
+    """Several tables, one after the other."""
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.OSFile(str(path), "wb") as file:
+        for name, table in tables.items():
+            schema = table.schema.with_metadata({**(table.schema.metadata or {}), "name": name})
+            whole = table.unify_dictionaries().combine_chunks()
+            with pa.ipc.new_stream(file, schema, options=options) as writer:
+                writer.write_table(whole.replace_schema_metadata(schema.metadata))
+
+
+def read_tables(path: Path) -> dict[str, pa.Table]:
+    """The same back; what is not compressed stays in the file, which may go meanwhile."""
+    tables = {}
+    with pa.memory_map(str(path)) as file:
+        while file.tell() < file.size():
+            table = pa.ipc.open_stream(file).read_all()
+            tables[table.schema.metadata[b"name"].decode()] = table
+    return tables
+
+
+def rows_together() -> int:
+    """Rows of a table that can be read without the others."""
+    return _ROWS
 
 
 def write_table(table: pa.Table, path: Path, compression: str | None) -> None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.policy import Prefix
-from op25b_pcap.tables.columns import Coded, Flags, Indices
+from op25b_pcap.tables.columns import Coded, Flags, Indices, coded
 
 Octets = npt.NDArray[np.uint8]
 """Addresses of one family, a row each: 4 or 16 columns."""
@@ -64,6 +64,20 @@ class Addresses:
                 numbers[rows] = numbers[rows] << 8 | octet
         codes, known = pd.factorize(numbers)
         return Coded(known.tolist(), codes[self.column.codes])
+
+
+class Ends(NamedTuple):
+    """The addresses of flows, looked through once."""
+
+    src: Addresses
+    dst: Addresses
+    outer: Addresses
+    """The outer ones on the opener's side, of a tunnel."""
+
+
+def ends(flows: pd.DataFrame) -> Ends:
+    """Whom the flows are between."""
+    return Ends(*(Addresses(coded(flows[name])) for name in ("src_ip", "dst_ip", "outer_src_ip")))
 
 
 @dataclass(frozen=True, slots=True)

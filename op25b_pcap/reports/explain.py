@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from op25b_pcap.faults import UsageFault
-from op25b_pcap.tables.columns import alike, coded
+from op25b_pcap.tables.columns import coded
+from op25b_pcap.tables.everywhere import Everywhere, Known
+from op25b_pcap.tables.table import to_frame
 
 Tables = Mapping[str, pd.DataFrame]
 Row = Mapping[Any, Any]
@@ -99,6 +102,9 @@ _RESULTS = {
 }
 
 
+_ADVISED_BY = ("policy_action", "traffic_class", "op25b_case", "finding", "outcome")
+
+
 def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
     """The lines about one flow (its id), or about all from and to one subscriber (its key) or host.
 
@@ -118,16 +124,19 @@ def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mappin
     return lines
 
 
-def advise(flows: pd.DataFrame, *, assumed: bool) -> list[str]:
+def tell_advice(flows: pd.DataFrame, everywhere: Everywhere) -> None:
+    """What attempts tell of how many are to be advised of what."""
+    everywhere.each(
+        "advice", {"flows": ("sum", np.ones(len(flows)))}, *(coded(flows[name]) for name in _ADVISED_BY)
+    )
+
+
+def advise(known: Known, *, assumed: bool) -> list[str]:
     """What was stopped, by the four cases, by what, and what to do instead; a line for each.
 
     `assumed`: nobody wrote a policy, so that nothing that got through is anybody's fault.
     """
-    keys = {
-        name: coded(flows[name])
-        for name in ("policy_action", "traffic_class", "op25b_case", "finding", "outcome")
-    }
-    counted = alike(len(flows), keys.values()).counted(keys)
+    counted = to_frame(known["advice"].rename_columns([*_ADVISED_BY, "flows"]))
     blocked = counted[counted["policy_action"] == "block"]
     lines = []
     for traffic_class, group in blocked.groupby("traffic_class", sort=True):

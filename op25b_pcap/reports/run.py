@@ -9,31 +9,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from op25b_pcap import __version__
 from op25b_pcap.capture.disk import STDIN
 from op25b_pcap.capture.observation import Capture
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.policy import Policy, acl_rows
-from op25b_pcap.tables.columns import flattened
+from op25b_pcap.tables.columns import coded, flattened
+from op25b_pcap.tables.everywhere import Everywhere, Known
 
 MOST_DRAWN = 1000
 """Prefixes of an assumed list that are written; more than a person reads."""
-_WITH_ANOMALIES = ("flows", "smtp_sessions", "retrieval_sessions")
+_ROWS, _ANOMALIES = "rows_of_", "anomalies_of_"
 
 
 def describe(
     captures: Sequence[Capture],
     packets: Mapping[str, Any],
     policy: Policy,
-    tables: Mapping[str, pd.DataFrame],
+    counted: Mapping[str, Any],
     settings: Mapping[str, str],
     timings_s: Mapping[str, float],
 ) -> dict[str, Any]:
     """The content of run.json.
 
-    `packets` holds `read`, `decoded`, `by_scapy` and `skipped` (a count by reason); `settings` what the
-    caller chose (envelope, engine).
+    `counted` is what `numbers` gives; `packets` holds `read`, `decoded`, `by_scapy` and `skipped` (a count
+    by reason); `settings` what the caller chose (envelope, engine).
     """
     return {
         "tool": "op25b-pcap",
@@ -41,18 +43,47 @@ def describe(
         **settings,
         "inputs": [_input(capture) for capture in captures],
         "packets": dict(packets),
-        **_judged(policy, tables, timings_s),
+        **_judged(policy, counted, timings_s),
     }
 
 
 def redescribe(
-    run: Mapping[str, Any],
-    policy: Policy,
-    tables: Mapping[str, pd.DataFrame],
-    timings_s: Mapping[str, float],
+    run: Mapping[str, Any], policy: Policy, counted: Mapping[str, Any], timings_s: Mapping[str, float]
 ) -> dict[str, Any]:
     """The run.json of tables that were judged anew; `run` is that of the reports they come from."""
-    return {**run, "version": __version__, **_judged(policy, tables, timings_s)}
+    return {**run, "version": __version__, **_judged(policy, counted, timings_s)}
+
+
+def tell_numbers(tables: Mapping[str, pd.DataFrame], everywhere: Everywhere) -> None:
+    """What large tables tell, or some rows of them: how many rows, findings and anomalies there are."""
+    for name, frame in tables.items():
+        everywhere.each(f"{_ROWS}{name}", {"rows": ("sum", np.ones(len(frame)))})
+        if "anomalies" in frame:
+            _, named = flattened(frame["anomalies"])
+            everywhere.each(f"{_ANOMALIES}{name}", {"rows": ("sum", np.ones(len(named)))}, named)
+    finding = coded(tables["flows"]["finding"])
+    everywhere.each("findings", {"rows": ("sum", np.ones(len(finding)))}, finding)
+
+
+def numbers(known: Known, counting: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """These numbers, of all rows; and how many rows the tables have that count."""
+    everywhere = Everywhere(known)
+    large = {name.removeprefix(_ROWS): name for name in known if name.startswith(_ROWS)}
+    return {
+        "tables": {name: everywhere.asked(question).number("rows") for name, question in large.items()}
+        | {name: len(frame) for name, frame in counting.items()},
+        "findings": _most_first(known["findings"]),
+        "anomalies": {
+            name.removeprefix(_ANOMALIES): _most_first(table)
+            for name, table in known.items()
+            if name.startswith(_ANOMALIES)
+        },
+    }
+
+
+def _most_first(table: pa.Table) -> dict[str, int]:
+    counted = Counter(dict(zip(*(column.to_pylist() for column in table.columns), strict=True)))
+    return dict(counted.most_common())
 
 
 def sources(run: Mapping[str, Any]) -> list[Path]:
@@ -72,9 +103,7 @@ def sources(run: Mapping[str, Any]) -> list[Path]:
     return paths
 
 
-def _judged(
-    policy: Policy, tables: Mapping[str, pd.DataFrame], timings_s: Mapping[str, float]
-) -> dict[str, Any]:
+def _judged(policy: Policy, counted: Mapping[str, Any], timings_s: Mapping[str, float]) -> dict[str, Any]:
     """The part that depends on the policy."""
     return {
         "policy": {
@@ -85,11 +114,7 @@ def _judged(
             "acl_rows": None if policy.assumed else acl_rows(policy),
             "drawn": _drawn(policy) if policy.assumed else None,
         },
-        "tables": {name: len(frame) for name, frame in tables.items()},
-        "findings": {
-            str(word): int(count) for word, count in tables["flows"]["finding"].value_counts().items()
-        },
-        "anomalies": {name: _anomalies(tables[name]) for name in _WITH_ANOMALIES},
+        **counted,
         "timings_s": dict(timings_s),
     }
 
@@ -116,11 +141,3 @@ def _input(capture: Capture) -> dict[str, Any]:
 
 def _iso(time_ns: int | None) -> str | None:
     return None if time_ns is None else pd.Timestamp(time_ns, unit="ns", tz="UTC").isoformat()
-
-
-def _anomalies(frame: pd.DataFrame) -> dict[str, int]:
-    """How often each anomaly stands in a table, most frequent first."""
-    _, named = flattened(frame["anomalies"])
-    rows = np.bincount(named.codes, minlength=len(named.known)).tolist()
-    counted = Counter({name: count for name, count in zip(named.values, rows, strict=True) if count})
-    return dict(counted.most_common())

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from op25b_pcap.tables.columns import (
     Coded,
-    Flags,
     beside,
     coded,
     coded_times,
@@ -25,6 +24,7 @@ from op25b_pcap.tables.columns import (
     numbers,
     of_lists,
 )
+from op25b_pcap.tables.everywhere import Everywhere, Known, Values
 from op25b_pcap.tables.reports import SUBSCRIBERS
 from op25b_pcap.tables.table import to_frame
 
@@ -46,7 +46,17 @@ BOT_REASONS = 2
 """No single fact makes a bot."""
 
 
-_SAID = ("helo", "client_kind", "messages_accepted", "recipients_accepted", "recipients_rejected")
+_MAILED = ("messages_accepted", "recipients_accepted", "recipients_rejected")
+_SAID = ("helo", "client_kind", *_MAILED)
+_TEXTS = ("0", "src_role")
+_COUNTED = {
+    "distinct_destinations": ("called_by_payer", "all"),
+    "distinct_mx": ("called_by_payer", "directly"),
+    "helo_names": ("helo_names", "different"),
+    "hours": ("hours", "different"),
+    "peak_attempts_per_minute": ("attempts_per_minute", "value"),
+}
+"""Numbers of a subscriber, the question that they answer, and their name there: the first is a rule's."""
 
 _RANKED = [("recipients", "descending"), ("flows", "descending"), ("subscriber_key", "ascending")]
 
@@ -54,14 +64,45 @@ Counts = dict[str, npt.NDArray[Any]]
 """A number, or a flag, for each subscriber."""
 
 
-def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFrame:
-    """One row per subscriber_key, most recipients first."""
-    payer = coded(flows["subscriber_key"]).compact()
-    counted = _counted(flows, payer) | _mailed(flows, smtp_sessions, payer)
-    counted["recipients"] = counted["accepted"] + counted["rejected"]
-    first = np.empty(len(payer.known), dtype=np.int64)
-    first[payer.codes[::-1]] = np.arange(len(flows))[::-1]
-    role = coded(flows["src_role"])[first]
+def tell_subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, everywhere: Everywhere) -> None:
+    """What attempts tell of each subscriber_key; they are in order of time."""
+    payer, dst, service = (coded(flows[name]) for name in ("subscriber_key", "dst_ip", "service"))
+    traffic_class, finding = coded(flows["traffic_class"]), coded(flows["finding"])
+    reached = coded(flows["outcome"]).is_in("connected")
+    fetched = traffic_class.is_in("retrieval", "submission") & reached
+    lookups = np.nan_to_num(numbers(flows["src_mx_lookups"]))
+    said = beside(flows, smtp_sessions, _SAID)
+    helo, kind = coded(said["helo"]), coded(said["client_kind"])
+    values: Values = {
+        "first_seen": ("min", nanoseconds(flows["start_time"])),
+        "last_seen": ("max", nanoseconds(flows["end_time"])),
+        "src_role": ("first", coded(flows["src_role"])),
+        "flows": ("sum", np.ones(len(flows))),
+        "blocked": ("sum", finding.is_in("blocked")),
+        "leaked": ("sum", finding.is_in("leak")),
+        **{name: ("sum", np.nan_to_num(numbers(said[name]))) for name in _MAILED},
+        "lookups": ("max", lookups),
+        "fetches": ("max", fetched.view(np.uint8)),
+        **{word: ("max", kind.is_in(word).view(np.uint8)) for word in ("mta", "mua", "bot")},
+    }
+    everywhere.each("subscribers", values, payer)
+    direct = traffic_class.is_in("direct_to_mx", "third_party_relay")
+    everywhere.count("helo_names", helo, {"different": direct & ~helo.is_in(None)}, payer)
+    everywhere.count("hours", coded_times(flows["start_time"], HOUR_NS), {"different": direct}, payer)
+    everywhere.most("attempts_per_minute", coded_times(flows["start_time"], MINUTE_NS), payer)
+    everywhere.any("receives", service.is_in("smtp") & reached, dst)
+
+
+def subscribers(known: Known) -> pd.DataFrame:
+    """One row per subscriber_key, most recipients first, out of what all attempts have told."""
+    whole, everywhere = known["subscribers"], Everywhere(known)
+    payer = Coded(whole["0"].combine_chunks(), np.arange(len(whole)))
+    counted: Counts = {name: whole[name].to_numpy() for name in whole.column_names if name not in _TEXTS}
+    for name, (question, number) in _COUNTED.items():
+        counted[name] = everywhere.asked(question, payer).of_values(number)
+    counted["receives"] = everywhere.asked("receives", payer).holds()
+    counted["recipients"] = counted["recipients_accepted"] + counted["recipients_rejected"]
+    role = coded(whole["src_role"])
     profile, reasons = _profiles(counted, role)
     columns = {
         "subscriber_key": payer.known,
@@ -75,74 +116,9 @@ def subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame) -> pd.DataFram
     return to_frame(SUBSCRIBERS.arrow(to_frame(table.take(pc.sort_indices(table, _RANKED)))))
 
 
-def _counted(flows: pd.DataFrame, payer: Coded) -> Counts:
-    """What its attempts tell of each subscriber."""
-    rows, dst = len(payer.known), coded(flows["dst_ip"])
-    traffic_class, finding = coded(flows["traffic_class"]), coded(flows["finding"])
-    reached, service = coded(flows["outcome"]).is_in("connected"), coded(flows["service"])
-    to_mx, everywhere = traffic_class.is_in("direct_to_mx"), np.ones(len(flows), dtype=bool)
-    fetched = traffic_class.is_in("retrieval", "submission") & reached
-    receivers = dst[service.is_in("smtp") & reached].present()
-    hours = coded_times(flows["start_time"], HOUR_NS)
-    return {
-        "first_seen": _extreme(np.minimum, nanoseconds(flows["start_time"]), payer),
-        "last_seen": _extreme(np.maximum, nanoseconds(flows["end_time"]), payer),
-        "flows": np.bincount(payer.codes, minlength=rows),
-        "blocked": np.bincount(payer.codes[finding.is_in("blocked")], minlength=rows),
-        "leaked": np.bincount(payer.codes[finding.is_in("leak")], minlength=rows),
-        "distinct_destinations": payer.count(dst, everywhere),
-        "distinct_mx": payer.count(dst, to_mx),
-        "hours": payer.count(hours, _direct(traffic_class)),
-        "peak_attempts_per_minute": _peak(payer, coded_times(flows["start_time"], MINUTE_NS)),
-        "lookups": _extreme(np.maximum, np.nan_to_num(numbers(flows["src_mx_lookups"])), payer),
-        "fetches": np.bincount(payer.codes[fetched], minlength=rows) > 0,
-        "receives": np.asarray(pc.is_in(payer.known, value_set=receivers), dtype=bool),
-    }
-
-
-def _mailed(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, payer: Coded) -> Counts:
-    """What its sessions tell of each subscriber."""
-    rows, said = len(payer.known), beside(flows, smtp_sessions, _SAID)
-    helo, kind = coded(said["helo"]), coded(said["client_kind"])
-    named = _direct(coded(flows["traffic_class"])) & ~helo.is_in(None)
-    messages, accepted, rejected = (
-        np.bincount(payer.codes, np.nan_to_num(numbers(said[name])), rows).astype(np.int64)
-        for name in ("messages_accepted", "recipients_accepted", "recipients_rejected")
-    )
-    return {
-        "messages_accepted": messages,
-        "accepted": accepted,
-        "rejected": rejected,
-        "helo_names": payer.count(helo, named),
-        **{
-            word: np.bincount(payer.codes[kind.is_in(word)], minlength=rows) > 0
-            for word in ("mta", "mua", "bot")
-        },
-    }
-
-
-def _direct(traffic_class: Coded) -> Flags:
-    """Attempts past the provider's relay."""
-    return traffic_class.is_in("direct_to_mx", "third_party_relay")
-
-
-def _extreme(of: np.ufunc, values: npt.NDArray[Any], payer: Coded) -> npt.NDArray[Any]:
-    """The least or greatest of each subscriber's values."""
-    found = np.empty(len(payer.known), dtype=values.dtype)
-    found[payer.codes] = values  # any of its own to begin with
-    of.at(found, payer.codes, values)
-    return found
-
-
-def _peak(payer: Coded, minutes: Coded) -> npt.NDArray[np.int64]:
-    """The most attempts of each subscriber within one minute."""
-    whose, attempts = payer.tally(minutes)
-    return _extreme(np.maximum, attempts, Coded(payer.known, whose))
-
-
 def _profiles(counted: Counts, role: Coded) -> tuple[Coded, pd.Series]:
     """The profile of each subscriber and its reasons, by columns."""
-    rejected, messages = counted["rejected"], counted["messages_accepted"]
+    rejected, messages = counted["recipients_rejected"], counted["messages_accepted"]
     many_exchangers = counted["distinct_mx"] >= MANY_EXCHANGERS
     bot_facts = {
         "many_exchangers": many_exchangers,
@@ -153,18 +129,18 @@ def _profiles(counted: Counts, role: Coded) -> tuple[Coded, pd.Series]:
         "many_lookups": (counted["lookups"] >= MANY_EXCHANGERS)
         & (counted["lookups"] >= LOOKUPS_PER_MESSAGE * messages),
         "recurs": (counted["hours"] >= MANY_HOURS) & many_exchangers,
-        "bot_dialogue": counted["bot"],
+        "bot_dialogue": counted["bot"] > 0,
     }
-    server_facts = {"relays_mail": counted["mta"], "receives_mail": counted["receives"]}
-    client_facts = {"fetches_or_submits": counted["fetches"], "client_dialogue": counted["mua"]}
+    server_facts = {"relays_mail": counted["mta"] > 0, "receives_mail": counted["receives"]}
+    client_facts = {"fetches_or_submits": counted["fetches"] > 0, "client_dialogue": counted["mua"] > 0}
     # A server, the provider's or a stranger's, has many exchangers by profession.
     is_subscriber = role.is_in("dynamic", "static")
     profile = first_that_holds(
         len(role),
         (~is_subscriber, "unknown"),
         (np.sum(list(bot_facts.values()), axis=0) >= BOT_REASONS, "bot_like"),
-        (counted["mta"] | counted["receives"], "home_server_like"),
-        (counted["fetches"] | counted["mua"], "mail_client_like"),
+        (np.logical_or(*server_facts.values()), "home_server_like"),
+        (np.logical_or(*client_facts.values()), "mail_client_like"),
         otherwise="unknown",
     )
     shown = {"bot_like": bot_facts, "home_server_like": server_facts, "mail_client_like": client_facts}

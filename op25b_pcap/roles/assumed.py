@@ -12,8 +12,8 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache, partial
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from op25b_pcap.policy import Policy, Prefix, prefix
 from op25b_pcap.policy.networks import Addresses, Hosts, Networks
 from op25b_pcap.roles.behaviour import Conduct, onward, relays
 from op25b_pcap.tables.columns import Numbers, coded, numbers
-from op25b_pcap.tables.everywhere import Everywhere, Known, Way
+from op25b_pcap.tables.everywhere import Everywhere, Known, Values, Way
 from op25b_pcap.wire.hops import INITIAL_TTLS
 from op25b_pcap.wire.services import SMTP_SERVICES
 
@@ -49,29 +49,40 @@ def private() -> Networks:
     return Networks({"private": [prefix(text) for text in PRIVATE]})
 
 
-class _Inside(NamedTuple):
-    """Who is on the inside."""
+@dataclass(frozen=True)
+class _Inside:
+    """Who is on the inside, and where the captures were taken."""
 
     dynamic: Sequence[Prefix]
     point: str
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The list `dynamic` alone."""
+        return Networks({"dynamic": self.dynamic})
 
 
 def assumed_policy(
     flows: pd.DataFrame, smtp_transactions: pd.DataFrame, shown: Conduct, everywhere: Everywhere
 ) -> Way[Policy]:
     """Draw a policy from the facts; `assumed` is set in it."""
-    src, dst = Addresses(coded(flows["src_ip"])), coded(flows["dst_ip"])
+    src, dst = shown.ends.src, shown.ends.dst.column
     at_home = private().of(src).within("private") & flows["outer_src_ip"].isna().to_numpy(bool)
-    everywhere.any("at_home", at_home)
-    is_opener = everywhere.any("is_opener", np.ones(len(flows), dtype=bool), src.column)
-    yield None
-    to_opener = is_opener.holds(dst)
     reached = coded(flows["outcome"]).is_in("connected") & coded(flows["service"]).is_in(*SMTP_SERVICES)
-    everywhere.any("calls_opener", reached & to_opener, src.column, dst)
-    everywhere.any("calls_others", ~to_opener, src.column)
-    everywhere.least("hops", _hops(numbers(flows["src_ttl"])), src.column)
-    inside: _Inside = yield _inside
-    is_inside = Networks({"dynamic": inside.dynamic}).of(src).within("dynamic")
+    is_home = everywhere.any("at_home", at_home)
+    told: Values = {
+        "hops": ("min", _hops(numbers(flows["src_ttl"]))),
+        "calls": ("max", reached.view(np.uint8)),
+    }
+    openers = everywhere.each("openers", told, src.column)
+    yield None
+    inside = _at_home()
+    if not is_home.at_all():
+        to_opener, calls = openers.holds(dst), openers.numbers(name="calls") > 0
+        everywhere.any("calls_opener", reached & to_opener, src.column, dst)
+        everywhere.any("calls_others", calls & ~to_opener, src.column)
+        inside = yield _callers
+    is_inside = inside.networks.of(src).within("dynamic")
     everywhere.any("relays", relays(flows, smtp_transactions, shown, is_inside), dst)
     onward(flows, is_inside, everywhere)
     policy: Policy = yield partial(_policy, inside)
@@ -85,19 +96,22 @@ def _policy(inside: _Inside, known: Known) -> Policy:
     """
     found = {*_keys(known["relays"])} - {*_keys(known["mx_in_dns"])}
     given, delivers = (
-        _keys(known[name].filter(pc.field("value0") >= SEVERAL)) for name in ("handed_to", "delivers_to")
+        _keys(known[name].filter(pc.field("several") >= SEVERAL)) for name in ("handed_to", "delivers_to")
     )
     found |= {*given} & {*delivers}
     hosts = Addresses(coded(pa.array(sorted(found), pa.string())))
-    is_inside = Networks({"dynamic": inside.dynamic}).of(hosts).within("dynamic")
+    is_inside = inside.networks.of(hosts).within("dynamic")
     smarthosts = Hosts(hosts.column[~is_inside].present())
     prefixes = {"dynamic": inside.dynamic, "smarthosts": smarthosts}
     return Policy("assumed", inside.point, prefixes, assumed=True)
 
 
-def _inside(known: Known) -> _Inside:
-    if len(known["at_home"]):
-        return _Inside(tuple(prefix(text) for text in PRIVATE), "inside")
+@lru_cache(maxsize=1)
+def _at_home() -> _Inside:
+    return _Inside(tuple(prefix(text) for text in PRIVATE), "inside")
+
+
+def _callers(known: Known) -> _Inside:
     return _Inside(_subscribers(known), "unknown")
 
 
@@ -111,12 +125,12 @@ def _subscribers(known: Known) -> Hosts:
     """
     calls = known["calls_opener"].rename_columns(["src_ip", "dst_ip"]).to_pandas()
     calls = calls[calls["src_ip"] != calls["dst_ip"]]
-    hops = known["hops"].to_pandas().set_index("0")["value0"]
+    hops = known["openers"].to_pandas().set_index("0")["hops"]
     away, near = (hops.reindex(calls[end]).to_numpy() for end in ("src_ip", "dst_ip"))
-    from_outside = away - near >= FARTHER_HOPS
+    from_outside = (away - near >= FARTHER_HOPS) & np.isfinite(away)
     outside = set(calls.loc[from_outside, "src_ip"]) - set(calls.loc[~from_outside, "src_ip"])
     outside.difference_update(_keys(known["calls_others"]))
-    openers = known["is_opener"]["0"].combine_chunks()
+    openers = known["openers"]["0"].combine_chunks()
     named = openers.filter(pc.is_in(openers, value_set=known["mx_in_dns"]["0"].combine_chunks()))
     gone = outside | _servers(calls[~from_outside], named.to_pylist())
     stayed = openers.filter(pc.invert(pc.is_in(openers, value_set=pa.array(gone, pa.string()))))
@@ -129,10 +143,9 @@ def _keys(table: pa.Table) -> Iterable[str]:
 
 
 def _hops(ttl: Numbers) -> Numbers:
-    """How many routers packets have passed, by the TTLs that hosts begin with."""
+    """How many routers packets have passed, by the TTLs that hosts begin with; infinite if not known."""
     begun = np.array(INITIAL_TTLS)[np.searchsorted(INITIAL_TTLS, np.nan_to_num(ttl, nan=255))]
-    hops: Numbers = begun - ttl
-    return hops
+    return np.nan_to_num(begun - ttl, nan=np.inf)
 
 
 def _servers(calls: pd.DataFrame, known: Collection[str]) -> set[str]:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from op25b_pcap.policy.networks import Ends, ends
 from op25b_pcap.tables.columns import (
     Coded,
     Flags,
@@ -37,6 +38,7 @@ _FETCHING = (*RETRIEVAL_SERVICES, "submission", "submissions")
 class Conduct(NamedTuple):
     """What is asked of hosts, and what was said in each flow, in order."""
 
+    ends: Ends
     said: pd.DataFrame
     auth_used: Flags
     """In this flow."""
@@ -57,7 +59,8 @@ def conduct(
 ) -> Conduct:
     """What the called hosts do."""
     said = beside(flows, _with_traces(smtp_sessions, smtp_transactions), _SAID)
-    service, dst = coded(flows["service"]), coded(flows["dst_ip"])
+    between = ends(flows)
+    service, dst = coded(flows["service"]), between.dst.column
     smtp, used = service.is_in("smtp"), said["auth_mechanism"].notna().to_numpy(bool)
     asks = used | is_filled(said["auth_offered"])
     banner = coded(said["banner_text"])
@@ -65,6 +68,7 @@ def conduct(
     fetched = service.is_in(*_FETCHING) & coded(flows["outcome"]).is_in("connected")
     row, domain = flattened(flows["dst_mx_of"])
     return Conduct(
+        between,
         said,
         used,
         everywhere.any("auth_at_host", smtp & asks, dst),
@@ -133,6 +137,6 @@ def onward(flows: pd.DataFrame, inside: Flags, everywhere: Everywhere) -> tuple[
     smtp = coded(flows["service"]).is_in(*SMTP_SERVICES) & coded(flows["outcome"]).is_in("connected")
     src, dst, payer = (coded(flows[name]) for name in ("src_ip", "dst_ip", "subscriber_key"))
     return (
-        everywhere.count("handed_to", payer, [smtp & inside], dst),
-        everywhere.count("delivers_to", dst, [smtp & ~inside], src),
+        everywhere.count("handed_to", payer, {"several": smtp & inside}, dst),
+        everywhere.count("delivers_to", dst, {"several": smtp & ~inside}, src),
     )

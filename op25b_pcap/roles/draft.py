@@ -1,6 +1,6 @@
 """A policy file drafted from what captures show, with the evidence as comments.
 
-In: flows with the roles that an assumed policy gave them. Out: TOML text that `policy.load`
+In: flows with the roles that an assumed policy gave them, some at a time. Out: TOML text that `policy.load`
 takes. Openers are gathered into the blocks that providers hand out, so a draft names too much
 rather than too little: every line wants a look.
 """
@@ -8,7 +8,7 @@ rather than too little: every line wants a look.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -26,29 +26,40 @@ _HEAD = """\
 name = "draft"
 observation_point = "{point}"{why}
 """
+_USE = ["dst_ip", "service", "subscriber_key"]
 
 
-def draft(flows: pd.DataFrame, assumed: Policy) -> str:
-    """The text of the policy file."""
+def draft(frames: Iterable[pd.DataFrame], assumed: Policy) -> str:
+    """The text of the policy file; `frames` are all flows."""
+    captures: set[str] = set()
+    attempts = 0
+    openers, relays, mailboxes = [], [], []
+    for flows in frames:
+        attempts += len(flows)
+        captures.update(flows["capture"].unique())
+        from_dynamic = coded(flows["src_role"]).is_in("dynamic")
+        by_mailbox = coded(flows["service"]).is_in(*RETRIEVAL_SERVICES)
+        to_relay = coded(flows["dst_role"]).is_in("smarthost")
+        openers.append(flows.loc[from_dynamic, "src_ip"].value_counts())
+        relays.append(flows.loc[to_relay, _USE].drop_duplicates())
+        mailboxes.append(flows.loc[by_mailbox & from_dynamic, _USE].drop_duplicates())
     why = {"inside": "        # private sources: before the address translation"}
     head = _HEAD.format(
-        flows=len(flows),
-        captures=flows["capture"].nunique(),
+        flows=attempts,
+        captures=len(captures),
         point=assumed.observation_point,
         why=why.get(assumed.observation_point, "       # inside | outside: which side of the filter?"),
     )
-    by_mailbox = coded(flows["service"]).is_in(*RETRIEVAL_SERVICES)
-    from_dynamic = coded(flows["src_role"]).is_in("dynamic")
     lines = [
         "",
         "[networks]",
-        *_list("dynamic", _blocks(flows[from_dynamic])),
+        *_list("dynamic", _blocks(pd.concat(openers))),
         "static = []                       # customers whom the policy exempts",
         "",
         "[servers]",
-        *_list("smarthosts", _hosts(flows[coded(flows["dst_role"]).is_in("smarthost")])),
+        *_list("smarthosts", _hosts(pd.concat(relays))),
         "local_mx = []                     # the provider's own inbound servers",
-        *_list("mailbox", _hosts(flows[by_mailbox & from_dynamic]), is_commented=True),
+        *_list("mailbox", _hosts(pd.concat(mailboxes)), is_commented=True),
         "routers = []                      # whose ICMP errors are proof",
         "",
         "[elsewhere]",
@@ -66,10 +77,11 @@ def _list(key: str, entries: Iterator[tuple[str, str]], *, is_commented: bool = 
     yield "]"
 
 
-def _blocks(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    blocks = flows["src_ip"].map(_block)
-    for block, group in flows.groupby(blocks, sort=True):
-        yield str(block), f"{group['src_ip'].nunique()} opener(s), {len(group)} attempt(s)"
+def _blocks(attempts: pd.Series) -> Iterator[tuple[str, str]]:
+    """Out of how many attempts each opener made; one may be named several times."""
+    of_each = attempts.groupby(level=0).sum()
+    for block, group in of_each.groupby([_block(address) for address in of_each.index], sort=True):
+        yield str(block), f"{len(group)} opener(s), {group.sum()} attempt(s)"
 
 
 def _block(address: str) -> str:
@@ -77,7 +89,8 @@ def _block(address: str) -> str:
     return str(ipaddress.ip_network(f"{address}/{BLOCK_LENGTH[version]}", strict=False))
 
 
-def _hosts(flows: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    for host, group in flows.groupby("dst_ip", sort=True):
+def _hosts(use: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Out of who uses which service where."""
+    for host, group in use.groupby("dst_ip", sort=True):
         services = ", ".join(sorted(group["service"].unique()))
         yield str(host), f"{group['subscriber_key'].nunique()} subscriber(s) on {services}"

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from op25b_pcap.policy import Policy
-from op25b_pcap.policy.networks import Addresses, Membership
+from op25b_pcap.policy.networks import Membership
 from op25b_pcap.roles.assumed import private
 from op25b_pcap.roles.behaviour import Conduct
 from op25b_pcap.tables.columns import (
@@ -93,7 +93,7 @@ def tag(flows: pd.DataFrame, shown: Conduct, policy: Policy) -> pd.DataFrame:
 
 
 def _facts(flows: pd.DataFrame, shown: Conduct, policy: Policy) -> _Facts:
-    src, dst, outer = (Addresses(coded(flows[name])) for name in ("src_ip", "dst_ip", "outer_src_ip"))
+    src, dst, outer = shown.ends
     known, at_home = policy.networks, private()
     return _Facts(
         coded(flows["service"]),

@@ -67,15 +67,18 @@ def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -
     be as many hops away: there is one machine behind them.
     """
     everywhere, named = scene.everywhere, ~host.is_in(None)
-    ttl = np.where(named, scene.number("dst_ttl"), np.nan)
-    places = everywhere.count("places_of_name", scene.word("dst_ip"), [named], host)
+    ttl = np.where(named, scene.number("dst_ttl"), np.nan)  # let go at the barrier: there many wait
+    places = everywhere.count("places_of_name", scene.word("dst_ip"), {"places": named}, host)
     farthest = everywhere.greatest("most_hops_left_of_name", ttl, host)
     nearest = everywhere.least("fewest_hops_left_of_name", ttl, host)
     elsewhere = everywhere.any("foreign_somewhere", foreign, host)
     at_home = everywhere.any("own_somewhere", same_registrant, host)
+    del ttl, named
     yield None
     equally_far = farthest.numbers() == nearest.numbers()
-    strays: Flags = (places.numbers() >= PLACES) & equally_far & elsewhere.holds() & ~at_home.holds()
+    strays: Flags = (
+        (places.numbers(name="places") >= PLACES) & equally_far & elsewhere.holds() & ~at_home.holds()
+    )
     return strays
 
 
@@ -95,17 +98,19 @@ def _compared(scene: Scene, host: Coded) -> tuple[Flags, Flags, Flags]:
 
 def _nearer(scene: Scene) -> Way[Flags]:
     """Whether an answer on port 25 has more hops left than every answer on other ports."""
-    smtp, ttl = scene.has("service", "smtp"), scene.number("dst_ttl")
-    others = np.where(smtp, np.nan, ttl)
+    smtp = scene.has("service", "smtp")
+    others = np.where(smtp, np.nan, scene.number("dst_ttl"))
     elsewhere = scene.everywhere.greatest("most_hops_left_on_other_ports", others, scene.word("dst_ip"))
+    del others
     yield None
-    return smtp & scene.connected & (ttl > elsewhere.numbers())
+    return smtp & scene.connected & (scene.number("dst_ttl") > elsewhere.numbers())
 
 
 def _sooner(scene: Scene) -> Way[Flags]:
     """Whether an answer on port 25 came in less than half the time of every one on other ports."""
-    smtp, trip = scene.has("service", "smtp"), scene.number("handshake_rtt_ms")
-    others = np.where(smtp, np.nan, trip)
+    smtp = scene.has("service", "smtp")
+    others = np.where(smtp, np.nan, scene.number("handshake_rtt_ms"))
     elsewhere = scene.everywhere.least("shortest_trip_on_other_ports", others, scene.word("dst_ip"))
+    del others
     yield None
-    return smtp & (trip < TOO_FAST * elsewhere.numbers())
+    return smtp & (scene.number("handshake_rtt_ms") < TOO_FAST * elsewhere.numbers())

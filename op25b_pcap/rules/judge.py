@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from op25b_pcap.policy import Policy
+from op25b_pcap.policy.networks import Ends
 from op25b_pcap.rules import identity, manners, stopping
 from op25b_pcap.rules.catalogue import PRECEDENCE, rules
 from op25b_pcap.rules.evidence import listed
@@ -67,11 +68,12 @@ def judge(
     smtp_sessions: pd.DataFrame,
     retrieval_sessions: pd.DataFrame,
     policy: Policy,
+    ends: Ends,
     everywhere: Everywhere,
 ) -> Way[pd.DataFrame]:
     """`flows` with its rule columns; no row is added, dropped or moved."""
     action, rule_ids = _ruled(flows, policy)
-    seen = scene(flows, smtp_sessions, retrieval_sessions, action, policy, everywhere)
+    seen = scene(flows, smtp_sessions, retrieval_sessions, action, policy, ends, everywhere)
     found = yield from abreast(manners.facts(seen), identity.facts(seen), stopping.facts(seen), _places(seen))
     of_all: Facts = {name: fact for facts in found for name, fact in facts.items()}
     shown = _wire(seen)

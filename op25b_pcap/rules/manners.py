@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from op25b_pcap.policy import KINDS
-from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.tables.columns import Coded, Flags, coded, is_true, nanoseconds, numbers
 from op25b_pcap.tables.everywhere import Asked, Way
@@ -69,6 +68,6 @@ def _uncounted(scene: Scene) -> Flags:
 
 def _guessed_source(scene: Scene) -> Flags:
     """A subscriber of whom the policy says nothing: only its private address speaks for it."""
-    ends = (Addresses(scene.word(end)) for end in ("src_ip", "outer_src_ip"))
+    ends = (scene.ends.src, scene.ends.outer)
     named = (scene.policy.networks.of(end).within(*KINDS) for end in ends)
     return scene.has("src_role", "dynamic") & ~np.logical_or(*named)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from op25b_pcap.policy import Policy
-from op25b_pcap.policy.networks import Addresses, Networks
+from op25b_pcap.policy.networks import Addresses, Ends, Networks
 from op25b_pcap.tables.columns import (
     Coded,
     Flags,
@@ -50,6 +50,7 @@ class Scene:
     allowed: Flags
     """Flows that it allows; to the rest it says nothing."""
     policy: Policy
+    ends: Ends
     everywhere: Everywhere
     _words: dict[str, Coded] = field(default_factory=dict)
 
@@ -122,9 +123,10 @@ def scene(
     retrieval_sessions: pd.DataFrame,
     action: Coded,
     policy: Policy,
+    ends: Ends,
     everywhere: Everywhere,
 ) -> Scene:
     """Lay the tables side by side."""
     said = beside(flows, smtp_sessions, _SAID)
     blocked, allowed = action.is_in("block"), action.is_in("allow")
-    return Scene(flows, said, retrieval_sessions, blocked, allowed, policy, everywhere)
+    return Scene(flows, said, retrieval_sessions, blocked, allowed, policy, ends, everywhere)

@@ -68,27 +68,31 @@ def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
 
 def _rst(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     refused, dst = scene.has("outcome", "refused"), scene.word("dst_ip")
-    ttl, after, answers = (scene.number(name) for name in ("rst_ttl", "answer_ms", "dst_ttl"))
-    lowest = scene.everywhere.least("fewest_hops_left", answers, dst)
-    highest = scene.everywhere.greatest("most_hops_left", answers, dst)
-    trip = trips(scene.flows, scene.everywhere).numbers()
-    # Whoever takes as long as the addressee is as far away: its own router, say, not the provider's.
-    from_far = after >= TOO_FAST * trip
-    suspect, distance = refused & scene.blocked & ~from_far, coded_numbers(ttl)
+    lowest = scene.everywhere.least("fewest_hops_left", scene.number("dst_ttl"), dst)
+    highest = scene.everywhere.greatest("most_hops_left", scene.number("dst_ttl"), dst)
+    too_fast, from_far = _soon(scene)
+    suspect, distance = refused & scene.blocked & ~from_far, coded_numbers(scene.number("rst_ttl"))
     places = Addresses(dst[suspect].compact()).neighbours()
     of_all = np.ones(len(places), dtype=bool)
-    alike = scene.everywhere.count("refused_at_distance", places, [of_all], distance[suspect])
+    alike = scene.everywhere.count("refused_at_distance", places, {"networks": of_all}, distance[suspect])
     yield None
-    low, high = lowest.numbers(), highest.numbers()
+    ttl, low, high = scene.number("rst_ttl"), lowest.numbers(), highest.numbers()
     outside = (ttl < low) | (ttl > high)
     compared = refused & ~np.isnan(low) & ~np.isnan(ttl)
-    too_fast = after < TOO_FAST * trip
     return {
         "rst_ttl_differs": compared & outside & ~from_far,
         "rst_too_fast": refused & too_fast,
         "rst_fits_addressee": compared & ~outside & ~too_fast,
-        "rst_alike_for_many": _alike(suspect, distance, alike.of_values(), lowest),
+        "rst_alike_for_many": _alike(suspect, distance, alike.of_values("networks"), lowest),
     }
+
+
+def _soon(scene: Scene) -> tuple[Flags, Flags]:
+    """Whether an answer came too fast to be the addressee's, and whether it took as long as one from there:
+    then it may be from its own router, say, but not from the provider's.
+    """
+    after, trip = scene.number("answer_ms"), trips(scene.flows, scene.everywhere).numbers()
+    return after < TOO_FAST * trip, after >= TOO_FAST * trip
 
 
 def _alike(refused: Flags, distance: Coded, counts: Numbers, nearest: Asked) -> Flags | Coded:
@@ -99,7 +103,7 @@ def _alike(refused: Flags, distance: Coded, counts: Numbers, nearest: Asked) -> 
     """
     if not refused.any():
         return refused
-    known = coded_numbers(nearest.table["value0"].to_numpy())
+    known = coded_numbers(nearest.table["value"].to_numpy())
     commonest = np.bincount(known.codes).max(initial=0)
     share = (commonest + 1) / (len(known) + 2) if len(known) else 1.0
     bound = share ** np.maximum(counts - 1, 0)
@@ -113,15 +117,18 @@ def _silence(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     answered = scene.has("outcome", "connected", "half_open")
     open_to = scene.smtp & ~scene.blocked
     everywhere = scene.everywhere
-    called = everywhere.count("called", dst, [open_to & (silent | answered), open_to & answered])
-    by_payer, by_pool = (
-        everywhere.count(name, dst, [unheard, scene.blocked], group)
-        for name, group in (("called_by_payer", payer), ("called_by_pool", pool))
+    called = everywhere.count(
+        "called", dst, {"asked": open_to & (silent | answered), "heard": open_to & answered}
     )
+    tried = {"silent": unheard, "tried": scene.blocked}
+    by_pool = everywhere.count("called_by_pool", dst, tried, pool)
+    # There are as many pairs as attempts: what else is to be counted of them is asked at once.
+    counted = {"all": np.ones(len(dst), dtype=bool), "directly": scene.has("traffic_class", "direct_to_mx")}
+    by_payer = everywhere.count("called_by_payer", dst, tried | counted, payer)
     server_answers = scene.same_server("server_answers", answered)
     payer_is_answered = everywhere.any("payer_is_answered", answered, payer)
     yield None
-    asked, heard = called.number(0), called.number(1)
+    asked, heard = called.number("asked"), called.number("heard")
     # Where nobody was heard, nothing is known of how many are silent by themselves.
     share = (asked - heard + 1) / (asked + 2) if heard else 1.0
     lasted = scene.number("watched_s") + _seconds(scene)
@@ -145,7 +152,7 @@ def _unanswered(name: str, group: Coded, silent: Flags, counted: Asked, share: f
     """Groups of blocked attempts of which hardly so many are unanswered by chance."""
     if share >= 1 or not silent.any():
         return silent & False
-    counts, tried = counted.of_values(0), counted.of_values(1)
+    counts, tried = counted.of_values("silent"), counted.of_values("tried")
     return _figures(name, group, silent, (counts, tried, tail_bound(counts, tried, share)))
 
 

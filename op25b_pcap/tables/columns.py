@@ -1,10 +1,9 @@
 """Columns as arrays: what the stages that work on whole tables read from them and build.
 
 A text column is `Coded`: its few different values once, and for each row the number of its
-value, which is how Arrow's dictionary columns are made. Asking a column for words, or whether
-something holds anywhere else for the same host, then costs a look-up by number instead of a
-comparison of texts, also for millions of rows. Where a verdict depends on several columns,
-`alike` finds the few kinds of rows, and the verdict is reached once for each kind.
+value, which is how Arrow's dictionary columns are made. Asking a column for words then costs a
+look-up by number instead of a comparison of texts, also for millions of rows. Where a verdict depends
+on several columns, `alike` finds the few kinds of rows, and the verdict is reached once for each kind.
 """
 
 from __future__ import annotations
@@ -19,16 +18,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from op25b_pcap.tables.table import to_frame
-
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.signedinteger[Any]]
 Choice = tuple[Flags, str]
 
-_ROOMY = 4
-"""Counters a row for which counting by index is still cheaper than sorting."""
 _MOST_NUMBERED = 1 << 62
 """Combinations that fit into an index; beyond, those that are there are numbered anew."""
 
@@ -81,51 +76,6 @@ class Coded:
         found: Flags = np.asarray(holds, dtype=bool)[self.codes]
         return found
 
-    def anywhere(self, holds: Flags) -> Flags:
-        """Whether it holds for any row with the same value."""
-        if not holds.any():
-            return holds
-        found = np.zeros(len(self.known), dtype=bool)
-        found[self.codes[holds]] = True
-        return self.where(found)
-
-    def anywhere_with(self, other: Coded, holds: Flags) -> Flags:
-        """Whether it holds for any row with the same pair, this value and the other's."""
-        if not holds.any():
-            return holds
-        pairs = self.pairs(other)
-        found: Flags = pd.Index(pairs).isin(pd.unique(pairs[holds]))
-        return found
-
-    def distinct(self, other: Coded, holds: Flags) -> Numbers:
-        """For each row how many different values `other` has in the rows of its value that hold."""
-        return self.count(other, holds)[self.codes].astype(np.float64)
-
-    def count(self, other: Coded, holds: Flags) -> Indices:
-        """The same for each value."""
-        values, _ = self[holds].tally(other[holds])
-        return np.bincount(values, minlength=len(self.known))
-
-    def tally(self, other: Coded) -> tuple[Indices, Indices]:
-        """The pairs of values there are: of each the index of this value, and in how many rows."""
-        pairs, width = self.pairs(other), max(len(other.known), 1)
-        if len(self.known) * width <= _ROOMY * len(pairs):
-            rows = np.bincount(pairs)
-            found = np.flatnonzero(rows)
-            return found // width, rows[found]
-        pairs.sort()  # np.unique is ten times as slow
-        first = np.flatnonzero(np.concatenate([pairs[:1] == pairs[:1], pairs[1:] != pairs[:-1]]))
-        return pairs[first] // width, np.diff(first, append=len(pairs))
-
-    def extreme(self, of: np.ufunc, numbers: Numbers) -> Numbers:
-        """For each row the least or greatest (`np.fmin`, `np.fmax`) number among its value's rows."""
-        told = ~np.isnan(numbers)
-        if not told.any():
-            return numbers
-        found = np.full(len(self.known), np.nan)
-        of.at(found, self.codes[told], numbers[told])
-        return found[self.codes]
-
     def mapped(self, function: Callable[[Any], Any]) -> Coded:
         """The column of what a function makes of each value; equal results are one value."""
         return _coded(list(map(function, self.values)), self.codes)
@@ -172,12 +122,6 @@ class Kinds:
     def told(self, found: pd.Series, index: pd.Index) -> pd.Series:
         """What was found for each kind, as a column of all rows."""
         return _arrow(pa.array(found).take(pa.array(self.codes)), index)
-
-    def counted(self, keys: Mapping[str, Coded]) -> pd.DataFrame:
-        """A row for each kind: what the keys are in it, and in how many rows of all, `flows`."""
-        columns = {name: key[self.examples].told() for name, key in keys.items()}
-        rows = np.bincount(self.codes, minlength=len(self.examples))
-        return to_frame(pa.table({**columns, "flows": rows}))
 
 
 def alike(rows: int, columns: Iterable[Flags | Coded]) -> Kinds:

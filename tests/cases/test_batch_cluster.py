@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from op25b_pcap.batch import telling
+from op25b_pcap.batch import judging
 from op25b_pcap.batch.crew import crew
 from tests.lakes import POLICY, SAMPLES, analysed, assert_like, octets, records_of, run, scatter
 
@@ -79,7 +79,8 @@ def test_two_workers_make_the_same_lake(whole, workers, tmp_path):
 
 @pytest.mark.parametrize("seen", ["accounts", "told"])
 def test_a_worker_that_is_killed_costs_another_try(whole, workers, tmp_path, monkeypatch, seen):
-    monkeypatch.setattr(telling, "_TOGETHER", 5)
+    monkeypatch.setattr(judging, "FLOWS_OF_A_PART", 5)
+    monkeypatch.setattr(judging, "FLOWS_OF_A_SHARD", 10)
     inbox, expected = whole
     client = workers.client
     lake = tmp_path / "lake"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.assembly import shelf
-from op25b_pcap.batch import telling, work
+from op25b_pcap.batch import judging, work
 from op25b_pcap.capture.record import Record
 from op25b_pcap.pipeline import analyse
 from op25b_pcap.samples.frames import ACK, SYN, TCP, ethernet, ip, tcp
@@ -46,10 +46,12 @@ def test_any_cuts_in_any_order(whole, data):
     records, expected = whole
     cuts = data.draw(st.lists(st.integers(1, len(records) - 1), min_size=1, max_size=12, unique=True))
     rng = random.Random(data.draw(st.integers(0, 1 << 30)))
-    flows, rows = data.draw(st.sampled_from([1, 30, 1000])), data.draw(st.sampled_from([1, 8, 1 << 14]))
+    rows = data.draw(st.sampled_from([1, 8, 1 << 14]))
+    of_part, of_shard = data.draw(st.sampled_from([(1, 7), (30, 1), (30, 70), (1000, 1000)]))
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(telling, "_TOGETHER", flows),
+        patch.object(judging, "FLOWS_OF_A_PART", of_part),
+        patch.object(judging, "FLOWS_OF_A_SHARD", of_shard),
         patch.object(work, "_ROWS", rows),
         patch.object(shelf, "_OCTETS_OF_A_BATCH", data.draw(st.sampled_from([1, 4_000, 64 << 10]))),
     ):

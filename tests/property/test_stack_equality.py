@@ -12,7 +12,7 @@ from op25b_pcap import compiled, facts, pipeline, side_by_side
 from op25b_pcap.assembly import flows, store
 from op25b_pcap.reports.explain import advise
 from op25b_pcap.roles.draft import draft
-from op25b_pcap.tables import TABLES
+from op25b_pcap.tables import TABLES, meeting
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,7 @@ def written(path, folder, **settings):
     folder.mkdir()
     with pipeline.analyse([path], **settings) as analysis:
         pipeline.write(analysis, folder, csv=True)
-        judged = analysis.tables["flows"]
-        told = [draft(judged, analysis.policy), *advise(judged, assumed=True)]
+        told = [draft(analysis.frames("flows"), analysis.policy), *advise(analysis.known, assumed=True)]
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
     texts = {name: (folder / f"{name}.csv").read_bytes() for name in TABLES}
     run = json.loads((folder / "run.json").read_text())
@@ -38,8 +37,8 @@ def written(path, folder, **settings):
 
 @pytest.mark.parametrize(("workers", "forks"), [(1, True), (2, True), (2, False)])
 @pytest.mark.parametrize("packets", [store.MOST_PACKETS, 500], ids=["in memory", "in layers"])
-@pytest.mark.parametrize("envelope", ["domain", "none"])
-def test_held_or_set_down(capture, envelope, packets, workers, forks, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("envelope", "waiting"), [("domain", 1), ("none", 0)])
+def test_held_or_set_down(capture, envelope, waiting, packets, workers, forks, tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "CAN_FORK", forks)
     monkeypatch.setattr(compiled, "WORTHWHILE", 0)
     monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
@@ -50,6 +49,9 @@ def test_held_or_set_down(capture, envelope, packets, workers, forks, tmp_path, 
     assert not was_stacked
     monkeypatch.setattr(facts, "FLOWS_OF_A_PORTION", 25)
     monkeypatch.setattr(pipeline, "ROW_GROUP", 70)
+    monkeypatch.setattr(pipeline, "FLOWS_OF_A_SHARD", 150)
+    monkeypatch.setattr(pipeline, "_WAITING", waiting)
+    monkeypatch.setattr(meeting, "_MANY", 20)
     *stacked, was_stacked = written(capture, tmp_path / "stacked", envelope=envelope, workers=workers)
     assert was_stacked
     for of_held, of_stacked in zip(held, stacked, strict=True):

@@ -13,12 +13,10 @@ from op25b_pcap.afterwards import explain, rejudge
 from op25b_pcap.facts import Facts
 from op25b_pcap.flowlogs import Flow
 from op25b_pcap.mail.sessions import read as read_sessions
-from op25b_pcap.pipeline import counts, opinion
+from op25b_pcap.opinion import counts, opinion
 from op25b_pcap.reports.compare import compare
 from op25b_pcap.reports.explain import advise
-from op25b_pcap.reports.run import describe
-from op25b_pcap.reports.subscribers import subscribers
-from op25b_pcap.reports.summary import summary, timeline
+from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.terminal import print_comparison, print_summary
 from op25b_pcap.reports.writing import read_tables, write_run, write_tables
 from op25b_pcap.roles.draft import draft
@@ -41,7 +39,7 @@ from tests.flow_logs import (
     talk,
     tsv,
 )
-from tests.rows import judged, policy
+from tests.rows import facts, judged, policy
 
 LATER = {"watched_s": 3600.0, "dst_mx_of": [], "dst_names": []}
 """What the pipeline adds to every row."""
@@ -223,19 +221,18 @@ def test_what_a_sampling_exporter_has_not_seen_is_missing():
 def written(folder: Path, *logs: bytes) -> Path:
     """The report folder of these logs."""
     found = read(*logs).flows
-    facts = Facts(
+    shown = Facts(
         FLOWS.frame([flow.row | LATER | {"capture": "log"} for flow in found]),
         SMTP_SESSIONS.frame([flow.sessions.smtp for flow in found if flow.sessions.smtp]),
         SMTP_TRANSACTIONS.frame([row for flow in found for row in flow.sessions.transactions]),
         RETRIEVAL_SESSIONS.frame([flow.sessions.retrieval for flow in found if flow.sessions.retrieval]),
     )
     by = policy()
-    flows, _ = opinion(facts, by)
-    sessions = {name: getattr(facts, name) for name in Facts.__slots__ if name != "flows"}
-    tables = {"flows": flows, **sessions, **counts(flows, facts.smtp_sessions)}
+    judged, known = opinion(shown, by)
+    tables = {**judged.tables, **counts(known)}
     folder.mkdir()
     write_tables(tables, folder, csv=True)
-    write_run(describe([], {}, by, tables, {}, {}), folder)
+    write_run(describe([], {}, by, numbers(known, tables), {}, {}), folder)
     return folder
 
 
@@ -291,7 +288,8 @@ def test_what_the_log_does_not_know_is_explained_as_not_known(log, sentences, tm
 def test_what_became_of_nobody_knows_what_is_counted_all_the_same(tmp_path):
     folder = written(tmp_path / "reports", FIREWALL)
     tables = read_tables(folder)
-    (line,) = advise(tables["flows"], assumed=False)
+    _, known = opinion(Facts(*(tables[name] for name in Facts.__slots__)), policy())
+    (line,) = advise(known, assumed=False)
     assert "1 blocked (silence); 1 blocked (not known from this log); 1 inconclusive (not known" in line
     for width in (80, 200):
         console = Console(file=io.StringIO(), width=width)
@@ -315,11 +313,11 @@ def test_under_another_policy_no_attempt_of_a_log_is_lost(tmp_path):
 @pytest.mark.parametrize("log", [log for log, _ in WORDS], ids=["firewall", "zeek", "smtp.log", "nfdump"])
 def test_without_a_policy_logs_are_judged_too_and_nothing_is_proven(log, tmp_path):
     found = read_tables(written(tmp_path / "reports", log))
-    flows, by = opinion(Facts(*(found[name] for name in Facts.__slots__)), None)
+    (known, by), _ = opinion(Facts(*(found[name] for name in Facts.__slots__)), None)
     assert by.assumed
-    assert len(flows) == len(found["flows"])
-    assert "proven" not in set(flows["confidence"])
-    assert draft(flows, by).count(HOME.rpartition(".")[0]) == 1
+    assert len(known.flows) == len(found["flows"])
+    assert "proven" not in set(known.flows["confidence"])
+    assert draft([known.flows], by).count(HOME.rpartition(".")[0]) == 1
 
 
 def test_every_row_fits_the_tables_and_is_counted():
@@ -334,12 +332,10 @@ def test_every_row_fits_the_tables_and_is_counted():
     mails = SMTP_TRANSACTIONS.frame([row for flow in found for row in flow.sessions.transactions])
     assert SMTP_SESSIONS.arrow(smtp).num_rows == 4
     assert SMTP_TRANSACTIONS.arrow(mails).num_rows == 1
-    rows = judged(
-        [flow.row | LATER | {"capture": "log"} for flow in found], policy(), smtp.to_dict("records")
-    )
-    frame = FLOWS.frame(rows)
-    assert summary(frame, smtp)["flows"].sum() == timeline(frame)["flows"].sum() == len(found) == 7
-    (home,) = subscribers(frame, smtp).to_dict("records")
+    rows = [flow.row | LATER | {"capture": "log"} for flow in found]
+    counted = counts(opinion(facts(rows, smtp.to_dict("records")), policy())[1])
+    assert counted["summary"]["flows"].sum() == counted["timeline"]["flows"].sum() == len(found) == 7
+    (home,) = counted["subscribers"].to_dict("records")
     assert (home["subscriber_key"], home["flows"], home["messages_accepted"]) == (HOME, 7, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from op25b_pcap.pipeline import opinion
+from op25b_pcap.opinion import opinion
 from op25b_pcap.reports.subscribers import subscribers
 from tests.rows import SECOND, START, facts, flow, policy, session
 
@@ -12,9 +12,8 @@ HOME = "203.0.113.5"
 
 
 def counted(flows: list[dict], sessions: list[dict] = ()) -> list[dict]:
-    known = facts(flows, sessions)
-    judged, _ = opinion(known, policy())
-    return subscribers(judged, known.smtp_sessions).to_dict("records")
+    _, known = opinion(facts(flows, sessions), policy())
+    return subscribers(known).to_dict("records")
 
 
 def exchangers(count: int, apart_s: float = 60) -> list[dict]:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from op25b_pcap.pipeline import opinion
+from op25b_pcap.opinion import opinion
 from op25b_pcap.policy import Policy
-from tests.rows import facts, flow, session
+from tests.rows import facts, flow, mail, session
 
 HOME, OTHER = "203.0.113.5", "203.0.113.6"
 RELAY, MX, MX2 = "192.0.2.25", "198.51.100.25", "198.51.100.26"
 
 
-def mail(flow_row: dict, *to: str, accepted: bool = True) -> dict:
-    return {
-        "flow_id": flow_row["flow_id"],
-        "transaction_index": 1,
-        "rcpt_to": list(to),
-        "rcpt_reply_codes": [250] * len(to),
-        "smtputf8": False,
-        "accepted": accepted,
-    }
-
-
 def drawn(flows: list[dict], sessions: list[dict] = (), mails: list[dict] = ()) -> Policy:
-    _, policy = opinion(facts(flows, sessions, mails), None)
-    return policy
+    judged, _ = opinion(facts(flows, sessions, mails), None)
+    return judged.policy
 
 
 def listed(policy: Policy, kind: str) -> list[str]:
@@ -113,7 +102,8 @@ def test_a_host_that_several_use_and_that_delivers_to_several():
 def test_an_inferred_smarthost_is_marked_so():
     relayed, direct = flow(HOME, RELAY), flow(HOME, MX, dst_mx_of=["example.com"])
     known = facts([relayed, direct], [session(relayed)], [mail(relayed, "bob@example.com")])
-    rows = opinion(known, None)[0].to_dict("records")
+    judged, _ = opinion(known, None)
+    rows = judged.facts.flows.to_dict("records")
     assert (rows[0]["dst_role"], rows[0]["dst_role_evidence"]) == ("smarthost", "behaviour")
     assert rows[0]["traffic_class"] == "smarthost"
     assert rows[1]["traffic_class"] == "direct_to_mx"

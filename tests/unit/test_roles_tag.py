@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from op25b_pcap.pipeline import opinion
+from op25b_pcap.opinion import opinion
 from op25b_pcap.policy import Policy
 from tests.rows import facts, flow, policy, session
 
@@ -16,8 +16,8 @@ STRANGER, FRIEND = "198.51.100.7", "198.51.100.200"
 def tagged(
     *flows: dict, sessions: list[dict] = (), mails: list[dict] = (), by: Policy | None = None
 ) -> list[dict]:
-    frame, _ = opinion(facts(list(flows), sessions, mails), by or policy())
-    return list(frame.to_dict("records"))
+    judged, _ = opinion(facts(list(flows), sessions, mails), by or policy())
+    return list(judged.facts.flows.to_dict("records"))
 
 
 PATHS = [

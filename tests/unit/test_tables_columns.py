@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -43,28 +41,10 @@ def test_all_that_a_column_is_asked_against_plain_loops(rows):
     assert told(one) == ones
     assert one.is_in("a", None).tolist() == [value in ("a", None) for value in ones]
     held = {value for value, hold in zip(ones, holds, strict=True) if hold}
-    assert one.anywhere(flags).tolist() == [value in held for value in ones]
-    assert one.distinct(other, flags).tolist() == [
-        len({b for a, b, hold in rows if hold and a == value}) for value in ones
-    ]
     assert told(one.beside(other)) == list(zip(ones, others, strict=True))
-    pairs = list(zip(ones, others, strict=True))
-    held_pairs = {pair for pair, hold in zip(pairs, holds, strict=True) if hold}
-    assert one.anywhere_with(other, flags).tolist() == [pair in held_pairs for pair in pairs]
     assert set(one[flags].present().to_pylist()) == held
     assert one.equals(texts(ones[::-1])).tolist() == [a == b for a, b in zip(ones, ones[::-1], strict=True)]
     assert told(one.mapped(lambda value: value == "a")) == [value == "a" for value in ones]
-
-
-@pytest.mark.parametrize("roomy", [0, 1 << 20])
-@given(TEXTS)
-def test_pairs_are_tallied_by_sorting_as_by_counting(roomy, rows):
-    one, other = texts([row[0] for row in rows]), texts([row[1] for row in rows])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns, "_ROOMY", roomy)
-        values, counts = one.tally(other)
-    tally = sorted(zip((one.known[at].as_py() or "" for at in values), counts, strict=True))
-    assert tally == sorted((a or "", n) for (a, _), n in Counter((a, b) for a, b, _ in rows).items())
 
 
 @pytest.mark.parametrize("most", [1, 1 << 62])
@@ -96,17 +76,6 @@ def test_times_by_the_hour():
         pa.array([3_599, 3_600, 10_800]).cast(pa.timestamp("s")), dtype="timestamp[ns][pyarrow]"
     )
     assert told(coded_times(times, 3_600_000_000_000)) == [0, 3_600_000_000_000, 10_800_000_000_000]
-
-
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([1.0, 2.0, np.nan]))))
-def test_the_extremes_of_each_value(rows):
-    column, numbers = texts([row[0] for row in rows]), np.array([row[1] for row in rows])
-    for of, best in ((np.fmin, min), (np.fmax, max)):
-        expected = []
-        for value, _ in rows:
-            known = [number for other, number in rows if other == value and not np.isnan(number)]
-            expected.append(best(known) if known else np.nan)
-        assert np.array_equal(column.extreme(of, numbers), np.array(expected), equal_nan=True)
 
 
 def test_numbers_are_values_too_and_nan_is_one_of_them():

@@ -1,0 +1,301 @@
+"""All that was found is judged in shards: some stretch of time each, by whichever worker is free.
+
+Tasks of workers. At a barrier all shards meet: what each has said lies in a file of the workshop, and so
+do the answers. A task goes the way of its shard from its beginning to the next barrier; the last one
+writes its parts of the lake's large tables, of which each holds the rows of some time, of one day. So no
+process holds more than a shard.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import accumulate, chain
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from op25b_pcap.batch import bench, work
+from op25b_pcap.batch.assembling import place, places_of_captures
+from op25b_pcap.batch.files import Files, files
+from op25b_pcap.facts import Facts, facts
+from op25b_pcap.leavings import give_back
+from op25b_pcap.opinion import Heard, Judged, judging, with_dns
+from op25b_pcap.policy import Policy, prefix
+from op25b_pcap.reports.envelope import Envelope, masked
+from op25b_pcap.reports.writing import write_parquet
+from op25b_pcap.roles.dns import Said as SaidByDns
+from op25b_pcap.stacks import TOLD, Lying, Slice, Stack, facts_of, tables_of
+from op25b_pcap.tables import FLOWS, TABLES
+from op25b_pcap.tables.everywhere import Conclusion, Everywhere, Known, Said, Way
+from op25b_pcap.tables.meeting import Meeting
+
+_WAITING = 2
+"""Shards that wait in a process for what the others say; the rest begin anew behind each barrier."""
+_SAID = pa.schema({"address": pa.string(), "time_ns": pa.int64(), "text": pa.string()})
+_LOOKUPS = pa.schema({"client": pa.string(), "domains": pa.int64()})
+
+
+class View(NamedTuple):
+    """What all shards of a run see."""
+
+    results: list[str]
+    """Names of what was found, range by range."""
+    captures: list[str]
+    """Digests of the pieces, in order."""
+    names: list[str]
+    """What they are called in tables."""
+    latest_ns: int
+    """When the observation ended."""
+    policy: Policy | None
+
+
+class Part(NamedTuple):
+    """Rows of the large tables, of one day."""
+
+    slice: Slice
+    number: int
+    """Of the day's parts."""
+    tables: tuple[str, ...]
+    """Those of which there are any, or none anywhere else: who asks for one finds its columns."""
+
+    def name(self, table: str) -> str:
+        """Where its rows of a table belong in the lake."""
+        return f"{table}/date={np.datetime64(self.slice.day, 'D')}/part-{self.number:03}.parquet"
+
+
+class Shard(NamedTuple):
+    """What one task judges."""
+
+    run: str
+    number: int
+    parts: tuple[Part, ...]
+    is_alone: bool
+    """There is no other to meet."""
+
+
+class Come(NamedTuple):
+    """How far a shard has come."""
+
+    is_end: bool
+    parts: list[str]
+    """What it has written of the lake."""
+    policy: Policy | None
+    """By which it was judged."""
+
+
+def stack(view: View, workshop: Files) -> Stack:
+    """The results of all ranges."""
+    rows = work.rows_together() if work.is_packed(workshop) else None
+    captures = partial(places_of_captures, view.captures)
+
+    def lying(name: str, table: str) -> Lying:
+        with workshop.opened(place(name, table)) as path:
+            return Lying(path, rows, captures)
+
+    return Stack(view.results, lying)
+
+
+def lay_out(run: str, view: View, heard: Heard, workshop: Files) -> None:
+    """Lay what all shards see into the workshop."""
+    policy = view.policy and {
+        **vars(view.policy),
+        "prefixes": {kind: [*map(str, listed)] for kind, listed in view.policy.prefixes.items()},
+    }
+    told = view._replace(policy=policy)._asdict()  # type: ignore[arg-type]
+    workshop.write(work.told(run, "view"), json.dumps(told).encode())
+    _put(_told_of(heard), workshop, work.told(run, "heard"))
+
+
+def said_by(shard: Shard, workshop: Files) -> Mapping[str, Said]:
+    """What a shard has said at the last barrier to which it came; it is not told again."""
+    name = work.told(shard.run, f"said-{shard.number}")
+    with workshop.opened(name) as path:
+        tables = work.read_tables(path)
+    workshop.remove(name)
+    return {name: Said(table, *json.loads(table.schema.metadata[b"how"])) for name, table in tables.items()}
+
+
+def lay_down(run: str, met: int, answers: Known, workshop: Files) -> None:
+    """Lay down what all have answered who have met so many times before."""
+    _put(answers, workshop, work.told(run, f"answers-{met}"))
+
+
+def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope, at_once: int) -> Come:
+    """Go from where the shard waits, or from the beginning, to the next barrier or to the end.
+
+    All have met so many times before. `where` is what the names of parts are relative to, of which so many
+    are written at once.
+    """
+    bench.clear()
+    about = _about(shard.run, lake)
+    walk = about.waiting(shard, met) or about.walk(shard, is_first=met == 0)
+    told: dict[str, Said] = {}
+    while not walk.is_end:
+        if walk.passed < met:
+            walk.go(*about.met(walk.passed, walk.conclusion))
+        elif shard.is_alone:
+            told |= walk.everywhere.said
+            meeting = Meeting()
+            meeting.hear(walk.everywhere.said)
+            answers = meeting.answers()
+            walk.go(answers, walk.conclusion and walk.conclusion(walk.everywhere.known | answers))
+        else:
+            about.put_said(shard, walk.everywhere.said)
+            about.waits(shard, walk)
+            return Come(is_end=False, parts=[], policy=None)
+    about.put_said(shard, told | walk.everywhere.said)
+    parts = about.written(shard, walk.judged, files(where), envelope, at_once)
+    give_back()
+    return Come(is_end=True, parts=parts, policy=walk.judged.policy if shard.number == 0 else None)
+
+
+class _Walk:
+    """How far a shard has gone."""
+
+    judged: Judged
+    """What it has come to at the end."""
+    conclusion: Conclusion | None
+    """What is to be concluded at the barrier where it is."""
+
+    def __init__(self, way: Callable[[Everywhere], Way[Judged]]) -> None:
+        self.everywhere = Everywhere()
+        self.is_end = False
+        self.passed = -1
+        """Barriers that it has passed."""
+        self._way = way(self.everywhere)
+        self.go({}, None)
+
+    def go(self, answers: Known, concluded: Any) -> None:
+        """Go on to the next barrier."""
+        self.everywhere.settle(answers)
+        self.passed += 1
+        try:
+            self.conclusion = self._way.send(concluded)
+        except StopIteration as end:
+            self.judged, self.is_end = end.value, True
+
+
+@lru_cache(maxsize=1)
+def _about(run: str, lake: str) -> _About:
+    """A process looks at it once; its threads share it."""
+    return _About(run, work.work_of(files(lake)))
+
+
+class _About:
+    """What a process knows of a run."""
+
+    def __init__(self, run: str, workshop: Files) -> None:
+        self.workshop = workshop
+        told = json.loads(workshop.read(work.told(run, "view")))
+        if policy := told["policy"]:
+            lists = {kind: tuple(map(prefix, texts)) for kind, texts in policy["prefixes"].items()}
+            told["policy"] = Policy(**policy | {"prefixes": lists})
+        self.view = View(**told)
+        self._run = run
+        self._met: list[tuple[Known, Any]] = []
+        """Answers, and what was concluded from them, barrier by barrier."""
+        self._meeting = Lock()
+        self._waiting: dict[int, _Walk] = {}
+
+    def walk(self, shard: Shard, *, is_first: bool) -> _Walk:
+        """The way of a shard from its beginning to the first barrier."""
+        return _Walk(partial(judging, partial(self._facts, shard, is_first=is_first), self.view.policy))
+
+    def waiting(self, shard: Shard, met: int) -> _Walk | None:
+        """A walk that waits in this process for the answers of that barrier."""
+        walk = self._waiting.pop(shard.number, None)
+        return walk if walk is not None and walk.passed == met - 1 else None
+
+    def waits(self, shard: Shard, walk: _Walk) -> None:
+        """Let a walk wait here, if not too many do."""
+        if len(self._waiting) < _WAITING:
+            self._waiting[shard.number] = walk
+
+    def _facts(self, shard: Shard, *, is_first: bool) -> Facts:
+        """Those of a shard: out of the results the first time, as they were then the others."""
+        name = work.told(self._run, f"facts-{shard.number}")
+        if not is_first:
+            with self.workshop.opened(name) as path:
+                return facts_of(work.read_tables(path))
+        with self.workshop.opened(work.told(self._run, "heard")) as path:
+            heard = _heard(work.read_tables(path))
+        found = stack(self.view, self.workshop).judged([part.slice for part in shard.parts])
+        shown = with_dns(facts(found, self.view.names, self.view.latest_ns), heard)
+        if shard.is_alone:
+            return shown
+        _put(tables_of(shown), self.workshop, name)
+        del shown, found
+        return self._facts(shard, is_first=False)  # of this less is in memory
+
+    def met(self, number: int, conclusion: Conclusion | None) -> tuple[Known, Any]:
+        """The answers of a barrier, and what is concluded there."""
+        with self._meeting:
+            if number == len(self._met):
+                with self.workshop.opened(work.told(self._run, f"answers-{number}")) as path:
+                    answers = work.read_tables(path)
+                known = {name: table for before, _ in self._met for name, table in before.items()} | answers
+                self._met.append((answers, conclusion and conclusion(known)))
+            return self._met[number]
+
+    def put_said(self, shard: Shard, said: Mapping[str, Said]) -> None:
+        """Lay down what a shard has to say."""
+        tables = {
+            name: one.table.replace_schema_metadata({"how": json.dumps([one.each, one.others])})
+            for name, one in said.items()
+        }
+        _put(tables, self.workshop, work.told(self._run, f"said-{shard.number}"))
+
+    def written(
+        self, shard: Shard, judged: Judged, shown: Files, envelope: Envelope, at_once: int
+    ) -> list[str]:
+        """Write the parts of a shard; gives their names."""
+        told, results = judged.facts.flows[[*TOLD]], stack(self.view, self.workshop)
+        ends = accumulate(part.slice.flows for part in shard.parts)
+
+        def write(part: Part, end: int, table: str) -> str:
+            beside = told.iloc[end - part.slice.flows : end] if table == FLOWS.name else None
+            frame = masked(table, envelope, results.frame(part.slice, table, beside))
+            with shown.scratch() as folder:
+                write_parquet(TABLES[table], frame, folder / "part")
+                shown.put(folder / "part", part.name(table))
+            return part.name(table)
+
+        wanted = [
+            (part, end, table) for part, end in zip(shard.parts, ends, strict=True) for table in part.tables
+        ]
+        with ThreadPoolExecutor(at_once) as threads:
+            return [*threads.map(write, *zip(*wanted, strict=True))] if wanted else []
+
+
+def _put(tables: Mapping[str, pa.Table], workshop: Files, name: str) -> None:
+    with workshop.scratch() as folder:
+        work.write_tables(tables, folder / "tables", work.compression(workshop))
+        workshop.put(folder / "tables", name)
+
+
+def _told_of(heard: Heard) -> Known:
+    """What DNS said, as tables."""
+    tables = {}
+    for name, known in heard.said._asdict().items():
+        addresses = [address for address, texts in known.items() for _ in texts]
+        told = chain.from_iterable(known.values())
+        times_ns, texts = [*zip(*told, strict=True)] or ((), ())
+        tables[name] = pa.table([addresses, times_ns, texts], _SAID)
+    lookups = [[*heard.lookups.keys()], [*heard.lookups.values()]]
+    return {**tables, "lookups": pa.table(lookups, _LOOKUPS)}
+
+
+def _heard(tables: Known) -> Heard:
+    said = {}
+    for name in SaidByDns._fields:
+        known: dict[str, list[tuple[int, str]]] = {}
+        for address, time_ns, text in zip(*(c.to_pylist() for c in tables[name].columns), strict=True):
+            known.setdefault(address, []).append((time_ns, text))
+        said[name] = known
+    lookups = dict(zip(*(column.to_pylist() for column in tables["lookups"].columns), strict=True))
+    return Heard(SaidByDns(**said), lookups)
