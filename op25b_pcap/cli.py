@@ -374,7 +374,7 @@ def policy_check(
 @contextmanager
 def _sentences(ctx: typer.Context) -> Iterator[None]:
     """Turn what may go wrong into a sentence and an exit code; no traceback without --debug."""
-    from op25b_pcap.faults import UsageFault
+    from op25b_pcap.faults import UsageFault, WorkerEnded
 
     try:
         yield
@@ -383,6 +383,9 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
     except UsageFault as fault:
         _say(str(fault))
         raise typer.Exit(USAGE) from None
+    except WorkerEnded as fault:
+        _say(str(fault))
+        raise typer.Exit(INTERNAL) from None
     except KeyboardInterrupt as fault:
         _say("interrupted: nothing was written")
         raise typer.Exit(STOPPED if isinstance(fault, _Stop) else INTERRUPTED) from None

@@ -14,14 +14,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.facts import Found, gathered
+from op25b_pcap.faults import WorkerEnded
 from op25b_pcap.flows import Flow
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.stacks import Pile, Stack, stack_of, taken_up
@@ -49,109 +50,135 @@ def gathered_side_by_side(
             return [rest]
         pile.put(rest)
         return stack_of(pile.bases)
-    context = multiprocessing.get_context("fork")
-    started = []
-    for number, share in enumerate(shares):
-        here, there = context.Pipe(duplex=False)
-        pile = Pile(folder / str(number))
-        process = context.Process(target=_elsewhere, args=(share, pile, there, give_way), daemon=True)
-        process.start()
-        there.close()
-        started.append((process, here))
+    piles = [Pile(folder / str(number)) for number in range(len(shares))]
     found: list[list[Path]] = []
-    for process, here in started:
-        try:
-            learnt, bases = here.recv()
-        except EOFError:
-            raise _ended(process) from None
-        answers.take(learnt)
-        found.append(bases)
-        process.join()
+    gathering = [partial(_gather, share, pile, give_way) for share, pile in zip(shares, piles, strict=True)]
+    with _working_for_us(gathering) as workers:
+        for worker in workers:
+            learnt, bases = worker.hear()
+            answers.take(learnt)
+            found.append(bases)
     if all(len(bases) == 1 for bases in found):
         return [taken_up(base) for (base,) in found]
     return stack_of([*chain.from_iterable(found)])
 
 
 @contextmanager
-def walking(
-    shards: Sequence[Begin[T]], ends: Callable[[int, T], Any], workers: int, waiting: int
-) -> Iterator[Walks]:
+def walking(shards: Sequence[Begin[T]], ends: Callable[[int, T], Any], workers: int) -> Iterator[Walks]:
     """The walks of all shards, in so many processes if there can be several; for the rest see `InTurn`."""
     count = min(workers, len(shards))
     if count == 1 or not CAN_FORK:
-        yield InTurn(shards, ends, waiting)
+        yield InTurn(shards, ends)
         return
 
     def numbered(first: int) -> Callable[[int, T], Any]:
         return lambda number, end: ends(first + number * count, end)
 
-    most = max(waiting // count, 1)
-    walks = _SideBySide(
-        [InTurn(shards[first::count], numbered(first), most) for first in range(count)], len(shards)
-    )
-    try:
-        yield walks
-    finally:
-        walks.close()
+    walks = [InTurn(shards[first::count], numbered(first)) for first in range(count)]
+    with _working_for_us(partial(_walk, one) for one in walks) as hired:
+        yield _SideBySide(hired, len(shards))
 
 
 class _SideBySide:
-    """Walks of which each has a share of the shards, and goes them in a process of its own.
+    """Walks of several workers: the first goes the first shard, the second the second, and so on in turn."""
 
-    The first goes the first shard, the second the second, and so on in turn.
-    """
-
-    def __init__(self, walks: Sequence[Walks], shards: int) -> None:
-        context = multiprocessing.get_context("fork")
-        self._shards = shards
-        self._started = []
-        for walk in walks:
-            here, there = context.Pipe()
-            process = context.Process(target=_walk, args=(walk, there, here), daemon=True)
-            process.start()
-            there.close()
-            self._started.append((process, here))
+    def __init__(self, workers: Sequence[_Worker], shards: int) -> None:
+        self._workers, self._shards = workers, shards
 
     def go(self, answers: Known, concluded: Any) -> Iterator[Step]:
         """See `Walks`."""
-        for _, here in self._started:
-            here.send((answers, concluded))
+        for worker in self._workers:
+            worker.say((answers, concluded))
         for number in range(self._shards):
-            process, here = self._started[number % len(self._started)]
-            try:
-                step: Step = here.recv()
-            except EOFError:
-                raise _ended(process) from None
+            step: Step = self._workers[number % len(self._workers)].hear()
             yield step
 
-    def close(self) -> None:
-        """Nobody goes any more."""
-        for process, _ in self._started:
-            process.terminate()
-            process.join()
+
+@contextmanager
+def _working_for_us(work: Iterable[Callable[[Connection], None]]) -> Iterator[list[_Worker]]:
+    """A worker for each; none of them outlasts the block."""
+    workers: list[_Worker] = []
+    try:
+        workers += map(_Worker, work)
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
-def _walk(walk: Walks, there: Connection, here: Connection) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent cleans up
-    here.close()  # so that this one ends when the parent does
-    while True:
+class _Fault(NamedTuple):
+    """What went wrong in a worker."""
+
+    fault: Exception
+
+
+class _Worker:
+    """A process forked from this one, and a pipe to it."""
+
+    def __init__(self, work: Callable[[Connection], None]) -> None:
+        context = multiprocessing.get_context("fork")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=_working, args=(work, there, self._pipe), daemon=True)
+        self._process.start()
+        there.close()
+
+    def say(self, message: Any) -> None:
+        """Raises WorkerEnded."""
         try:
-            answers, concluded = there.recv()
-        except EOFError:
-            return
-        for step in walk.go(answers, concluded):
-            there.send(step)
+            self._pipe.send(message)
+        except OSError:
+            self._has_ended()
+
+    def hear(self) -> Any:
+        """What it says next. Raises WorkerEnded, and what went wrong there."""
+        try:
+            found = self._pipe.recv()
+        except (EOFError, OSError):
+            self._has_ended()
+        if isinstance(found, _Fault):
+            raise found.fault
+        return found
+
+    def stop(self) -> None:
+        """Nobody waits for it any more."""
+        self._process.terminate()
+        self._process.join()
+
+    def _has_ended(self) -> NoReturn:
+        self._process.join()
+        code = self._process.exitcode or 0
+        raise WorkerEnded(
+            f"a worker process was ended by signal {-code}: is there too little memory?"
+            if code < 0
+            else f"a worker process has ended with {code}"
+        ) from None
 
 
-def _ended(process: BaseProcess) -> ChildProcessError:
-    process.join()
-    return ChildProcessError(f"a worker process ended with {process.exitcode}")
+def _working(work: Callable[[Connection], None], there: Connection, here: Connection) -> None:
+    """The whole of a worker. Its parent sees to signals, and tells what went wrong."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    here.close()  # else this one would wait for itself when its parent has gone
+    try:
+        work(there)
+    except EOFError:
+        pass  # it has gone
+    except Exception as fault:
+        try:
+            there.send(_Fault(fault))
+        except Exception:  # it cannot be pickled
+            there.send(_Fault(RuntimeError(type(fault).__name__)))
 
 
-def _elsewhere(share: Share, pile: Pile, there: Connection, give_way: bool) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent cleans up
+def _gather(share: Share, pile: Pile, give_way: bool, there: Connection) -> None:
     if give_way:
         os.nice(GIVING_WAY)
     answers = Answers()
     pile.put(gathered(share(), answers, pile.put))
     there.send((answers.told(), pile.bases))
+
+
+def _walk(walks: Walks, there: Connection) -> None:
+    while True:
+        for step in walks.go(*there.recv()):
+            there.send(step)

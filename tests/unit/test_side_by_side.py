@@ -1,0 +1,104 @@
+"""Shards in processes of their own: the same as in this one, and what goes wrong there is said here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from op25b_pcap.faults import WorkerEnded
+from op25b_pcap.side_by_side import CAN_FORK, walking
+from op25b_pcap.tables.columns import coded_numbers
+from op25b_pcap.tables.meeting import met
+
+pytestmark = pytest.mark.skipif(not CAN_FORK, reason="there are no forks here")
+
+
+def counting(number, happens, everywhere):
+    """A way that asks how many shards there are; `happens` is called behind the barrier."""
+    asked = everywhere.count("shards", coded_numbers(np.array([float(number)])), {"all": np.array([True])})
+    yield None
+    happens(number)
+    return asked.number("all")
+
+
+def nothing(*_):
+    pass
+
+
+def shards(count, happens):
+    return [partial(counting, number, happens) for number in range(count)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 9])
+def test_shards_meet_in_any_number_of_processes(workers):
+    ends = []
+    with walking(
+        [partial(counting, n, nothing) for n in range(5)], lambda n, end: (n, end), workers
+    ) as walks:
+        ends, _ = met(walks)
+    assert ends == [(number, 5) for number in range(5)]
+
+
+def fails(number):
+    if number == 1:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def dies(number):
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_goes_wrong_in_a_worker_goes_wrong_here(capfd):
+    with (
+        pytest.raises(OSError, match="No space left on device") as caught,
+        walking(shards(4, fails), nothing, 2) as walks,
+    ):
+        met(walks)
+    assert caught.value.errno == errno.ENOSPC
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_that_is_killed_is_told_of(capfd):
+    with (
+        pytest.raises(WorkerEnded, match="signal 9"),
+        walking(shards(4, dies), nothing, 2) as walks,
+    ):
+        met(walks)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_workers_end_with_their_parent():
+    program = f"""
+import os, sys, time
+sys.path.insert(0, {str(Path.cwd())!r})
+from functools import partial
+from op25b_pcap.side_by_side import walking
+def way(everywhere):
+    yield None
+with walking([way, way, way], lambda *_: None, 3) as walks:
+    list(walks.go({{}}, None))
+    print(*(worker._process.pid for worker in walks._workers), flush=True)
+    time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 3
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("workers have outlived their parent")
