@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-_SMALL = 400 << 20
+_SMALL, _ROOMY = 400 << 20, 600 << 20
 """Octets."""
 
 
@@ -27,6 +27,11 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # GNU's library has it, musl has not
         if trim is not None:
             trim(0)
+
+
+def is_roomy() -> bool:
+    """Whether the process is small enough to hold what it could also make anew."""
+    return _resident() < _ROOMY
 
 
 def _resident() -> int:

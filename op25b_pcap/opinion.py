@@ -30,7 +30,7 @@ from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.everywhere import Everywhere, Known, Way
 from op25b_pcap.tables.meeting import alone
 
-FLOWS_OF_A_SHARD = 1 << 19
+FLOWS_OF_A_SHARD = 1 << 18
 """Attempts that are judged together where there are more, about: some 200 MB."""
 Tables = dict[str, pd.DataFrame]
 

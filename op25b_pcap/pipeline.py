@@ -25,41 +25,20 @@ from op25b_pcap.circles import seldom_sought
 from op25b_pcap.clock import Clock
 from op25b_pcap.compiled import WORTH_COMPILING, kernels_for
 from op25b_pcap.decode import Tally
-from op25b_pcap.facts import Facts, Found, facts, in_order, merged, ordered
+from op25b_pcap.facts import facts, in_order, merged, ordered
 from op25b_pcap.flows import flows as flows_of
 from op25b_pcap.leavings import give_back
-from op25b_pcap.opinion import (
-    FLOWS_OF_A_SHARD,
-    Heard,
-    Judged,
-    Tables,
-    called,
-    counts,
-    heard,
-    judging,
-    opinion,
-    with_dns,
-)
+from op25b_pcap.opinion import Tables, called, counts, heard, opinion, with_dns
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope, masked
 from op25b_pcap.reports.run import describe, numbers
-from op25b_pcap.reports.writing import ROW_GROUP, write_run, write_tables
+from op25b_pcap.reports.writing import write_run, write_tables
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.scan.engine import Scan
-from op25b_pcap.side_by_side import Share, gathered_side_by_side, walking
-from op25b_pcap.stacks import (
-    JUDGED,
-    Stack,
-    facts_set_down,
-    is_set_down,
-    set_down_facts,
-    set_down_told,
-    shards,
-    told_set_down,
-)
-from op25b_pcap.tables import FLOWS
+from op25b_pcap.side_by_side import Share, gathered_side_by_side
+from op25b_pcap.spread import Spread
+from op25b_pcap.stacks import JUDGED, Stack
 from op25b_pcap.tables.everywhere import Known
-from op25b_pcap.tables.meeting import met
 from op25b_pcap.tables.packets import DnsMessage, Packet
 
 if TYPE_CHECKING:
@@ -67,8 +46,6 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
-_WAITING = 4
-"""Shards that wait in memory for what the others say."""
 _PROGRESS_EVERY = 1024
 """Packets between two signs of life."""
 
@@ -156,8 +133,8 @@ def analyse(
         shown = partial(facts, captures=names, latest_ns=observation.latest_ns)
         parts: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {}
         if isinstance(found, Stack):
-            spread = _Spread(found, shown, of_rows)
-            policy, known = spread.judged(heard(answers, spread.called()), policy, workers)
+            spread = Spread(found, shown, of_rows)
+            policy, known = spread.judged(spread.heard(answers), policy, workers)
             tables, parts = {}, {name: partial(spread.frames, name, envelope) for name in JUDGED}
         else:
             whole = merged(found)
@@ -185,53 +162,6 @@ def analyse(
             parts,
             stack.pop_all(),
         )
-
-
-class _Spread:
-    """More attempts than memory should hold: judged shard by shard, and told slice by slice."""
-
-    def __init__(self, found: Stack, shown: Callable[[Found], Facts], folder: Path) -> None:
-        self._found, self._shown, self._folder = found, shown, folder
-        self._shards = shards(found.slices(ROW_GROUP), FLOWS_OF_A_SHARD)
-
-    def called(self) -> list[str]:
-        """The addresses that were called, each once."""
-        addresses: list[str] = self._found.different(FLOWS.name, "dst_ip").to_pylist()
-        return addresses
-
-    def judged(self, heard: Heard, policy: Policy | None, workers: int) -> tuple[Policy, Known]:
-        """The policy behind findings, and what is to be counted."""
-
-        def view(number: int) -> Facts:
-            base = self._folder / f"shard-{number}"
-            if not is_set_down(base):
-                set_down_facts(with_dns(self._shown(self._found.judged(self._shards[number])), heard), base)
-                give_back()
-            return facts_set_down(base)
-
-        def ends(number: int, judged: Judged) -> Policy | None:
-            set_down_told(judged.facts.flows, self._told(number))
-            give_back()
-            return None if number else judged.policy
-
-        begins = [partial(judging, partial(view, number), policy) for number in range(len(self._shards))]
-        with walking(begins, ends, workers, _WAITING) as walks:
-            (by, *_), known = met(walks, self._folder)
-        return by, known
-
-    def frames(self, table: str, envelope: Envelope) -> Iterator[pd.DataFrame]:
-        """A large table, complete, a slice at a time."""
-        for number, shard in enumerate(self._shards):
-            told = told_set_down(self._told(number)) if table == FLOWS.name else None
-            at = 0
-            for one in shard:
-                own = None if told is None else told.iloc[at : at + one.flows]
-                at += one.flows
-                if one.shares[table] or one is self._shards[0][0]:
-                    yield masked(table, envelope, self._found.frame(one, table, own))
-
-    def _told(self, number: int) -> Path:
-        return self._folder / f"told-{number}"
 
 
 def _kernels(observation: Observation) -> Kernels | None:

@@ -66,6 +66,7 @@ TOLD = (
 _TABLES = (FLOWS, *SESSIONS)
 _KEY = ("start_time", CAPTURE, "first_packet")
 """What the order of flows hangs on; of what they carried it is that of the flow."""
+_USUALLY_THE_SAME = {"subscriber_key": "src_ip"}
 _OFTEN_SAID = {"banner_text", "helo"}
 """Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
 _SAMPLES = 64
@@ -184,7 +185,8 @@ class Stack:
             ]
             parts.append(_copied(pa.concat_tables(some, promote_options="default")))
             coded = {field.name for field in some[0].schema if pa.types.is_dictionary(field.type)}
-        return _encoded(pa.concat_tables(parts, promote_options="default"), coded)
+        found = pa.concat_tables(parts, promote_options="default").combine_chunks()
+        return _encoded(found, coded)
 
     def _cuts(self, most: int, *, by_day: bool) -> NDArray[np.int64]:
         """Where slices begin: of each the time, the capture and the packet of its first flow."""
@@ -254,12 +256,17 @@ def _copied(table: pa.Table) -> pa.Table:
 
 
 def _encoded(table: pa.Table, names: Collection[str]) -> pa.Table:
-    """With dictionaries for these columns."""
-    columns = [
-        column.combine_chunks().dictionary_encode() if name in names else column
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
-    return pa.table(columns, names=table.column_names)
+    """With dictionaries for these columns; of two that say the same there is one."""
+    columns: dict[str, Any] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        same = _USUALLY_THE_SAME.get(name)
+        if name not in names:
+            columns[name] = column
+        elif same in columns and column.equals(table[same]):
+            columns[name] = columns[same]
+        else:
+            columns[name] = column.combine_chunks().dictionary_encode()
+    return pa.table(columns)
 
 
 class Lying:

@@ -33,6 +33,8 @@ from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRA
 
 _TABLES = (SMTP_SESSIONS.name, SMTP_TRANSACTIONS.name, RETRIEVAL_SESSIONS.name, FLOWS.name)
 """The last one written stands for all."""
+ANSWERS = ".answers.arrow"
+"""How the names of files end that hold what connections to name servers taught in a range."""
 _SOCKETS = "sockets"
 """What is beside the tables, where lakes are not of a version that had no such thing."""
 _CAPTURES, _LAYERS = "captures", "layers"
@@ -65,7 +67,7 @@ def assemble(range_: Range, earlier: str, lake: str) -> int:
             found = logged(flows_of_logs(together(*_entries(map(source, range_.layers), range_))))
         found = in_time(found)
         if work.write_answers(answers, folder / "answers"):
-            workshop.put(folder / "answers", f"{range_.name}.answers.arrow")
+            workshop.put(folder / "answers", range_.name + ANSWERS)
         notes: dict[str, Sequence[Any]] = {
             _CAPTURES: range_.order,
             _LAYERS: [layer.name for layer in range_.layers],
@@ -83,12 +85,9 @@ def places_of_captures(order: Sequence[str], results: pa.Schema) -> pa.Array:
 
 
 def answers_in(name: str, workshop: Files, into: Answers) -> None:
-    """Learn what connections to name servers taught in the range of that name."""
-    try:
-        with workshop.opened(f"{name}.answers.arrow") as path:
-            work.read_answers(path, into)
-    except FileNotFoundError:
-        pass
+    """Learn what connections to name servers taught in the range of that name, which taught something."""
+    with workshop.opened(name + ANSWERS) as path:
+        work.read_answers(path, into)
 
 
 def place(name: str, table: str) -> str:

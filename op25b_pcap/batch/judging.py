@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from op25b_pcap import __version__
 from op25b_pcap.batch import assembling, bench, work
 from op25b_pcap.batch.account import Account
-from op25b_pcap.batch.assembling import answers_in
+from op25b_pcap.batch.assembling import ANSWERS, answers_in
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
-from op25b_pcap.batch.shards import Come, Part, Shard, View, go, lay_down, lay_out, said_by, stack
+from op25b_pcap.batch.shards import Come, Part, Shard, View, forget, go, lay_down, lay_out, said_by, stack
 from op25b_pcap.batch.tables import BY_DATE, manifest_of, publish, stage
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
@@ -95,6 +95,8 @@ def conclude(
     pieces, workshop = gathered_.pieces, work.work_of(lake)
     names = short_names([Path(piece.path) for piece in pieces])
     with stage(lake) as place:
+        for name in workshop.below(work.TOLD).names():
+            workshop.below(work.TOLD).remove(name)  # of a run that did not come to its end
         latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
         contents = [piece.sha256 for piece in pieces]
         shards_ = _shards(View(gathered_.results, contents, names, latest_ns, policy), gathered_, workshop)
@@ -119,6 +121,7 @@ def conclude(
             "signature": signature,
         }
         publish({**tables, "manifest": manifest}, told, run, place)
+    forget()
     return Written(run, tables["summary"], is_new=True)
 
 
@@ -143,7 +146,7 @@ def _judged(
         with workshop.scratch() as folder:
             meeting = Meeting(folder)
             for shard in shards_:
-                meeting.hear(said_by(shard, workshop))
+                meeting.hear(said_by(shard, met, workshop))
             answers = meeting.answers()
         known |= answers
         if is_end:
@@ -207,6 +210,10 @@ def _signature(gathered_: Gathered, manifest: pd.DataFrame, policy: Policy | Non
 
 def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
     """What DNS said of addresses that were called."""
+    there = {name.removesuffix(ANSWERS) for name in workshop.names(ANSWERS)}
+    taught = [name for name in gathered_.results if name in there]
+    if not taught and not any(account.heard or account.answers for account in gathered_.counted):
+        return heard(Answers(), ())
     called: list[str] = whole.different(FLOWS.name, "dst_ip").to_pylist()
     answers = Answers(kernels().read_messages, called)
     for account in gathered_.counted:
@@ -217,7 +224,7 @@ def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
         if account.answers:
             with workshop.opened(work.answers(account.sha256)) as path:
                 work.read_answers(path, answers)
-    for name in gathered_.results:
+    for name in taught:
         answers_in(name, workshop, answers)
     return heard(answers, called)
 

@@ -205,7 +205,7 @@ def _tidy(workshop: Files, gathered: Gathered) -> None:
             (folder == "content" and rest.partition("/")[0] not in contents)
             or (folder == "joined" and rest.removesuffix(".json") not in contents)
             or (folder == "found" and f"found/{rest.partition('.')[0]}" not in results)
-            or folder == "told"
+            or folder == work.TOLD
         )
         if is_stale:
             workshop.remove(name)

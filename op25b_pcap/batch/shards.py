@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from dataclasses import fields
+from functools import cached_property, lru_cache, partial
 from itertools import accumulate, chain
 from threading import Lock
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from op25b_pcap.batch import bench, work
 from op25b_pcap.batch.assembling import place, places_of_captures
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.facts import Facts, facts
-from op25b_pcap.leavings import give_back
+from op25b_pcap.leavings import give_back, is_roomy
 from op25b_pcap.opinion import Heard, Judged, judging, with_dns
 from op25b_pcap.policy import Policy, prefix
 from op25b_pcap.reports.envelope import Envelope, masked
@@ -34,8 +35,6 @@ from op25b_pcap.tables import FLOWS, TABLES
 from op25b_pcap.tables.everywhere import Conclusion, Everywhere, Known, Said, Way
 from op25b_pcap.tables.meeting import Meeting
 
-_WAITING = 2
-"""Shards that wait in a process for what the others say; the rest begin anew behind each barrier."""
 _SAID = pa.schema({"address": pa.string(), "time_ns": pa.int64(), "text": pa.string()})
 _LOOKUPS = pa.schema({"client": pa.string(), "domains": pa.int64()})
 
@@ -102,18 +101,18 @@ def stack(view: View, workshop: Files) -> Stack:
 
 def lay_out(run: str, view: View, heard: Heard, workshop: Files) -> None:
     """Lay what all shards see into the workshop."""
-    policy = view.policy and {
-        **vars(view.policy),
-        "prefixes": {kind: [*map(str, listed)] for kind, listed in view.policy.prefixes.items()},
-    }
-    told = view._replace(policy=policy)._asdict()  # type: ignore[arg-type]
+    told = view._asdict()
+    if view.policy:
+        prefixes = {kind: [*map(str, listed)] for kind, listed in view.policy.prefixes.items()}
+        told["policy"] = {one.name: getattr(view.policy, one.name) for one in fields(Policy)}
+        told["policy"]["prefixes"] = prefixes
     workshop.write(work.told(run, "view"), json.dumps(told).encode())
     _put(_told_of(heard), workshop, work.told(run, "heard"))
 
 
-def said_by(shard: Shard, workshop: Files) -> Mapping[str, Said]:
-    """What a shard has said at the last barrier to which it came; it is not told again."""
-    name = work.told(shard.run, f"said-{shard.number}")
+def said_by(shard: Shard, met: int, workshop: Files) -> Mapping[str, Said]:
+    """What a shard has said behind so many barriers; it is not told again."""
+    name = work.told(shard.run, f"said-{shard.number}-{met}")
     with workshop.opened(name) as path:
         tables = work.read_tables(path)
     workshop.remove(name)
@@ -123,6 +122,11 @@ def said_by(shard: Shard, workshop: Files) -> Mapping[str, Said]:
 def lay_down(run: str, met: int, answers: Known, workshop: Files) -> None:
     """Lay down what all have answered who have met so many times before."""
     _put(answers, workshop, work.told(run, f"answers-{met}"))
+
+
+def forget() -> None:
+    """Nothing of a run is needed in this process any more."""
+    _about.cache_clear()
 
 
 def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope, at_once: int) -> Come:
@@ -145,10 +149,11 @@ def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope, at_onc
             answers = meeting.answers()
             walk.go(answers, walk.conclusion and walk.conclusion(walk.everywhere.known | answers))
         else:
-            about.put_said(shard, walk.everywhere.said)
+            about.put_said(shard, met, walk.everywhere.said)
+            walk.everywhere.said.clear()
             about.waits(shard, walk)
             return Come(is_end=False, parts=[], policy=None)
-    about.put_said(shard, told | walk.everywhere.said)
+    about.put_said(shard, met, told | walk.everywhere.said)
     parts = about.written(shard, walk.judged, files(where), envelope, at_once)
     give_back()
     return Come(is_end=True, parts=parts, policy=walk.judged.policy if shard.number == 0 else None)
@@ -182,7 +187,7 @@ class _Walk:
 
 @lru_cache(maxsize=1)
 def _about(run: str, lake: str) -> _About:
-    """A process looks at it once; its threads share it."""
+    """A process looks at it once, as a rule."""
     return _About(run, work.work_of(files(lake)))
 
 
@@ -202,6 +207,11 @@ class _About:
         self._meeting = Lock()
         self._waiting: dict[int, _Walk] = {}
 
+    @cached_property
+    def _heard(self) -> Heard:
+        with self.workshop.opened(work.told(self._run, "heard")) as path:
+            return _heard(work.read_tables(path))
+
     def walk(self, shard: Shard, *, is_first: bool) -> _Walk:
         """The way of a shard from its beginning to the first barrier."""
         return _Walk(partial(judging, partial(self._facts, shard, is_first=is_first), self.view.policy))
@@ -209,11 +219,14 @@ class _About:
     def waiting(self, shard: Shard, met: int) -> _Walk | None:
         """A walk that waits in this process for the answers of that barrier."""
         walk = self._waiting.pop(shard.number, None)
+        for number, other in [*self._waiting.items()]:
+            if other.passed < met - 1:  # it has gone on in another process
+                self._waiting.pop(number, None)
         return walk if walk is not None and walk.passed == met - 1 else None
 
     def waits(self, shard: Shard, walk: _Walk) -> None:
-        """Let a walk wait here, if not too many do."""
-        if len(self._waiting) < _WAITING:
+        """Let a walk wait here for what the others say, if there is room; else it begins anew."""
+        if is_roomy():
             self._waiting[shard.number] = walk
 
     def _facts(self, shard: Shard, *, is_first: bool) -> Facts:
@@ -222,10 +235,8 @@ class _About:
         if not is_first:
             with self.workshop.opened(name) as path:
                 return facts_of(work.read_tables(path))
-        with self.workshop.opened(work.told(self._run, "heard")) as path:
-            heard = _heard(work.read_tables(path))
         found = stack(self.view, self.workshop).judged([part.slice for part in shard.parts])
-        shown = with_dns(facts(found, self.view.names, self.view.latest_ns), heard)
+        shown = with_dns(facts(found, self.view.names, self.view.latest_ns), self._heard)
         if shard.is_alone:
             return shown
         _put(tables_of(shown), self.workshop, name)
@@ -242,13 +253,13 @@ class _About:
                 self._met.append((answers, conclusion and conclusion(known)))
             return self._met[number]
 
-    def put_said(self, shard: Shard, said: Mapping[str, Said]) -> None:
+    def put_said(self, shard: Shard, met: int, said: Mapping[str, Said]) -> None:
         """Lay down what a shard has to say."""
         tables = {
             name: one.table.replace_schema_metadata({"how": json.dumps([one.each, one.others])})
             for name, one in said.items()
         }
-        _put(tables, self.workshop, work.told(self._run, f"said-{shard.number}"))
+        _put(tables, self.workshop, work.told(self._run, f"said-{shard.number}-{met}"))
 
     def written(
         self, shard: Shard, judged: Judged, shown: Files, envelope: Envelope, at_once: int

@@ -88,12 +88,11 @@ def publish(
 ) -> None:
     """Add the small tables to the large ones, whose parts are there, and run.json."""
     for name, frame in tables.items():
-        if name not in BY_DATE:
-            with place.scratch() as folder:
-                write_parquet(TABLES.get(name, MANIFEST), frame, folder / name)
-                place.put(folder / name, f"{name}.parquet")
-        elif place.is_local:
-            (Path(place.root) / name).mkdir(exist_ok=True)  # there may be no part
+        with place.scratch() as folder:
+            write_parquet(TABLES.get(name, MANIFEST), frame, folder / name)
+            place.put(folder / name, f"{name}.parquet")
+    for name in BY_DATE if place.is_local else ():
+        (Path(place.root) / name).mkdir(exist_ok=True)  # there may be no part
     for name in place.names(".parquet"):
         if name.partition("/")[0] in BY_DATE and name not in parts:
             place.remove(name)

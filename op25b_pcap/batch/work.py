@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ACCOUNTS = "accounts"
+ACCOUNTS, TOLD = "accounts", "told"
 _COMPRESSION = "lz4"
 SQUEEZED = pa.ipc.IpcWriteOptions(compression=_COMPRESSION, unify_dictionaries=True)
 RECORDS = pa.schema(
@@ -80,7 +80,7 @@ def answers(content: str) -> str:
 
 def told(run: str, name: str) -> str:
     """What is told while a run judges."""
-    return f"told/{run}-{name}"
+    return f"{TOLD}/{run}-{name}"
 
 
 def entries(content: str) -> str:

@@ -65,6 +65,11 @@ class Answers:
         self._unread: list[_Message] = []
         self._unread_octets = 0
 
+    @property
+    def have_heard(self) -> bool:
+        """Whether there was anything to learn from."""
+        return bool(self._unread or self._names or self._exchangers or self._asked)
+
     def add(self, message: DnsMessage) -> None:
         """Learn from one response over UDP."""
         self._hear(message.payload, message.time_ns, message.client)

@@ -65,6 +65,14 @@ class Coded:
         known = pa.array(self.known).filter(pa.array(there))
         return Coded(known, (np.cumsum(there, dtype=np.int32) - np.int32(1))[self.codes])
 
+    def kinds(self) -> Kinds:
+        """The kinds of rows by this column alone."""
+        there = np.bincount(self.codes, minlength=len(self.known)) > 0
+        codes = (np.cumsum(there) - 1)[self.codes]
+        examples = np.empty(np.count_nonzero(there), np.int64)
+        examples[codes] = np.arange(len(codes))
+        return Kinds(examples, codes)
+
     def is_in(self, *words: object) -> Flags:
         """Whether each value is one of the words."""
         if isinstance(self.known, Sequence):

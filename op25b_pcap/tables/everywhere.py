@@ -35,7 +35,10 @@ _VALUE, OTHER = "value", "other"
 
 
 class Said(NamedTuple):
-    """What a shard, or several, have to say to a question: a row for each key, and each other value of it."""
+    """What a shard, or several, have to say to a question: a row for each key, and each other value of it.
+
+    Texts are in dictionaries there; in answers they are not.
+    """
 
     table: pa.Table
     each: Mapping[str, Aggregate]
@@ -115,13 +118,23 @@ def _by_key(key: Key, holds: Flags | None, values: Values, *, has_other: bool) -
         rows = np.flatnonzero(holds)
         count, key = len(rows), tuple(column[rows] for column in key)
         values = {name: (how, column[rows]) for name, (how, column) in values.items()}
-    kinds = alike(count, key)
-    columns = {str(at): column[kinds.examples].told() for at, column in enumerate(key)}
+    kinds = key[0].kinds() if len(key) == 1 else alike(count, key)
+    columns = {str(at): _numbered(column[kinds.examples]) for at, column in enumerate(key)}
     if has_other:
         columns[OTHER] = columns.pop(str(len(key) - 1))
     # A table without columns has no rows: where there is no key, there is one that is always the same.
     columns = columns or {"0": pa.array(np.ones(len(kinds.examples), bool))}
     return pa.table(columns | {name: _aggregated(*value, kinds) for name, value in values.items()})
+
+
+def _numbered(column: Coded) -> pa.Array:
+    """The values of a column; texts by their numbers in a dictionary, which are put together faster."""
+    known = column.known
+    if not isinstance(known, pa.Array) or known.type != pa.string():
+        return column.told()
+    if known.null_count or len(known) > 2 * len(column):
+        return column.told().dictionary_encode()
+    return pa.DictionaryArray.from_arrays(pa.array(column.codes, pa.int32()), known)
 
 
 def _aggregated(how: Aggregate, column: npt.NDArray[Any] | Coded, kinds: Kinds) -> pa.Array:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol
 
@@ -17,7 +16,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from op25b_pcap.tables.columns import coded
+from op25b_pcap.leavings import is_roomy
+from op25b_pcap.tables.columns import Indices, coded
 from op25b_pcap.tables.everywhere import OTHER, Aggregate, Conclusion, Everywhere, Known, Said, T, Way
 
 _MANY = 1 << 20
@@ -32,14 +32,15 @@ class Meeting:
         """`folder`: where rows may be set down, if they may."""
         self._folder = folder
         self._heard: dict[str, list[Said]] = defaultdict(list)
-        self._set_down: dict[str, list[Path]] = defaultdict(list)
+        self._set_down: dict[str, list[tuple[Path, Indices]]] = defaultdict(list)
+        """Files, and where in them each part begins and the last one ends."""
 
     def hear(self, said: Mapping[str, Said]) -> None:
-        """Take what one more shard has said; of two the earlier first."""
+        """Take what one more shard has said; of two the earlier first, where it is asked what came first."""
         for name, one in said.items():
             heard = self._heard[name]
             heard.append(one)
-            if len(heard) > 1 and sum(len(each.table) for each in heard) > _MANY:
+            if _are_many([each.table for each in heard]):
                 if one.others is not None and self._folder:
                     self._put(name, heard)
                     heard[:] = [one._replace(table=one.table.slice(0, 0))]
@@ -48,7 +49,7 @@ class Meeting:
 
     def answers(self) -> Known:
         """The answers to all questions."""
-        return {name: self._answer(name, heard) for name, heard in self._heard.items()}
+        return {name: _plain(self._answer(name, heard)) for name, heard in self._heard.items()}
 
     def _answer(self, name: str, heard: Sequence[Said]) -> pa.Table:
         one = heard[0]
@@ -57,40 +58,39 @@ class Meeting:
         if name not in self._set_down:
             return _of_others(together(heard))
         self._put(name, heard)
-        answer = None
+        found: list[pa.Table] = []
         for tables in self._parts(name):
-            part = _of_others(together([one._replace(table=table) for table in tables]))
-            answer = part if answer is None else _grouped(pa.concat_tables([answer, part]), one.others)
-        for path in self._set_down.pop(name):
+            found.append(_of_others(one._replace(table=_grouped(_joined(tables), one.each))))
+            if _are_many(found):
+                found[:] = [_grouped(_joined(found), one.others)]
+        for path, _ in self._set_down.pop(name):
             path.unlink()
-        assert answer is not None
-        return answer
+        return _grouped(_joined(found), one.others)
 
     def _put(self, name: str, heard: Sequence[Said]) -> None:
-        assert self._folder is not None
+        table = _joined([one.table for one in heard])
+        if self._folder is None or not len(table):
+            return
         path = self._folder / f"{name}-{len(self._set_down[name])}"
-        self._set_down[name].append(path)
-        table = pa.concat_tables([one.table for one in heard], promote_options="permissive")
         other = coded(table[OTHER])
-        part = (pd.util.hash_array(np.array(other.values)) % _PARTS)[other.codes]
+        # As objects: in an array of texts each would take as much as the longest one.
+        values = pa.array(other.known).to_numpy(zero_copy_only=False)
+        part = (pd.util.hash_array(values) % _PARTS)[other.codes]
         order = np.argsort(part, kind="stable")
-        ordered, ends = table.take(order), np.searchsorted(part[order], range(_PARTS + 1))
         with pa.ipc.new_file(str(path), table.schema) as writer:
-            for begin, end in pairwise(ends):
-                (batch,) = ordered.slice(begin, end - begin).combine_chunks().to_batches() or [None]
-                writer.write_batch(batch or pa.RecordBatch.from_pylist([], table.schema))
+            writer.write_table(table.take(order).combine_chunks())
+        self._set_down[name].append((path, np.searchsorted(part[order], range(_PARTS + 1))))
 
     def _parts(self, name: str) -> Iterator[list[pa.Table]]:
         """What was set down, some parts at a time."""
-        paths = self._set_down[name]
-        together = max(_PARTS // len(paths), 1)  # as much as was set down at a time
+        files = self._set_down[name]
+        together = max(_PARTS // len(files), 1)  # as much as was set down at a time
         for first in range(0, _PARTS, together):
             tables = []
-            for path in paths:
+            for path, ends in files:
+                begin, end = ends[first], ends[min(first + together, _PARTS)]
                 with pa.memory_map(str(path)) as file:
-                    reader = pa.ipc.open_file(file)
-                    batches = map(reader.get_batch, range(first, min(first + together, _PARTS)))
-                    tables.append(pa.Table.from_batches(batches))
+                    tables.append(pa.ipc.open_file(file).read_all().slice(begin, end - begin))
             yield tables
 
 
@@ -121,13 +121,17 @@ class InTurn(Generic[T]):
     """One after the other."""
 
     def __init__(
-        self, shards: Sequence[Begin[T]], ends: Callable[[int, T], Any] = lambda _, end: end, waiting: int = 1
+        self,
+        shards: Sequence[Begin[T]],
+        ends: Callable[[int, T], Any] = lambda _, end: end,
+        may_wait: Callable[[], bool] = is_roomy,
     ) -> None:
         """`ends` makes something of what a shard comes to, whose number it is told.
 
-        `waiting`: so many shards wait for the others in memory; the rest begin anew behind each barrier.
+        `may_wait`: whether one more may wait for the others in memory; the rest begin anew behind each
+        barrier.
         """
-        self._shards, self._ends, self._waiting = shards, ends, waiting
+        self._shards, self._ends, self._may_wait = shards, ends, may_wait
         self._known: Known = {}
         self._sent: list[Any] = []
         self._held: dict[int, tuple[Everywhere, Way[T]]] = {}
@@ -146,7 +150,7 @@ class InTurn(Generic[T]):
                 step = Step({}, None, is_end=True, end=self._ends(number, end.value))
             yield step._replace(said=everywhere.said)
             everywhere.said = {}
-            if not step.is_end and len(self._held) < self._waiting:
+            if not step.is_end and self._may_wait():
                 self._held[number] = everywhere, way
 
     def _anew(self, number: int) -> tuple[Everywhere, Way[T]]:
@@ -182,12 +186,22 @@ def alone(shard: Begin[T]) -> tuple[T, Known]:
     return end, known
 
 
+def _are_many(tables: Sequence[pa.Table]) -> bool:
+    """Whether they are to be put together: when there are twice as many rows as were left last time."""
+    return len(tables) > 1 and sum(map(len, tables)) > max(_MANY, 2 * len(tables[0]))
+
+
 def together(said: Sequence[Said]) -> Said:
     """What several have said to a question, as if one had. At least one; in order."""
     if len(said) == 1:
         return said[0]
-    whole = pa.concat_tables([one.table for one in said], promote_options="permissive")
-    return said[0]._replace(table=_grouped(whole, said[0].each))
+    return said[0]._replace(table=_grouped(_joined([one.table for one in said]), said[0].each))
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """All rows of several, with one dictionary a column."""
+    whole = pa.concat_tables(tables, promote_options="permissive")
+    return whole.unify_dictionaries().combine_chunks()
 
 
 def _of_others(said: Said) -> pa.Table:
@@ -198,6 +212,24 @@ def _of_others(said: Said) -> pa.Table:
 def _grouped(table: pa.Table, how: Mapping[str, Aggregate]) -> pa.Table:
     """A row for each key."""
     keys = [name for name in table.column_names if name not in how]
+    texts = {}
+    for name in keys:
+        if pa.types.is_dictionary(table[name].type):  # by number it takes a quarter of the time
+            column = table[name].combine_chunks()
+            texts[name] = column.dictionary
+            table = table.set_column(table.column_names.index(name), name, column.indices)
     # Not in threads: rows keep their order, by which the first is told, and threads do not survive a fork.
-    found = table.group_by(keys, use_threads=False).aggregate([*how.items()])
-    return found.rename_columns([*keys, *how])
+    found = table.group_by(keys, use_threads=False).aggregate([*how.items()]).combine_chunks()
+    columns = dict(zip([*keys, *how], found.columns, strict=True))
+    for name, known in texts.items():
+        columns[name] = pa.DictionaryArray.from_arrays(columns[name].combine_chunks(), known)
+    return pa.table(columns)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Texts as they are, without dictionaries."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))

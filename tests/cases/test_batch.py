@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from op25b_pcap.batch import bench, files, logs, ranges
+from op25b_pcap.batch import bench, files, judging, logs, ranges
 from op25b_pcap.batch.extra import needed
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.tables import BY_DATE
@@ -275,6 +275,35 @@ def test_judging_needs_no_more_descriptors_than_there_are_ranges(place, monkeypa
         place.states()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    place.expect(octets(RECORDS))
+
+
+def test_a_lake_without_attempts_has_its_folders(place):
+    place.put("nothing.pcap", octets([]))
+    place.states()
+    for table in BY_DATE:
+        assert [*(place.lake / table).iterdir()] == []
+
+
+def test_what_is_told_while_a_run_judges_goes_with_the_next_one(place, monkeypatch):
+    place.put("all.pcap", octets(RECORDS))
+    monkeypatch.setattr(judging, "FLOWS_OF_A_PART", 5)
+    monkeypatch.setattr(judging, "FLOWS_OF_A_SHARD", 10)
+    told = place.lake / ".work" / "told"
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sizes = []
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(judging, "lay_down", full)
+            with pytest.raises(OSError, match="No space"):
+                place.states()
+        sizes.append(len([*told.iterdir()]))
+    assert sizes[0] == sizes[1] > 0
+    place.states()
+    assert [*told.iterdir()] == []
     place.expect(octets(RECORDS))
 
 

@@ -115,13 +115,14 @@ def test_plain_text_and_dictionaries_say_the_same(rows, point):
     CAPTURE,
     st.sets(st.integers(0, 12), max_size=4),
     st.sampled_from(("inside", "outside", "unknown", None)),
-    st.integers(0, 3),
+    st.booleans(),
 )
 def test_shards_of_any_size_are_judged_as_all_at_once(rows, cuts, point, waiting):
     by = policy(point) if point else None
     edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     shown = [facts_of(rows[begin:end]) for begin, end in pairwise(edges)] or [facts_of([])]
-    walks = InTurn([partial(judging, lambda known=known: known, by) for known in shown], waiting=waiting)
+    ways = [partial(judging, lambda known=known: known, by) for known in shown]
+    walks = InTurn(ways, may_wait=lambda: waiting)
     shards, known = met(walks)
     found = [row for judged in shards for row in FLOWS.arrow(judged.facts.flows).to_pylist()]
     counted = [frame.to_dict("records") for frame in counts(known).values()]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.generate import generate
-from op25b_pcap import compiled, facts, pipeline, side_by_side
+from op25b_pcap import compiled, facts, leavings, pipeline, side_by_side, spread
 from op25b_pcap.assembly import flows, store
 from op25b_pcap.reports.explain import advise
 from op25b_pcap.roles.draft import draft
@@ -37,7 +37,7 @@ def written(path, folder, **settings):
 
 @pytest.mark.parametrize(("workers", "forks"), [(1, True), (2, True), (2, False)])
 @pytest.mark.parametrize("packets", [store.MOST_PACKETS, 500], ids=["in memory", "in layers"])
-@pytest.mark.parametrize(("envelope", "waiting"), [("domain", 1), ("none", 0)])
+@pytest.mark.parametrize(("envelope", "waiting"), [("domain", 1 << 40), ("none", 0)])
 def test_held_or_set_down(capture, envelope, waiting, packets, workers, forks, tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "CAN_FORK", forks)
     monkeypatch.setattr(compiled, "WORTHWHILE", 0)
@@ -48,9 +48,9 @@ def test_held_or_set_down(capture, envelope, waiting, packets, workers, forks, t
     *held, was_stacked = written(capture, tmp_path / "held", envelope=envelope)
     assert not was_stacked
     monkeypatch.setattr(facts, "FLOWS_OF_A_PORTION", 25)
-    monkeypatch.setattr(pipeline, "ROW_GROUP", 70)
-    monkeypatch.setattr(pipeline, "FLOWS_OF_A_SHARD", 150)
-    monkeypatch.setattr(pipeline, "_WAITING", waiting)
+    monkeypatch.setattr(spread, "ROW_GROUP", 70)
+    monkeypatch.setattr(spread, "FLOWS_OF_A_SHARD", 150)
+    monkeypatch.setattr(leavings, "_ROOMY", waiting)
     monkeypatch.setattr(meeting, "_MANY", 20)
     *stacked, was_stacked = written(capture, tmp_path / "stacked", envelope=envelope, workers=workers)
     assert was_stacked

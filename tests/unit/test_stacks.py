@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.facts import logged
@@ -35,6 +35,7 @@ def attempts(portions):
         yield told
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(ATTEMPTS, min_size=1, max_size=5), st.integers(1, 40), st.booleans())
 def test_slices_are_all_rows_in_order(portions, most, by_day):
     flows = [*attempts(portions)]

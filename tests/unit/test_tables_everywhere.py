@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from op25b_pcap.tables import meeting
@@ -89,14 +91,16 @@ def expected(rows, shard):
     }
 
 
-@pytest.mark.parametrize("waiting", [0, 1, 9])
+@pytest.mark.parametrize("waiting", [[False], [True], [True, False, False]], ids=["none", "all", "some"])
 @pytest.mark.parametrize("many", [0, 3, 1 << 20])
+@settings(max_examples=40, deadline=None)
 @given(SHARDS)
 def test_all_that_shards_ask_each_other_against_plain_loops(waiting, many, shards):
     rows = [row for shard in shards for row in shard]
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr(meeting, "_MANY", many)
-        walks = InTurn([partial(asking, shard) for shard in shards], waiting=waiting)
+        turns = cycle(waiting)
+        walks = InTurn([partial(asking, shard) for shard in shards], may_wait=lambda: next(turns))
         found, known = met(walks, Path(folder))
         assert not [*Path(folder).iterdir()]
     for (told, total, earliest), shard in zip(found, shards, strict=True):
@@ -153,3 +157,18 @@ def test_a_question_that_is_known_is_not_asked_again():
     key = coded(pa.array(["a", "b"]))
     assert everywhere.any("known", np.array([False, True]), key).holds().tolist() == [True, False]
     assert not everywhere.said
+
+
+def test_one_long_text_costs_itself_only(tmp_path, monkeypatch):
+    """As fixed-width texts each of the others would take as much."""
+    monkeypatch.setattr(meeting, "_MANY", 0)
+    hearing = meeting.Meeting(tmp_path)
+    texts = coded(pa.array([*map(str, range(20_000)), "x" * 100_000]))
+    for _ in range(2):
+        everywhere = Everywhere()
+        everywhere.count("texts", texts, {"all": np.ones(len(texts), dtype=bool)})
+        tracemalloc.start()
+        hearing.hear(everywhere.said)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+        tracemalloc.stop()
+    assert hearing.answers()["texts"]["all"].to_pylist() == [20_001]
