@@ -177,14 +177,15 @@ class Stack:
     def _rows(self, table: str, shares: Sequence[Share], names: Sequence[str] | None) -> pa.Table:
         """Rows of some portions, one after the other, in memory of their own."""
         shares = shares or [Share(self.portions[0], 0, 0)]
-        parts = []
+        parts, coded = [], set[str]()
         for begin in range(0, len(shares), _OPEN):
             some = [
                 self.opened(share.portion, table).some(share.begin, share.end, names)
                 for share in shares[begin : begin + _OPEN]
             ]
-            parts.append(_copied(pa.concat_tables(some, promote_options="default")))
-            coded = {field.name for field in some[0].schema if pa.types.is_dictionary(field.type)}
+            whole = pa.concat_tables(some, promote_options="default")
+            coded |= {field.name for field in whole.schema if pa.types.is_dictionary(field.type)}
+            parts.append(_copied(whole))
         found = pa.concat_tables(parts, promote_options="default").combine_chunks()
         return _encoded(found, coded)
 

@@ -24,7 +24,7 @@ from op25b_pcap.batch.assembling import ANSWERS, answers_in
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.shards import Come, Part, Shard, View, forget, go, lay_down, lay_out, said_by, stack
-from op25b_pcap.batch.tables import BY_DATE, manifest_of, publish, stage
+from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.clock import Clock
@@ -103,11 +103,9 @@ def conclude(
 
         def all_go(met: int) -> Iterator[tuple[int, Come | Deadly]]:
             watching.begins("judge", len(shards_))
-            is_one = len(shards_) == 1
-            at_once = len(BY_DATE) if is_one and not crew.is_one else 1
-            tasks = [(shard, met, lake.root, place.root, envelope, at_once) for shard in shards_]
+            tasks = [(shard, met, lake.root, place.root, envelope) for shard in shards_]
             # What a single one needs is loaded here already.
-            return enumerate(starmap(go, tasks)) if is_one else crew.results(go, tasks)
+            return crew.results(go, tasks) if len(tasks) > 1 else enumerate(starmap(go, tasks))
 
         by, known, told = _judged(shards_, all_go, clock, watching, workshop)
         tables = counts(known)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate, chain
+from itertools import chain
 from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from op25b_pcap.batch import bench, work
@@ -129,11 +129,10 @@ def forget() -> None:
     _about.cache_clear()
 
 
-def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope, at_once: int) -> Come:
+def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope) -> Come:
     """Go from where the shard waits, or from the beginning, to the next barrier or to the end.
 
-    All have met so many times before. `where` is what the names of parts are relative to, of which so many
-    are written at once.
+    All have met so many times before. `where` is what the names of parts are relative to.
     """
     bench.clear()
     about = _about(shard.run, lake)
@@ -154,9 +153,11 @@ def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope, at_onc
             about.waits(shard, walk)
             return Come(is_end=False, parts=[], policy=None)
     about.put_said(shard, met, told | walk.everywhere.said)
-    parts = about.written(shard, walk.judged, files(where), envelope, at_once)
+    judged = walk.judged.facts.flows[[*TOLD]]
+    policy = walk.judged.policy if shard.number == 0 else None
+    del walk, told
     give_back()
-    return Come(is_end=True, parts=parts, policy=walk.judged.policy if shard.number == 0 else None)
+    return Come(is_end=True, parts=about.written(shard, judged, files(where), envelope), policy=policy)
 
 
 class _Walk:
@@ -261,26 +262,19 @@ class _About:
         }
         _put(tables, self.workshop, work.told(self._run, f"said-{shard.number}-{met}"))
 
-    def written(
-        self, shard: Shard, judged: Judged, shown: Files, envelope: Envelope, at_once: int
-    ) -> list[str]:
-        """Write the parts of a shard; gives their names."""
-        told, results = judged.facts.flows[[*TOLD]], stack(self.view, self.workshop)
-        ends = accumulate(part.slice.flows for part in shard.parts)
-
-        def write(part: Part, end: int, table: str) -> str:
-            beside = told.iloc[end - part.slice.flows : end] if table == FLOWS.name else None
-            frame = masked(table, envelope, results.frame(part.slice, table, beside))
-            with shown.scratch() as folder:
-                write_parquet(TABLES[table], frame, folder / "part")
-                shown.put(folder / "part", part.name(table))
-            return part.name(table)
-
-        wanted = [
-            (part, end, table) for part, end in zip(shard.parts, ends, strict=True) for table in part.tables
-        ]
-        with ThreadPoolExecutor(at_once) as threads:
-            return [*threads.map(write, *zip(*wanted, strict=True))] if wanted else []
+    def written(self, shard: Shard, judged: pd.DataFrame, shown: Files, envelope: Envelope) -> list[str]:
+        """Write the parts of a shard, whose flows are judged so; gives their names."""
+        results, names, begin = stack(self.view, self.workshop), [], 0
+        for part in shard.parts:
+            beside = judged.iloc[begin : begin + part.slice.flows]
+            begin += part.slice.flows
+            for table in part.tables:
+                frame = results.frame(part.slice, table, beside if table == FLOWS.name else None)
+                with shown.scratch() as folder:
+                    write_parquet(TABLES[table], masked(table, envelope, frame), folder / "part")
+                    shown.put(folder / "part", part.name(table))
+                names.append(part.name(table))
+        return names
 
 
 def _put(tables: Mapping[str, pa.Table], workshop: Files, name: str) -> None:
