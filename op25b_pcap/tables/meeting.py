@@ -150,7 +150,7 @@ class InTurn(Generic[T]):
                 step = Step({}, None, is_end=True, end=self._ends(number, end.value))
             yield step._replace(said=everywhere.said)
             everywhere.said = {}
-            if not step.is_end and self._may_wait():
+            if not step.is_end and (len(self._shards) == 1 or self._may_wait()):
                 self._held[number] = everywhere, way
 
     def _anew(self, number: int) -> tuple[Everywhere, Way[T]]:
