@@ -25,7 +25,6 @@ from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.roles.tag import tag
 from op25b_pcap.rules.judge import judge
 from op25b_pcap.rules.stopping import trips
-from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS
 from op25b_pcap.tables.columns import coded
 from op25b_pcap.tables.everywhere import Everywhere, Known, Way
 from op25b_pcap.tables.meeting import alone
@@ -53,12 +52,7 @@ class Judged(NamedTuple):
     @property
     def tables(self) -> Tables:
         """The large tables."""
-        return {
-            FLOWS.name: self.facts.flows,
-            SMTP_SESSIONS.name: self.facts.smtp_sessions,
-            SMTP_TRANSACTIONS.name: self.facts.smtp_transactions,
-            RETRIEVAL_SESSIONS.name: self.facts.retrieval_sessions,
-        }
+        return {name: getattr(self.facts, name) for name in Facts.__slots__}
 
 
 def heard(answers: Answers, called: Iterable[str]) -> Heard:

@@ -95,8 +95,9 @@ def conclude(
     pieces, workshop = gathered_.pieces, work.work_of(lake)
     names = short_names([Path(piece.path) for piece in pieces])
     with stage(lake) as place:
-        for name in workshop.below(work.TOLD).names():
-            workshop.below(work.TOLD).remove(name)  # of a run that did not come to its end
+        told_before = workshop.below(work.TOLD)  # by a run that did not come to its end
+        for name in told_before.names():
+            told_before.remove(name)
         latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
         contents = [piece.sha256 for piece in pieces]
         shards_ = _shards(View(gathered_.results, contents, names, latest_ns, policy), gathered_, workshop)
