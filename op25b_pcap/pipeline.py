@@ -133,8 +133,8 @@ def analyse(
         shown = partial(facts, captures=names, latest_ns=observation.latest_ns)
         parts: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {}
         if isinstance(found, Stack):
-            spread = Spread(found, shown, of_rows)
-            policy, known = spread.judged(spread.heard(answers), policy, workers)
+            spread = Spread(found, shown, of_rows, workers)
+            policy, known = spread.judged(spread.heard(answers), policy)
             tables, parts = {}, {name: partial(spread.frames, name, envelope) for name in JUDGED}
         else:
             whole = merged(found)

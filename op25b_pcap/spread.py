@@ -22,7 +22,6 @@ from op25b_pcap.stacks import (
     is_set_down,
     set_down_facts,
     set_down_told,
-    shards,
     told_set_down,
 )
 from op25b_pcap.tables import FLOWS
@@ -33,16 +32,16 @@ from op25b_pcap.tables.meeting import met
 class Spread:
     """What was found in a call, by its portions on disk."""
 
-    def __init__(self, found: Stack, shown: Callable[[Found], Facts], folder: Path) -> None:
-        self._found, self._shown, self._folder = found, shown, folder
-        self._shards = shards(found.slices(ROW_GROUP), FLOWS_OF_A_SHARD)
+    def __init__(self, found: Stack, shown: Callable[[Found], Facts], folder: Path, workers: int) -> None:
+        self._found, self._shown, self._folder, self._workers = found, shown, folder, workers
+        self._shards = found.shards(ROW_GROUP, FLOWS_OF_A_SHARD, workers)
 
     def heard(self, answers: Answers) -> Heard:
         """What DNS said of the addresses that were called."""
         called = self._found.different(FLOWS.name, "dst_ip").to_pylist() if answers.have_heard else ()
         return heard(answers, called)
 
-    def judged(self, heard: Heard, policy: Policy | None, workers: int) -> tuple[Policy, Known]:
+    def judged(self, heard: Heard, policy: Policy | None) -> tuple[Policy, Known]:
         """The policy behind findings, and what is to be counted."""
 
         def view(number: int) -> Facts:
@@ -58,7 +57,7 @@ class Spread:
             return None if number else judged.policy
 
         begins = [partial(judging, partial(view, number), policy) for number in range(len(self._shards))]
-        with walking(begins, ends, workers) as walks:
+        with walking(begins, ends, self._workers) as walks:
             (by, *_), known = met(walks, self._folder)
         return by, known
 

@@ -71,6 +71,8 @@ _OFTEN_SAID = {"banner_text", "helo"}
 """Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
 _SAMPLES = 64
 """Of as many rows as a slice is to have, those in each portion whose times are looked at."""
+WORTH_A_SHARD = 1 << 15
+"""Flows that are worth another process to judge them."""
 _OPEN = 16
 """Portions that are open at a time: of each that is mapped, pages around those that are read are there."""
 _UNIFIED = pa.ipc.IpcWriteOptions(unify_dictionaries=True)
@@ -114,6 +116,25 @@ class Stack:
 
     portions: Sequence[str]
     opened: TableOf
+
+    def shards(
+        self, of_slice: int, of_shard: int, workers: int, *, by_day: bool = False
+    ) -> list[list[Slice]]:
+        """All slices, so that workers have shards of about as many flows to judge, and as many of them.
+
+        `of_slice`, `of_shard`: how many flows of each are enough.
+        """
+        flows = sum(self.opened(portion, FLOWS.name).rows for portion in self.portions)
+        count = max(-(-flows // of_shard), min(workers, flows // WORTH_A_SHARD), 1)
+        count += -count % workers if count > workers else 0
+        of_shard = -(-flows // count)
+        slices = self.slices(-(-of_shard // -(-of_shard // of_slice)) if flows else 1, by_day=by_day)
+        shards: list[list[Slice]] = [[] for _ in range(count)]
+        before = 0
+        for one in slices:
+            shards[min((before + one.flows // 2) // max(of_shard, 1), count - 1)].append(one)
+            before += one.flows
+        return [shard for shard in shards if shard]
 
     def slices(self, most: int, *, by_day: bool = False) -> list[Slice]:
         """All rows in stretches of time of about so many flows each; at least one.
@@ -352,19 +373,6 @@ def stack_of(bases: Sequence[Path]) -> Stack:
     """Portions that were set down, by how the names of their files begin."""
     by_name = {base.name: base for base in bases}
     return Stack([*by_name], lambda portion, table: Lying(Path(_file(by_name[portion], table))))
-
-
-def shards(slices: Sequence[Slice], most: int) -> list[list[Slice]]:
-    """Slices that follow each other, of about so many flows together."""
-    found: list[list[Slice]] = []
-    flows = 0
-    for one in slices:
-        if not found or flows + one.flows > most:
-            found.append([])
-            flows = 0
-        found[-1].append(one)
-        flows += one.flows
-    return found
 
 
 def tables_of(facts: Facts) -> Found:

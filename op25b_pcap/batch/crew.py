@@ -38,8 +38,8 @@ class Crew(Protocol):
     """Where it can be watched; empty if nowhere."""
     note: str
     """What is to be said of it."""
-    is_one: bool
-    """Whether tasks are done one after the other."""
+    workers: int
+    """How many tasks are done at a time, about."""
 
     def results(
         self, function: Callable[..., _Result], tasks: Sequence[Task]
@@ -52,7 +52,7 @@ class Crew(Protocol):
 
 class _Alone:
     dashboard = ""
-    is_one = True
+    workers = 1
 
     def __init__(self, note: str = "") -> None:
         self.note = note
@@ -65,10 +65,8 @@ class _Alone:
 
 
 class _Together:
-    is_one = False
-
-    def __init__(self, client: Any, *, is_own: bool) -> None:
-        self.client = client
+    def __init__(self, client: Any, workers: int, *, is_own: bool) -> None:
+        self.client, self.workers = client, workers
         # Of an own scheduler the door, which is above the first page.
         self.dashboard = str(client.dashboard_link or "").removesuffix("status" if is_own else "")
         self.note = f"dashboard: {self.dashboard}" if self.dashboard else ""
@@ -128,7 +126,7 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             except (OSError, ValueError) as fault:
                 raise UsageFault(f"no cluster answers at {cluster}: {fault}") from None
             with client:
-                yield _Together(client, is_own=False)
+                yield _Together(client, sum(client.nthreads().values()), is_own=False)
             return
         with (
             distributed.LocalCluster(
@@ -143,4 +141,4 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             distributed.Client(local) as client,
         ):
             local.scale(wanted)  # tasks wait for them, nobody else does
-            yield _Together(client, is_own=True)
+            yield _Together(client, wanted, is_own=True)

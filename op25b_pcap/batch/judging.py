@@ -37,7 +37,7 @@ from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.writing import ROW_GROUP, RUN
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.stacks import Slice, Stack, shards
+from op25b_pcap.stacks import Slice, Stack
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.everywhere import Known
 from op25b_pcap.tables.meeting import Meeting
@@ -100,15 +100,16 @@ def conclude(
             told_before.remove(name)
         latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
         contents = [piece.sha256 for piece in pieces]
-        shards_ = _shards(View(gathered_.results, contents, names, latest_ns, policy), gathered_, workshop)
+        view = View(gathered_.results, contents, names, latest_ns, policy)
+        shards = _shards(view, gathered_, workshop, crew.workers)
 
         def all_go(met: int) -> Iterator[tuple[int, Come | Deadly]]:
-            watching.begins("judge", len(shards_))
-            tasks = [(shard, met, lake.root, place.root, envelope) for shard in shards_]
+            watching.begins("judge", len(shards))
+            tasks = [(shard, met, lake.root, place.root, envelope) for shard in shards]
             # What a single one needs is loaded here already.
             return crew.results(go, tasks) if len(tasks) > 1 else enumerate(starmap(go, tasks))
 
-        by, known, told = _judged(shards_, all_go, clock, watching, workshop)
+        by, known, told = _judged(shards, all_go, clock, watching, workshop)
         tables = counts(known)
         clock.lap("count")
         captures = [piece.capture(name) for piece, name in zip(pieces, names, strict=True)]
@@ -125,7 +126,7 @@ def conclude(
 
 
 def _judged(
-    shards_: Sequence[Shard],
+    shards: Sequence[Shard],
     all_go: Callable[[int], Iterator[tuple[int, Come | Deadly]]],
     clock: Clock,
     watching: Watching,
@@ -144,27 +145,27 @@ def _judged(
         clock.lap("write" if is_end else "judge")
         with workshop.scratch() as folder:
             meeting = Meeting(folder)
-            for shard in shards_:
+            for shard in shards:
                 meeting.hear(said_by(shard, met, workshop))
             answers = meeting.answers()
         known |= answers
         if is_end:
             break
-        lay_down(shards_[0].run, met, answers, workshop)
+        lay_down(shards[0].run, met, answers, workshop)
         clock.lap("judge")
     (policy,) = (one.policy for one in come if one.policy)
     return policy, known, [*chain.from_iterable(one.parts for one in come)]
 
 
-def _shards(view: View, gathered_: Gathered, workshop: Files) -> list[Shard]:
+def _shards(view: View, gathered_: Gathered, workshop: Files, workers: int) -> list[Shard]:
     """All that was found, in shards; what they are to see is laid out for them."""
     run = uuid.uuid4().hex
     if not view.results:
         view = view._replace(results=[_nothing(run, workshop)])
     whole = stack(view, workshop)
-    slices = whole.slices(FLOWS_OF_A_PART, by_day=True)
+    together = whole.shards(FLOWS_OF_A_PART, FLOWS_OF_A_SHARD, workers, by_day=True)
     lay_out(run, view, _heard(gathered_, whole, workshop), workshop)
-    together, parts = shards(slices, FLOWS_OF_A_SHARD), _parts(slices)
+    parts = _parts([*chain.from_iterable(together)])
     return [
         Shard(run, number, tuple(islice(parts, len(own))), is_alone=len(together) == 1)
         for number, own in enumerate(together)

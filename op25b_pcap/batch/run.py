@@ -118,7 +118,7 @@ def _scanning(
     new = [piece for piece in present if tuple(piece) not in done]
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
-    beside = len(new) == 1 and not crew.is_one  # a worker takes one processor
+    beside = len(new) == 1 and crew.workers > 1  # a worker takes one processor
     tasks = [(piece, lake, before[piece.path], beside) for piece in new]
     reason = "it has ended every process that read it"
     return (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from op25b_pcap.facts import logged
 from op25b_pcap.flowlogs import Flow
-from op25b_pcap.stacks import TOLD, Pile, shards, stack_of
+from op25b_pcap.stacks import TOLD, Pile, stack_of
 from op25b_pcap.tables import FLOWS, SMTP_SESSIONS
 from op25b_pcap.tables.sessions import Sessions
 from tests.rows import flow, session
@@ -65,5 +65,34 @@ def test_slices_are_all_rows_in_order(portions, most, by_day):
         days = np.unique(frame["start_time"].astype("int64") // DAY_NS)
         assert not by_day or [*days] == [one.day] * bool(one.flows)
     assert all(one.flows for one in slices) or len(slices) == 1
-    for group in shards(slices, most):
-        assert len(group) == 1 or sum(one.flows for one in group) <= most
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    portions=st.lists(ATTEMPTS, min_size=1, max_size=5),
+    of_slice=st.integers(1, 20),
+    of_shard=st.integers(1, 40),
+    workers=st.integers(1, 3),
+    by_day=st.booleans(),
+)
+def test_workers_have_shards_of_about_the_same_size(portions, of_slice, of_shard, workers, by_day):
+    flows = [*attempts(portions)]
+    expected = sorted(
+        (one.row["start_time"], one.row["capture"], one.row["first_packet"], one.row["flow_id"])
+        for portion in flows
+        for one in portion
+    )
+    with TemporaryDirectory() as folder:
+        pile = Pile(Path(folder, "x"))
+        for portion in flows:
+            pile.put(logged(portion))
+        stack = stack_of(pile.bases)
+        shards = stack.shards(of_slice, of_shard, workers, by_day=by_day)
+        found = [stack.judged(shard)[FLOWS.name] for shard in shards]
+    assert [time for shard in found for time in shard["start_time"].cast("int64").to_pylist()] == [
+        time for time, *_ in expected
+    ]
+    sizes = [*map(len, found)]
+    assert max(sizes) <= of_shard + of_slice
+    assert by_day or max(sizes) - min(sizes) <= of_slice + 1
+    assert by_day or len(sizes) == 1 or len(expected) <= of_shard or not len(sizes) % workers
