@@ -71,7 +71,7 @@ _OFTEN_SAID = {"banner_text", "helo"}
 """Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
 _SAMPLES = 64
 """Of as many rows as a slice is to have, those in each portion whose times are looked at."""
-WORTH_A_SHARD = 1 << 15
+WORTH_A_SHARD = 1 << 16
 """Flows that are worth another process to judge them."""
 _OPEN = 16
 """Portions that are open at a time: of each that is mapped, pages around those that are read are there."""
