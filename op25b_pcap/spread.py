@@ -58,7 +58,7 @@ class Spread:
 
         begins = [partial(judging, partial(view, number), policy) for number in range(len(self._shards))]
         with walking(begins, ends, self._workers) as walks:
-            (by, *_), known = met(walks, self._folder)
+            (by, *_), known = met(walks, self._folder, self._workers)
         return by, known
 
     def frames(self, table: str, envelope: Envelope) -> Iterator[pd.DataFrame]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ def conclude(
             # What a single one needs is loaded here already.
             return crew.results(go, tasks) if len(tasks) > 1 else enumerate(starmap(go, tasks))
 
-        by, known, told = _judged(shards, all_go, clock, watching, workshop)
+        by, known, told = _judged(shards, all_go, clock, crew, watching, workshop)
         tables = counts(known)
         clock.lap("count")
         captures = [piece.capture(name) for piece, name in zip(pieces, names, strict=True)]
@@ -129,6 +130,7 @@ def _judged(
     shards: Sequence[Shard],
     all_go: Callable[[int], Iterator[tuple[int, Come | Deadly]]],
     clock: Clock,
+    crew: Crew,
     watching: Watching,
     workshop: Files,
 ) -> tuple[Policy, Known, list[str]]:
@@ -144,7 +146,7 @@ def _judged(
         is_end = come[0].is_end
         clock.lap("write" if is_end else "judge")
         with workshop.scratch() as folder:
-            meeting = Meeting(folder)
+            meeting = Meeting(folder, min(crew.workers, os.cpu_count() or 1))
             for shard in shards:
                 meeting.hear(said_by(shard, met, workshop))
             answers = meeting.answers()

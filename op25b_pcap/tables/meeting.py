@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol
 
@@ -28,9 +29,9 @@ _PARTS = 64
 class Meeting:
     """Hears what shards say, one after the other."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: where rows may be set down, if they may."""
-        self._folder = folder
+    def __init__(self, folder: Path | None = None, at_once: int = 1) -> None:
+        """`folder`: where rows may be set down, if they may; `at_once`: questions answered at a time."""
+        self._folder, self._at_once = folder, at_once
         self._heard: dict[str, list[Said]] = defaultdict(list)
         self._set_down: dict[str, list[tuple[Path, Indices]]] = defaultdict(list)
         """Files, and where in them each part begins and the last one ends."""
@@ -49,7 +50,9 @@ class Meeting:
 
     def answers(self) -> Known:
         """The answers to all questions."""
-        return {name: _plain(self._answer(name, heard)) for name, heard in self._heard.items()}
+        with ThreadPoolExecutor(self._at_once) as threads:
+            answers = threads.map(self._answer, self._heard, self._heard.values())
+            return dict(zip(self._heard, map(_plain, answers), strict=True))
 
     def _answer(self, name: str, heard: Sequence[Said]) -> pa.Table:
         one = heard[0]
@@ -162,13 +165,16 @@ class InTurn(Generic[T]):
         return everywhere, way
 
 
-def met(walks: Walks, folder: Path | None = None) -> tuple[list[Any], Known]:
-    """What shards come to that meet at barriers until their ends; and all answers, those at the end too."""
+def met(walks: Walks, folder: Path | None = None, at_once: int = 1) -> tuple[list[Any], Known]:
+    """What shards come to that meet at barriers until their ends; and all answers, those at the end too.
+
+    For `folder` and `at_once` see `Meeting`.
+    """
     known: Known = {}
     answers: Known = {}
     concluded: Any = None
     while True:
-        meeting, steps = Meeting(folder), []
+        meeting, steps = Meeting(folder, at_once), []
         for step in walks.go(answers, concluded):
             meeting.hear(step.said)
             steps.append(step._replace(said={}))
