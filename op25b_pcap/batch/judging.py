@@ -10,8 +10,8 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, count, islice, starmap
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,20 @@ from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.assembling import ANSWERS, answers_in
 from op25b_pcap.batch.crew import Crew, Deadly
 from op25b_pcap.batch.files import Files
-from op25b_pcap.batch.shards import Come, Part, Shard, View, forget, go, lay_down, lay_out, said_by, stack
+from op25b_pcap.batch.shards import (
+    Come,
+    Part,
+    Shard,
+    View,
+    forget,
+    go,
+    judged_alone,
+    lay_down,
+    lay_out,
+    said_by,
+    stack,
+    written,
+)
 from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import short_names
@@ -103,14 +116,7 @@ def conclude(
         contents = [piece.sha256 for piece in pieces]
         view = View(gathered_.results, contents, names, latest_ns, policy)
         shards = _shards(view, gathered_, workshop, crew.workers)
-
-        def all_go(met: int) -> Iterator[tuple[int, Come | Deadly]]:
-            watching.begins("judge", len(shards))
-            tasks = [(shard, met, lake.root, place.root, envelope) for shard in shards]
-            # What a single one needs is loaded here already.
-            return crew.results(go, tasks) if len(tasks) > 1 else enumerate(starmap(go, tasks))
-
-        by, known, told = _judged(shards, all_go, clock, crew, watching, workshop)
+        by, known, parts = _judged(shards, (lake.root, place.root, envelope), clock, crew, watching, workshop)
         tables = counts(known)
         clock.lap("count")
         captures = [piece.capture(name) for piece, name in zip(pieces, names, strict=True)]
@@ -121,24 +127,36 @@ def conclude(
             "pieces": manifest["state"].value_counts().to_dict(),
             "signature": signature,
         }
-        publish({**tables, "manifest": manifest}, told, run, place)
+        publish({**tables, "manifest": manifest}, parts, run, place)
     forget()
     return Written(run, tables["summary"], is_new=True)
 
 
 def _judged(
     shards: Sequence[Shard],
-    all_go: Callable[[int], Iterator[tuple[int, Come | Deadly]]],
+    where: tuple[str, str, Envelope],
     clock: Clock,
     crew: Crew,
     watching: Watching,
     workshop: Files,
 ) -> tuple[Policy, Known, list[str]]:
-    """Let shards go from barrier to barrier; gives the policy, all answers, and what parts were written."""
-    known: Known = {}
+    """Let shards go from barrier to barrier; gives the policy, all answers, and what parts were written.
+
+    `where`: the lake, where its parts are to be written, and how much of envelopes.
+    """
+    if len(shards) == 1:  # what it needs is loaded here already
+        watching.begins("judge", 1)
+        (flows, policy), known = judged_alone(shards[0], where[0])
+        clock.lap("judge")
+        parts = written(shards[0], flows, *where)
+        watching.told()
+        clock.lap("write")
+        return policy, known, parts
+    known = {}
     for met in count():
+        watching.begins("judge", len(shards))
         come: list[Come] = []
-        for _, one in all_go(met):
+        for _, one in crew.results(go, [(shard, met, *where) for shard in shards]):
             if isinstance(one, Deadly):
                 raise MemoryError("judging has ended every worker")
             come.append(one)
@@ -168,10 +186,7 @@ def _shards(view: View, gathered_: Gathered, workshop: Files, workers: int) -> l
     together = whole.shards(FLOWS_OF_A_PART, FLOWS_OF_A_SHARD, workers, by_day=True)
     lay_out(run, view, _heard(gathered_, whole, workshop), workshop)
     parts = _parts([*chain.from_iterable(together)])
-    return [
-        Shard(run, number, tuple(islice(parts, len(own))), is_alone=len(together) == 1)
-        for number, own in enumerate(together)
-    ]
+    return [Shard(run, number, tuple(islice(parts, len(own)))) for number, own in enumerate(together)]
 
 
 def _parts(slices: Sequence[Slice]) -> Iterator[Part]:

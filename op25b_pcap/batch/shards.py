@@ -9,7 +9,7 @@ process holds more than a shard.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property, lru_cache, partial
 from itertools import chain
@@ -32,8 +32,8 @@ from op25b_pcap.reports.writing import write_parquet
 from op25b_pcap.roles.dns import Said as SaidByDns
 from op25b_pcap.stacks import TOLD, Lying, Slice, Stack, facts_of, tables_of
 from op25b_pcap.tables import FLOWS, TABLES
-from op25b_pcap.tables.everywhere import Conclusion, Everywhere, Known, Said, Way
-from op25b_pcap.tables.meeting import Meeting
+from op25b_pcap.tables.everywhere import Conclusion, Known, Said
+from op25b_pcap.tables.meeting import Walk, alone
 
 _SAID = pa.schema({"address": pa.string(), "time_ns": pa.int64(), "text": pa.string()})
 _LOOKUPS = pa.schema({"client": pa.string(), "domains": pa.int64()})
@@ -73,8 +73,14 @@ class Shard(NamedTuple):
     run: str
     number: int
     parts: tuple[Part, ...]
-    is_alone: bool
-    """There is no other to meet."""
+
+
+class Told(NamedTuple):
+    """What a shard has come to."""
+
+    flows: pd.DataFrame
+    """The columns that judging tells."""
+    policy: Policy
 
 
 class Come(NamedTuple):
@@ -137,53 +143,35 @@ def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope) -> Com
     bench.clear()
     about = _about(shard.run, lake)
     walk = about.waiting(shard, met) or about.walk(shard, is_first=met == 0)
-    told: dict[str, Said] = {}
     while not walk.is_end:
-        if walk.passed < met:
-            walk.go(*about.met(walk.passed, walk.conclusion))
-        elif shard.is_alone:
-            told |= walk.everywhere.said
-            meeting = Meeting()
-            meeting.hear(walk.everywhere.said)
-            answers = meeting.answers()
-            walk.go(answers, walk.conclusion and walk.conclusion(walk.everywhere.known | answers))
-        else:
+        if walk.passed == met:
             about.put_said(shard, met, walk.everywhere.said)
             walk.everywhere.said.clear()
             about.waits(shard, walk)
             return Come(is_end=False, parts=[], policy=None)
-    about.put_said(shard, met, told | walk.everywhere.said)
-    judged = walk.judged.facts.flows[[*TOLD]]
-    policy = walk.judged.policy if shard.number == 0 else None
-    del walk, told
+        walk.go(*about.met(walk.passed, walk.conclusion))
+    about.put_said(shard, met, walk.everywhere.said)
+    flows, policy = walk.end
+    del walk
+    parts = written(shard, flows, lake, where, envelope)
+    return Come(is_end=True, parts=parts, policy=None if shard.number else policy)
+
+
+def judged_alone(shard: Shard, lake: str) -> tuple[Told, Known]:
+    """The whole way of a shard that has no other to meet; and all answers."""
+    about = _about(shard.run, lake)
+    judged, known = alone(partial(judging, partial(about.seen, shard), about.view.policy))
+    return _told_by(judged), known
+
+
+def written(shard: Shard, flows: pd.DataFrame, lake: str, where: str, envelope: Envelope) -> list[str]:
+    """Write the parts of a shard, of whose flows that is told; gives their names. For `where` see `go`."""
     give_back()
-    return Come(is_end=True, parts=about.written(shard, judged, files(where), envelope), policy=policy)
+    return _about(shard.run, lake).written(shard, flows, files(where), envelope)
 
 
-class _Walk:
-    """How far a shard has gone."""
-
-    judged: Judged
-    """What it has come to at the end."""
-    conclusion: Conclusion | None
-    """What is to be concluded at the barrier where it is."""
-
-    def __init__(self, way: Callable[[Everywhere], Way[Judged]]) -> None:
-        self.everywhere = Everywhere()
-        self.is_end = False
-        self.passed = -1
-        """Barriers that it has passed."""
-        self._way = way(self.everywhere)
-        self.go({}, None)
-
-    def go(self, answers: Known, concluded: Any) -> None:
-        """Go on to the next barrier."""
-        self.everywhere.settle(answers)
-        self.passed += 1
-        try:
-            self.conclusion = self._way.send(concluded)
-        except StopIteration as end:
-            self.judged, self.is_end = end.value, True
+def _told_by(judged: Judged) -> Told:
+    return Told(judged.facts.flows[[*TOLD]], judged.policy)
 
 
 @lru_cache(maxsize=1)
@@ -206,18 +194,21 @@ class _About:
         self._met: list[tuple[Known, Any]] = []
         """Answers, and what was concluded from them, barrier by barrier."""
         self._meeting = Lock()
-        self._waiting: dict[int, _Walk] = {}
+        self._waiting: dict[int, Walk[Judged]] = {}
 
     @cached_property
     def _heard(self) -> Heard:
         with self.workshop.opened(work.told(self._run, "heard")) as path:
             return _heard(work.read_tables(path))
 
-    def walk(self, shard: Shard, *, is_first: bool) -> _Walk:
+    def walk(self, shard: Shard, *, is_first: bool) -> Walk[Judged]:
         """The way of a shard from its beginning to the first barrier."""
-        return _Walk(partial(judging, partial(self._facts, shard, is_first=is_first), self.view.policy))
+        view = partial(self._facts, shard, is_first=is_first)
+        walk = Walk(partial(judging, view, self.view.policy), _told_by)
+        walk.go({}, None)
+        return walk
 
-    def waiting(self, shard: Shard, met: int) -> _Walk | None:
+    def waiting(self, shard: Shard, met: int) -> Walk[Judged] | None:
         """A walk that waits in this process for the answers of that barrier."""
         walk = self._waiting.pop(shard.number, None)
         for number, other in [*self._waiting.items()]:
@@ -225,24 +216,23 @@ class _About:
                 self._waiting.pop(number, None)
         return walk if walk is not None and walk.passed == met - 1 else None
 
-    def waits(self, shard: Shard, walk: _Walk) -> None:
+    def waits(self, shard: Shard, walk: Walk[Judged]) -> None:
         """Let a walk wait here for what the others say, if there is room; else it begins anew."""
         if is_roomy():
             self._waiting[shard.number] = walk
 
-    def _facts(self, shard: Shard, *, is_first: bool) -> Facts:
-        """Those of a shard: out of the results the first time, as they were then the others."""
-        name = work.told(self._run, f"facts-{shard.number}")
-        if not is_first:
-            with self.workshop.opened(name) as path:
-                return facts_of(work.read_tables(path))
+    def seen(self, shard: Shard) -> Facts:
+        """What a shard is to judge, out of the results."""
         found = stack(self.view, self.workshop).judged([part.slice for part in shard.parts])
-        shown = with_dns(facts(found, self.view.names, self.view.latest_ns), self._heard)
-        if shard.is_alone:
-            return shown
-        _put(tables_of(shown), self.workshop, name)
-        del shown, found
-        return self._facts(shard, is_first=False)  # of this less is in memory
+        return with_dns(facts(found, self.view.names, self.view.latest_ns), self._heard)
+
+    def _facts(self, shard: Shard, *, is_first: bool) -> Facts:
+        """The same; it is set down the first time, and read from there, of which less is in memory."""
+        name = work.told(self._run, f"facts-{shard.number}")
+        if is_first:
+            _put(tables_of(self.seen(shard)), self.workshop, name)
+        with self.workshop.opened(name) as path:
+            return facts_of(work.read_tables(path))
 
     def met(self, number: int, conclusion: Conclusion | None) -> tuple[Known, Any]:
         """The answers of a barrier, and what is concluded there."""

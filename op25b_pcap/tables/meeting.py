@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol
 
@@ -101,6 +102,35 @@ Begin = Callable[[Everywhere], Way[T]]
 """Begins the way of a shard."""
 
 
+class Walk(Generic[T]):
+    """How far a shard has gone on its way."""
+
+    conclusion: Conclusion | None = None
+    """What is to be concluded at the barrier where it is."""
+    end: Any = None
+    """What was made of what it came to."""
+
+    def __init__(self, begin: Begin[T], ends: Callable[[T], Any], known: Known | None = None) -> None:
+        """It stands before its first step.
+
+        `ends` makes something of what it comes to, which is not kept. What is `known` it will not ask.
+        """
+        self.everywhere = Everywhere(known)
+        self.is_end = False
+        self.passed = -1
+        """Barriers that it has passed."""
+        self._way, self._ends = begin(self.everywhere), ends
+
+    def go(self, answers: Known, concluded: Any) -> None:
+        """Go on to the next barrier, or the end."""
+        self.everywhere.settle(answers)
+        self.passed += 1
+        try:
+            self.conclusion = self._way.send(concluded)
+        except StopIteration as end:
+            self.is_end, self.end = True, self._ends(end.value)
+
+
 class Step(NamedTuple):
     """How far a shard has come, at a barrier or at its end."""
 
@@ -129,7 +159,7 @@ class InTurn(Generic[T]):
         ends: Callable[[int, T], Any] = lambda _, end: end,
         may_wait: Callable[[], bool] = is_roomy,
     ) -> None:
-        """`ends` makes something of what a shard comes to, whose number it is told.
+        """`ends`, as that of a `Walk`, is told the number of its shard, too.
 
         `may_wait`: whether one more may wait for the others in memory; the rest begin anew behind each
         barrier.
@@ -137,7 +167,7 @@ class InTurn(Generic[T]):
         self._shards, self._ends, self._may_wait = shards, ends, may_wait
         self._known: Known = {}
         self._sent: list[Any] = []
-        self._held: dict[int, tuple[Everywhere, Way[T]]] = {}
+        self._held: dict[int, Walk[T]] = {}
 
     def go(self, answers: Known, concluded: Any) -> Iterator[Step]:
         """See `Walks`."""
@@ -145,24 +175,20 @@ class InTurn(Generic[T]):
         self._sent.append(concluded)
         waited, self._held = self._held, {}
         for number in range(len(self._shards)):
-            everywhere, way = waited.pop(number) if number in waited else self._anew(number)
-            everywhere.settle(answers)
-            try:
-                step = Step({}, way.send(concluded), is_end=False, end=None)
-            except StopIteration as end:
-                step = Step({}, None, is_end=True, end=self._ends(number, end.value))
-            yield step._replace(said=everywhere.said)
-            everywhere.said = {}
-            if not step.is_end and (len(self._shards) == 1 or self._may_wait()):
-                self._held[number] = everywhere, way
+            walk = waited.pop(number) if number in waited else self._anew(number)
+            walk.go(answers, concluded)
+            yield Step(walk.everywhere.said, walk.conclusion, walk.is_end, walk.end)
+            walk.everywhere.said = {}
+            if not walk.is_end and (len(self._shards) == 1 or self._may_wait()):
+                self._held[number] = walk
+            del walk
 
-    def _anew(self, number: int) -> tuple[Everywhere, Way[T]]:
-        """A way at the barrier where it is to be sent what was concluded last."""
-        everywhere = Everywhere(self._known)
-        way = self._shards[number](everywhere)
+    def _anew(self, number: int) -> Walk[T]:
+        """A walk at the barrier where it is to be sent what was concluded last."""
+        walk = Walk(self._shards[number], partial(self._ends, number), self._known)
         for one in self._sent[:-1]:
-            way.send(one)
-        return everywhere, way
+            walk.go({}, one)
+        return walk
 
 
 def met(walks: Walks, folder: Path | None = None, at_once: int = 1) -> tuple[list[Any], Known]:
