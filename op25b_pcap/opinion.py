@@ -5,12 +5,13 @@ What a shard is judged by are its own rows, and the answers of all shards to wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from op25b_pcap.facts import Facts
 from op25b_pcap.policy import Policy
@@ -40,7 +41,7 @@ class Heard(NamedTuple):
     """
 
     said: Said
-    lookups: Mapping[str, int]
+    lookups: pa.Table
 
 
 class Judged(NamedTuple):
@@ -55,15 +56,14 @@ class Judged(NamedTuple):
         return {name: getattr(self.facts, name) for name in Facts.__slots__}
 
 
-def heard(answers: Answers, called: Iterable[str]) -> Heard:
+def heard(answers: Answers, called: pa.Array) -> Heard:
     """What DNS said, where these addresses were called."""
     return Heard(answers.said(called), answers.lookups())
 
 
-def called(facts: Facts) -> list[str]:
+def called(facts: Facts) -> pa.Array:
     """The addresses that were called, each once."""
-    addresses: list[str] = coded(facts.flows["dst_ip"]).present().to_pylist()
-    return addresses
+    return coded(facts.flows["dst_ip"]).present()
 
 
 def with_dns(facts: Facts, heard: Heard) -> Facts:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from op25b_pcap import __version__
@@ -230,8 +231,8 @@ def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
     there = {name.removesuffix(ANSWERS) for name in workshop.names(ANSWERS)}
     taught = [name for name in gathered_.results if name in there]
     if not taught and not any(account.heard or account.answers for account in gathered_.counted):
-        return heard(Answers(), ())
-    called: list[str] = whole.different(FLOWS.name, "dst_ip").to_pylist()
+        return heard(Answers(), pa.array([], pa.string()))
+    called = whole.different(FLOWS.name, "dst_ip")
     answers = Answers(kernels().read_messages, called)
     for account in gathered_.counted:
         if account.heard:

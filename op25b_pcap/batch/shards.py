@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property, lru_cache, partial
-from itertools import chain
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -34,9 +33,6 @@ from op25b_pcap.stacks import TOLD, Lying, Slice, Stack, facts_of, tables_of
 from op25b_pcap.tables import FLOWS, TABLES
 from op25b_pcap.tables.everywhere import Conclusion, Known, Said
 from op25b_pcap.tables.meeting import Walk, alone
-
-_SAID = pa.schema({"address": pa.string(), "time_ns": pa.int64(), "text": pa.string()})
-_LOOKUPS = pa.schema({"client": pa.string(), "domains": pa.int64()})
 
 
 class View(NamedTuple):
@@ -113,7 +109,7 @@ def lay_out(run: str, view: View, heard: Heard, workshop: Files) -> None:
         told["policy"] = {one.name: getattr(view.policy, one.name) for one in fields(Policy)}
         told["policy"]["prefixes"] = prefixes
     workshop.write(work.told(run, "view"), json.dumps(told).encode())
-    _put(_told_of(heard), workshop, work.told(run, "heard"))
+    _put({**heard.said._asdict(), "lookups": heard.lookups}, workshop, work.told(run, "heard"))
 
 
 def said_by(shard: Shard, met: int, workshop: Files) -> Mapping[str, Said]:
@@ -199,7 +195,9 @@ class _About:
     @cached_property
     def _heard(self) -> Heard:
         with self.workshop.opened(work.told(self._run, "heard")) as path:
-            return _heard(work.read_tables(path))
+            told = work.read_tables(path)
+        lookups = told.pop("lookups")
+        return Heard(SaidByDns(**told), lookups)
 
     def walk(self, shard: Shard, *, is_first: bool) -> Walk[Judged]:
         """The way of a shard from its beginning to the first barrier."""
@@ -271,26 +269,3 @@ def _put(tables: Mapping[str, pa.Table], workshop: Files, name: str) -> None:
     with workshop.scratch() as folder:
         work.write_tables(tables, folder / "tables", work.compression(workshop))
         workshop.put(folder / "tables", name)
-
-
-def _told_of(heard: Heard) -> Known:
-    """What DNS said, as tables."""
-    tables = {}
-    for name, known in heard.said._asdict().items():
-        addresses = [address for address, texts in known.items() for _ in texts]
-        told = chain.from_iterable(known.values())
-        times_ns, texts = [*zip(*told, strict=True)] or ((), ())
-        tables[name] = pa.table([addresses, times_ns, texts], _SAID)
-    lookups = [[*heard.lookups.keys()], [*heard.lookups.values()]]
-    return {**tables, "lookups": pa.table(lookups, _LOOKUPS)}
-
-
-def _heard(tables: Known) -> Heard:
-    said = {}
-    for name in SaidByDns._fields:
-        known: dict[str, list[tuple[int, str]]] = {}
-        for address, time_ns, text in zip(*(c.to_pylist() for c in tables[name].columns), strict=True):
-            known.setdefault(address, []).append((time_ns, text))
-        said[name] = known
-    lookups = dict(zip(*(column.to_pylist() for column in tables["lookups"].columns), strict=True))
-    return Heard(SaidByDns(**said), lookups)

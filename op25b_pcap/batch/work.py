@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from op25b_pcap.batch.files import Files
 from op25b_pcap.capture.record import Record
@@ -145,25 +146,19 @@ def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
 
 def write_answers(learnt: Answers, path: Path) -> bool:
     """Set down what DNS taught; False if that is nothing."""
-    rows = [
-        (kind, one, other, time_ns)
-        for kind, known in learnt.told().items()
-        for (one, other), time_ns in known.items()
-    ]
-    if rows:
-        names = ("kind", "one", "other", "time_ns")
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        write_table(pa.table(columns, names=list(names)), path, _COMPRESSION)
-    return bool(rows)
+    told = learnt.told()
+    kinds = pa.array([*told]).take(pa.array(np.repeat(np.arange(len(told)), [*map(len, told.values())])))
+    whole = pa.concat_tables(told.values())
+    if len(whole):
+        write_table(whole.add_column(0, "kind", kinds), path, _COMPRESSION)
+    return len(whole) > 0
 
 
 def read_answers(path: Path, into: Answers) -> None:
     """Learn what was set down."""
-    told: dict[str, dict[tuple[str, str], int]] = {}
-    for batch in read_table(path).to_batches():
-        for kind, one, other, time_ns in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            told.setdefault(kind, {})[one, other] = time_ns
-    into.take(told)
+    whole = read_table(path)
+    kinds, told = whole["kind"], whole.drop_columns("kind")
+    into.take({kind: told.filter(pc.equal(kinds, kind)) for kind in pc.unique(kinds).to_pylist()})
 
 
 def write_sockets(held: Mapping[str, NDArray[np.uint64]], path: Path) -> None:

@@ -8,11 +8,17 @@ time at which it was known. The order in which answers come does not matter.
 from __future__ import annotations
 
 import socket
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from op25b_pcap.roles.records import Reader, Records, Thorough, may_matter, records
+from op25b_pcap.tables.columns import Flags, Indices
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
@@ -33,42 +39,46 @@ _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
 _MOST_TOLD = 256
 """What is learnt from one message: a name each alias of it, with each of its addresses or exchangers."""
+_TOGETHER = 1 << 16
+"""Rows that are taken in before it is looked which of them say the same."""
 
-
-Known = Mapping[str, Sequence[tuple[int, str]]]
-"""Of addresses the texts known of them, each with its time, by which they are in order."""
+FACT = pa.schema({"one": pa.string(), "other": pa.string(), "time_ns": pa.int64()})
+"""What was learnt: two texts that belong together, and the earliest time at which somebody said so."""
+KNOWN = pa.schema({"address": pa.string(), "time_ns": pa.int64(), "text": pa.string()})
+"""What is known of addresses: the texts of each stand together, by the time at which they were known."""
+LOOKUPS = pa.schema({"client": pa.string(), "domains": pa.int64()})
 
 
 class Said(NamedTuple):
-    """What is known of addresses; those of which nothing is known are not there."""
+    """What is known of addresses, as `KNOWN`: no more than the first texts of each."""
 
-    names: Known
-    domains: Known
+    names: pa.Table
+    domains: pa.Table
 
 
 class Answers:
     """What was learnt from all DNS answers so far."""
 
-    def __init__(self, reader: Reader | None = None, called: Iterable[str] | None = None) -> None:
+    def __init__(self, reader: Reader | None = None, called: pa.Array | None = None) -> None:
         """`reader`: the compiled one, where there are kernels.
 
         `called`: the only addresses that matter, if they are known before the messages.
         """
         self._reader, self._thorough = reader, Thorough()
-        self._called = None if called is None else frozenset(map(_packed, called))
-        self._names: dict[tuple[str, str], int] = {}
-        """(address, host name) and the time of the earliest answer that says so."""
-        self._exchangers: dict[tuple[str, str], int] = {}
-        """(host name, domain) likewise."""
-        self._asked: dict[tuple[str, str], int] = {}
-        """(client, domain) whose exchangers it was told."""
+        self._called = None if called is None else _all_packed(called)
+        self._names = _Facts()
+        """Addresses and host names."""
+        self._exchangers = _Facts()
+        """Host names and domains."""
+        self._asked = _Facts()
+        """Clients and the domains whose exchangers they were told."""
         self._unread: list[_Message] = []
         self._unread_octets = 0
 
     @property
     def have_heard(self) -> bool:
         """Whether there was anything to learn from."""
-        return bool(self._unread or self._names or self._exchangers or self._asked)
+        return bool(self._unread) or any(self._facts().values())
 
     def add(self, message: DnsMessage) -> None:
         """Learn from one response over UDP."""
@@ -95,89 +105,182 @@ class Answers:
         for said in records(payloads, self._called, self._reader, self._thorough):
             self._learn(said, unread)
 
-    def lookups(self) -> Mapping[str, int]:
-        """How many domains' exchangers each client was told."""
-        self._read()
-        return Counter(client for client, _ in self._asked)
-
     def _learn(self, said: Records, messages: Sequence[_Message]) -> None:
-        aliases: dict[int, dict[str, list[str]]] = {}
-        for message, kind, owner, target in zip(*said, strict=True):
-            if kind == CNAME:
-                aliases.setdefault(message, {}).setdefault(target, []).append(owner)
-        named: dict[tuple[int, str], list[str]] = {}
-        told = Counter[int]()
-        for message, kind, owner, data in zip(*said, strict=True):
-            if kind == CNAME or told[message] >= _MOST_TOLD:
-                continue
-            _, time_ns, client = messages[message]
-            names = named.get((message, owner))
-            if names is None:
-                names = list(_with_aliases(owner, aliases[message])) if message in aliases else [owner]
-                named[message, owner] = names
-            told[message] += len(names)
-            for name in names:
-                if kind == MX:
-                    self._note(self._asked, text(client), name, time_ns)
-                    self._note(self._exchangers, data, name, time_ns)
-                else:
-                    self._note(self._names, data, name, time_ns)
+        """Take up what messages say; of one that follows an alias, behind those that follow none."""
+        message, kind = np.array(said.message, np.int64), np.array(said.kind, np.int64)
+        follows = np.isin(message, message[kind == CNAME])
+        named, renamed = np.flatnonzero(~follows & _are_told(message)), np.flatnonzero(follows)
+        owner, data = pa.array(said.owner, pa.string()), pa.array(said.data, pa.string())
+        self._take_up(messages, message[named], kind[named], owner.take(named), data.take(named))
+        if len(renamed):
+            rows, names = _with_all_names(said, renamed.tolist())
+            self._take_up(messages, message[rows], kind[rows], pa.array(names, pa.string()), data.take(rows))
 
-    def _note(self, known: dict[tuple[str, str], int], one: str, other: str, time_ns: int) -> None:
-        key = one, other
-        if key in known:
-            known[key] = min(known[key], time_ns)
-        elif len(known) < MAX_ANSWERS and one and other:  # "." as exchanger: RFC 7505, no mail here
-            known[key] = time_ns
+    def _take_up(
+        self, messages: Sequence[_Message], message: Indices, kind: Indices, owner: pa.Array, data: pa.Array
+    ) -> None:
+        time_ns = pa.array(np.array([messages[at][1] for at in message.tolist()], np.int64))
+        names, exchanges = np.flatnonzero(kind != MX), np.flatnonzero(kind == MX)
+        self._names.add(data.take(names), owner.take(names), time_ns.take(names))
+        owner, data, time_ns = (column.take(exchanges) for column in (owner, data, time_ns))
+        clients = [_text(messages[at][2]) for at in message[exchanges].tolist()]
+        self._asked.add(pa.array(clients, pa.string()), owner, time_ns)
+        self._exchangers.add(data, owner, time_ns)
 
-    def told(self) -> dict[str, dict[tuple[str, str], int]]:
-        """All of it, for `take` of another."""
+    def told(self) -> dict[str, pa.Table]:
+        """All of it, as `FACT`, for `take` of another."""
         self._read()
-        return self._known()
+        return {name: facts.all() for name, facts in self._facts().items()}
 
-    def take(self, told: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
+    def take(self, told: Mapping[str, pa.Table]) -> None:
         """Learn what another has learnt."""
-        for name, known in self._known().items():
-            for (one, other), time_ns in told.get(name, {}).items():
-                self._note(known, one, other, time_ns)
+        for name, facts in self._facts().items():
+            if name in told:
+                facts.add(*told[name].columns)
 
-    def _known(self) -> dict[str, dict[tuple[str, str], int]]:
+    def _facts(self) -> dict[str, _Facts]:
         return {"names": self._names, "exchangers": self._exchangers, "asked": self._asked}
 
-    def said(self, called: Iterable[str]) -> Said:
+    def lookups(self) -> pa.Table:
+        """How many domains' exchangers each client was told, as `LOOKUPS`."""
+        self._read()
+        return _counted(self._asked.all())
+
+    def said(self, called: pa.Array) -> Said:
         """What is known of the addresses that were called."""
-        called = frozenset(called)
         if self._unread:
             if self._called is None:
-                self._called = frozenset(map(_packed, called))
+                self._called = _all_packed(called)
             self._read()
-        names: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for (address, host), time_ns in self._names.items():
-            if address in called:
-                names[address].append((time_ns, host))
-        hosts = {host for known in names.values() for _, host in known}
-        of_host: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for (host, domain), time_ns in self._exchangers.items():
-            if host in hosts:
-                of_host[host].append((time_ns, domain))
-        of_host = {host: _first(known) for host, known in of_host.items()}
-        domains: dict[str, dict[str, int]] = defaultdict(dict)
-        for address, known in names.items():
-            for named_ns, host in known:
-                for exchanger_ns, domain in of_host.get(host, ()):
-                    both_ns = max(named_ns, exchanger_ns)
-                    domains[address][domain] = min(domains[address].get(domain, both_ns), both_ns)
-        return Said(
-            {address: _first(known) for address, known in names.items()},
-            {
-                address: _first((ns, domain) for domain, ns in known.items())
-                for address, known in domains.items()
-            },
-        )
+        names = _in_order(_among(self._names.all(), called))
+        exchangers = _in_order(_among(self._exchangers.all(), pc.unique(names["other"])))
+        domains = _in_order(_joined(names, _first(exchangers)))
+        return Said(_known(_first(names)), _known(_first(domains)))
 
 
-def _first(known: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
-    return sorted(known)[:MOST_NAMED]
+class _Facts:
+    """Facts of one kind, each once; as many as are remembered."""
+
+    def __init__(self) -> None:
+        self._tables = [FACT.empty_table()]
+        self._rows = self._enough = 0
+
+    def __bool__(self) -> bool:
+        return self._rows > 0
+
+    def add(self, one: pa.Array, other: pa.Array, time_ns: pa.Array) -> None:
+        """Take columns of facts up."""
+        if len(one):
+            self._tables.append(pa.table([one, other, time_ns], FACT))
+            self._rows += len(one)
+            if self._rows > self._enough + _TOGETHER:
+                self.all()
+
+    def all(self) -> pa.Table:
+        """All of them, in the order in which they were learnt first."""
+        if len(self._tables) > 1:
+            whole = pa.concat_tables(self._tables)
+            # "." as exchanger says that there is no mail (RFC 7505).
+            is_full = pc.and_(pc.not_equal(whole["one"], ""), pc.not_equal(whole["other"], ""))
+            self._tables = [_earliest(whole.filter(is_full)).slice(0, MAX_ANSWERS)]
+            self._rows = len(self._tables[0])
+            self._enough = 2 * self._rows
+        return self._tables[0]
+
+
+def _are_told(message: Indices) -> Flags:
+    """Which rows, in order of their messages, are among the first of theirs."""
+    _, first, which = np.unique(message, return_index=True, return_inverse=True)
+    told: Flags = np.arange(len(message)) - first[which] < _MOST_TOLD
+    return told
+
+
+def _with_all_names(said: Records, rows: Iterable[int]) -> tuple[Indices, list[str]]:
+    """Rows, some of them several times, each with another name of its owner: aliases are names, too."""
+    aliases: dict[int, dict[str, list[str]]] = {}
+    owned: dict[tuple[int, str], list[str]] = {}
+    told = Counter[int]()
+    found: list[int] = []
+    names: list[str] = []
+    for row in rows:
+        if said.kind[row] == CNAME:
+            of_message = aliases.setdefault(said.message[row], {})
+            of_message.setdefault(said.data[row], []).append(said.owner[row])
+    for row in rows:
+        message, owner = said.message[row], said.owner[row]
+        if said.kind[row] == CNAME or told[message] >= _MOST_TOLD:
+            continue
+        if (message, owner) not in owned:
+            owned[message, owner] = [*_with_aliases(owner, aliases[message])]
+        found += [row] * len(owned[message, owner])
+        names += owned[message, owner]
+        told[message] += len(owned[message, owner])
+    return np.array(found, np.int64), names
+
+
+def _earliest(facts: pa.Table) -> pa.Table:
+    """Each fact once."""
+    # Not in threads, so that they stay in order.
+    grouped = facts.group_by(["one", "other"], use_threads=False).aggregate([("time_ns", "min")])
+    return grouped.select(["one", "other", "time_ns_min"]).rename_columns(FACT.names)
+
+
+def _among(facts: pa.Table, ones: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return facts.filter(pc.is_in(facts["one"], value_set=ones))
+
+
+def _in_order(facts: pa.Table) -> pa.Table:
+    """What is known of each `one` together, by the time at which it was known."""
+    return facts.sort_by([(name, "ascending") for name in ("one", "time_ns", "other")])
+
+
+def _first(facts: pa.Table) -> pa.Table:
+    """Of facts in order no more of each `one` than is told."""
+    _, at = _numbered(facts["one"])
+    return facts.filter(np.arange(len(at)) - np.searchsorted(at, at) < MOST_NAMED)
+
+
+def _numbered(column: pa.ChunkedArray) -> tuple[pa.Array, Indices]:
+    """The values of a column in which the same ones stand together, and of each row the number of its own."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.dictionary, encoded.indices.to_numpy()
+
+
+def _joined(names: pa.Table, exchangers: pa.Table) -> pa.Table:
+    """Of addresses, as they are named in order, the domains of their hosts: those known first."""
+    hosts, of_host = _numbered(exchangers["one"])
+    at = pc.index_in(names["other"], value_set=hosts)
+    names, at = names.filter(at.is_valid()), at.drop_null().to_numpy()
+    begins, ends = (np.searchsorted(of_host, at, side) for side in ("left", "right"))
+    edges = np.append(0, np.cumsum(ends - begins))
+    found, row = [FACT.empty_table()], 0
+    while row < len(at):  # there are addresses of a million names
+        last = max(int(np.searchsorted(edges, edges[row] + _TOGETHER, "right")) - 1, row + 1)
+        counts = (ends - begins)[row:last]
+        mine = np.repeat(np.arange(row, last), counts)
+        theirs = np.arange(len(mine)) + np.repeat(begins[row:last] - edges[row:last] + edges[row], counts)
+        address, named_ns = names["one"].take(mine), names["time_ns"].take(mine)
+        domain, told_ns = exchangers["other"].take(theirs), exchangers["time_ns"].take(theirs)
+        both = pa.table([address, domain, pc.max_element_wise(named_ns, told_ns)], FACT)
+        found.append(_first(_in_order(_earliest(both))))
+        row = last
+    return _earliest(pa.concat_tables(found))
+
+
+def _known(facts: pa.Table) -> pa.Table:
+    return facts.select(["one", "time_ns", "other"]).rename_columns(KNOWN.names)
+
+
+def _counted(facts: pa.Table) -> pa.Table:
+    grouped = facts.group_by("one", use_threads=False).aggregate([("other", "count")])
+    return grouped.select(["one", "other_count"]).rename_columns(LOOKUPS.names).cast(LOOKUPS)
+
+
+def _all_packed(addresses: pa.Array) -> frozenset[bytes]:
+    return frozenset(map(_packed, addresses.to_pylist()))
+
+
+_text = lru_cache(maxsize=1 << 16)(text)
 
 
 def _packed(address: str) -> bytes:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from op25b_pcap.roles.dns import MOST_NAMED, Known, Said
+from op25b_pcap.roles.dns import MOST_NAMED, Said
 from op25b_pcap.tables.columns import Coded, Indices, coded, nanoseconds
 
 _TEXTS = pa.list_(pa.string())
@@ -30,40 +28,33 @@ def with_names(flows: pd.DataFrame, said: Said) -> pd.DataFrame:
     return flows.assign(**columns)
 
 
-def with_lookups(flows: pd.DataFrame, lookups: Mapping[str, int]) -> pd.DataFrame:
-    """`flows` with `src_mx_lookups`, of the opener or of who pays for its tunnel."""
-    asked = pa.array(lookups.keys(), pa.string())
-    counts = pa.array(lookups.values(), pa.uint32())
+def with_lookups(flows: pd.DataFrame, lookups: pa.Table) -> pd.DataFrame:
+    """`flows` with `src_mx_lookups`, of the opener or of who pays for its tunnel; `lookups` as `LOOKUPS`."""
+    counts = lookups["domains"].cast(pa.uint32()).combine_chunks()
     of_opener, of_payer = (
-        counts.take(pc.index_in(side.known, value_set=asked)).take(pa.array(side.codes))
+        counts.take(pc.index_in(side.known, value_set=lookups["client"])).take(pa.array(side.codes))
         for side in (coded(flows[name]) for name in ("src_ip", "subscriber_key"))
     )
     column = pd.Series(pc.coalesce(of_opener, of_payer), index=flows.index, dtype=pd.ArrowDtype(pa.uint32()))
     return flows.assign(src_mx_lookups=column)
 
 
-def _lists(dst: Coded, began_ns: Indices, turns: Indices, said: Known) -> pa.Array:
-    """For each flow what was known of its called host when it began, sorted.
+def _lists(dst: Coded, began_ns: Indices, turns: Indices, known: pa.Table) -> pa.Array:
+    """For each flow what was `known` of its called host when it began, sorted.
 
     `began_ns` are the flows' times in order, `turns` the place of each there. What is known of an
     address only grows: its flows have no more different lists than texts, and the empty one.
     """
-    addresses = pa.array(said.keys(), pa.string())
-    place = pc.index_in(dst.known, value_set=addresses)
-    called = np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False))
-    known = [said[addresses[at].as_py()] for at in place.take(pa.array(called)).to_pylist()]
-    first = np.zeros(len(dst.known) + 1, np.int64)
-    first[called + 1] = [len(texts) for texts in known]
-    first = np.cumsum(first)
-    known_ns = np.array([time_ns for texts in known for time_ns, _ in texts], np.int64)
+    called = pc.index_in(known["address"], value_set=dst.known).fill_null(-1).to_numpy()
+    order = np.argsort(called, kind="stable")[np.count_nonzero(called < 0) :]
+    called, texts = called[order].astype(np.int64), known["text"].take(order).to_pylist()
+    first = np.append(0, np.cumsum(np.bincount(called, minlength=len(dst.known))))
     # Host by host, then by the turn of the first flow that may know of it.
-    keys = np.repeat(called, np.diff(first)[called]) * (len(turns) + 1)
-    keys += np.searchsorted(began_ns, known_ns)
+    keys = called * (len(turns) + 1) + np.searchsorted(began_ns, known["time_ns"].to_numpy()[order])
     host = dst.codes.astype(np.int64)
     counts = np.searchsorted(keys, host * (len(turns) + 1) + turns, side="right") - first[host]
     # Nothing is the same of every host: a flood has millions.
     codes, kinds = pd.factorize(np.where(counts > 0, host * (MOST_NAMED + 1) + counts, 0))
-    texts = [text for texts in known for _, text in texts]
     begins, lengths = first[kinds // (MOST_NAMED + 1)].tolist(), (kinds % (MOST_NAMED + 1)).tolist()
     lists = [sorted(texts[begin : begin + count]) for begin, count in zip(begins, lengths, strict=True)]
     return pa.array(lists, _TEXTS).take(pa.array(codes))

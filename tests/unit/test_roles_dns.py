@@ -7,10 +7,12 @@ from itertools import pairwise
 import dns.flags
 import dns.message
 import dns.rrset
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from op25b_pcap.roles import dns as room
 from op25b_pcap.roles.dns import MOST_NAMED, Answers, Said
 from op25b_pcap.roles.exchangers import with_lookups, with_names
 from op25b_pcap.tables import FLOWS
@@ -39,9 +41,13 @@ def answered(*payloads: bytes, at_s: float = 0.0) -> Answers:
     return answers
 
 
+def texts(*values: str) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
 def named(answers: Answers, *dst: str, start_s: float = 100.0) -> list[tuple[list[str], list[str]]]:
     rows = [flow("203.0.113.5", ip, start_time=START + round(start_s * SECOND)) for ip in dst]
-    frame = with_names(FLOWS.frame(rows), answers.said(dst))
+    frame = with_names(FLOWS.frame(rows), answers.said(texts(*dst)))
     return [(list(r["dst_mx_of"]), list(r["dst_names"])) for r in frame.to_dict("records")]
 
 
@@ -116,7 +122,7 @@ def test_a_message_cut_anywhere_does_no_harm(cut):
 
 @given(st.binary(max_size=200), st.integers(0, 40))
 def test_any_octets_do_no_harm(noise, at):
-    answered(noise, A_ANSWER[:at] + noise + A_ANSWER[at:]).said([MX])
+    answered(noise, A_ANSWER[:at] + noise + A_ANSWER[at:]).said(texts(MX))
 
 
 def framed(*payloads: bytes) -> bytes:
@@ -145,7 +151,7 @@ def test_over_tcp_nothing_is_read_after_a_gap():
 def test_who_asks_for_whose_exchangers():
     other = wire("example.org.", "example.org. MX 10 mx.example.com.")
     answers = answered(MX_ANSWER, A_ANSWER, MX_ANSWER, other)
-    assert answers.lookups() == {"203.0.113.5": 2}
+    assert answers.lookups().to_pylist() == [{"client": "203.0.113.5", "domains": 2}]
     rows = [flow("203.0.113.5", MX), flow("203.0.113.6", MX)]
     found = with_lookups(FLOWS.frame(rows), answers.lookups())["src_mx_lookups"]
     assert (found[0], found.isna().tolist()) == (2, [False, True])
@@ -168,8 +174,10 @@ def test_messages_that_are_left_unread_say_nothing_of_what_was_called(messages, 
     payloads = [wire("example.com.", *message) for message in messages]
     told = []
     for answers, asked in ((answered(*payloads), ADDRESSES), (answered(*payloads), called)):
-        names, domains = answers.said(asked)
-        of_called = [{ip: known.get(ip) for ip in called} for known in (names, domains)]
+        names, domains = answers.said(texts(*asked))
+        of_called = [
+            [row for row in known.to_pylist() if row["address"] in called] for known in (names, domains)
+        ]
         told.append((of_called, answers.lookups()))
     assert told[0] == told[1]
 
@@ -195,8 +203,71 @@ def test_each_flow_is_told_what_was_known_when_it_began(calls, known):
             names[ip].append((START + at_s * SECOND, name))
     names = {ip: told[:MOST_NAMED] for ip, told in names.items()}
     rows = [flow("203.0.113.5", ip, start_time=START + at_s * SECOND) for ip, at_s in calls]
-    frame = with_names(FLOWS.frame(rows), Said(names, {}))
+    told_of = [(ip, time_ns, name) for ip, told in names.items() for time_ns, name in told]
+    columns = [*zip(*told_of, strict=True)] or [(), (), ()]
+    said = Said(pa.table([*columns], room.KNOWN), room.KNOWN.empty_table())
+    frame = with_names(FLOWS.frame(rows), said)
     for (ip, at_s), told, nothing in zip(calls, frame["dst_names"], frame["dst_mx_of"], strict=True):
         began_ns = START + at_s * SECOND
         assert list(told) == sorted(text for time_ns, text in names.get(ip, []) if time_ns <= began_ns)
         assert not len(nothing)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("123"), st.sampled_from("abcd"), st.integers(0, 9)), min_size=1, max_size=30
+    ),
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers(0, 9)), max_size=30),
+    st.integers(1, 5),
+    st.integers(1, 4),
+)
+def test_whose_exchanger_an_address_is(addresses, exchangers, together, most):
+    """Against plain loops, whatever is taken together, and however little is told."""
+    answers = Answers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "_TOGETHER", together)
+        patch.setattr(room, "MOST_NAMED", most)
+        for kind, facts in (("names", addresses), ("exchangers", exchangers)):
+            for one, other, time_ns in facts:
+                answers.take({kind: pa.table([[one], [other], [time_ns]], room.FACT)})
+        names, domains = answers.said(texts("1", "2", "4"))
+    known = earliest(addresses)
+    hosts = {host for address, host in known if address in ("1", "2")}
+    of_host = first({fact: at for fact, at in earliest(exchangers).items() if fact[0] in hosts}, most)
+    both = [
+        (address, domain, max(named_ns, told_ns))
+        for (address, host), named_ns in known.items()
+        for owner, told_ns, domain in of_host
+        if host == owner and address in ("1", "2")
+    ]
+    of_called = {fact: at for fact, at in known.items() if fact[0] in ("1", "2")}
+    assert [tuple(row.values()) for row in names.to_pylist()] == first(of_called, most)
+    assert [tuple(row.values()) for row in domains.to_pylist()] == first(earliest(both), most)
+
+
+def earliest(facts: list[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for one, other, time_ns in facts:
+        found[one, other] = min(found.get((one, other), time_ns), time_ns)
+    return found
+
+
+def first(facts: dict[tuple[str, str], int], most: int) -> list[tuple[str, int, str]]:
+    """Of each first text those of the earliest time."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for (one, other), time_ns in facts.items():
+        found.setdefault(one, []).append((time_ns, other))
+    return [(one, *known) for one in sorted(found) for known in sorted(found[one])[:most]]
+
+
+def test_what_is_remembered_has_a_bound(monkeypatch):
+    monkeypatch.setattr(room, "MAX_ANSWERS", 3)
+    monkeypatch.setattr(room, "_TOGETHER", 1)
+    late = [wire(f"h{n}.example.", f"h{n}.example. A {MX}") for n in range(9)]
+    assert named(answered(*late, *late), MX) == [([], ["h0.example", "h1.example", "h2.example"])]
+
+
+def test_one_message_teaches_a_few_hundred_names():
+    payload = wire("h.example.", *(f"h{n}.example. A 198.51.100.{n % 2}" for n in range(400)))
+    (told,) = [facts for name, facts in answered(payload).told().items() if name == "names"]
+    assert len(told) == room._MOST_TOLD
