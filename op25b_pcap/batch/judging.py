@@ -50,6 +50,7 @@ from op25b_pcap.opinion import FLOWS_OF_A_SHARD, Heard, counts, heard
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
 from op25b_pcap.reports.run import describe, numbers
+from op25b_pcap.reports.subscribers import OF_RULES
 from op25b_pcap.reports.writing import ROW_GROUP, RUN
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.stacks import Slice, Stack
@@ -141,7 +142,7 @@ def _judged(
     watching: Watching,
     workshop: Files,
 ) -> tuple[Policy, Known, list[str]]:
-    """Let shards go from barrier to barrier; gives the policy, all answers, and what parts were written.
+    """Let shards go from barrier to barrier; gives the policy, what is counted, and what parts were written.
 
     `where`: the lake, where its parts are to be written, and how much of envelopes.
     """
@@ -169,7 +170,7 @@ def _judged(
             for shard in shards:
                 meeting.hear(said_by(shard, met, workshop))
             answers = meeting.answers()
-        known |= answers
+        known |= {name: answer for name, answer in answers.items() if is_end or name in OF_RULES}
         if is_end:
             break
         lay_down(shards[0].run, met, answers, workshop)

@@ -56,7 +56,9 @@ _COUNTED = {
     "hours": ("hours", "different"),
     "peak_attempts_per_minute": ("attempts_per_minute", "value"),
 }
-"""Numbers of a subscriber, the question that they answer, and their name there: the first is a rule's."""
+"""Numbers of a subscriber, the question that they answer, and their name there."""
+OF_RULES = frozenset({"called_by_payer"})
+"""What rules have asked before, and is counted, too; all else is told when a shard is judged."""
 
 _RANKED = [("recipients", "descending"), ("flows", "descending"), ("subscriber_key", "ascending")]
 

@@ -50,12 +50,13 @@ class Meeting:
                     heard[:] = [together(heard)]
 
     def answers(self) -> Known:
-        """The answers to all questions."""
+        """The answers to all questions; what was heard is forgotten."""
+        names = [*self._heard]
         with ThreadPoolExecutor(self._at_once) as threads:
-            answers = threads.map(self._answer, self._heard, self._heard.values())
-            return dict(zip(self._heard, map(_plain, answers), strict=True))
+            return dict(zip(names, map(_plain, threads.map(self._answer, names)), strict=True))
 
-    def _answer(self, name: str, heard: Sequence[Said]) -> pa.Table:
+    def _answer(self, name: str) -> pa.Table:
+        heard = self._heard.pop(name)
         one = heard[0]
         if one.others is None:
             return together(heard).table
