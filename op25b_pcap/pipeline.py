@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import pandas as pd
 
 from op25b_pcap.assembly.flows import Assembly
+from op25b_pcap.capture.aside import OF_SEVERAL, Aside, by_time
 from op25b_pcap.capture.digest import under_way
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
@@ -34,7 +35,7 @@ from op25b_pcap.reports.envelope import Envelope, masked
 from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.writing import write_run, write_tables
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.scan.engine import Scan
+from op25b_pcap.scan.engine import Scan, apart, joined
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.spread import Spread
 from op25b_pcap.stacks import JUDGED, Stack
@@ -107,7 +108,6 @@ def analyse(
     observation = captures if isinstance(captures, Observation) else Observation(captures)
     kernels = None if engine == "scapy" else _kernels(observation)
     tally, answers = Tally(), Answers(kernels and kernels.read_messages)
-    scan = Scan(tally, kernels)
     with seldom_sought(), ExitStack() as stack:
         of_rows = _folder(stack)
         with ExitStack() as of_packets:
@@ -115,12 +115,19 @@ def analyse(
             captures = [capture.path for capture in observation.captures]
             shares: list[Share]
             if kernels is None:
+                scan = Scan(tally)
                 packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
                 shares = [partial(flows_of, _learning_dns(packets, answers))]
             else:
-                items = _watched(observation.items(kernels.walks), observation, progress)
+                # To change from capture to capture with every packet takes ten times as long.
+                is_one, aside = len(captures) == 1, Aside(folder / "aside.arrow", OF_SEVERAL)
+                items = _watched(observation.items(kernels.walks, in_order=is_one), observation, progress)
+                scan = Scan(tally, kernels, None if is_one else apart(aside.add))
                 assembly = Assembly(kernels, folder, captures, beside=workers > 1)
                 for message in scan.settle(items, assembly.store):
+                    answers.add(message)
+                aside.close()
+                for message in joined(by_time(aside, observation.ranks), tally, assembly.store):
                     answers.add(message)
                 shares = [*assembly.shares(workers)]
                 del assembly

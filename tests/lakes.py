@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.pipeline import analyse
 from op25b_pcap.policy import Policy, load
+from op25b_pcap.samples.frames import ip
 from op25b_pcap.tables import TABLES
 from tests.capture_files import Packet, pcap
 
@@ -99,3 +101,42 @@ def assert_like(lake: Path, expected: dict[str, pa.Table], *, same_pieces: bool 
         if name == "flows" and not same_pieces:
             one, other = one.drop_columns(_OF_THE_PIECE), other.drop_columns(_OF_THE_PIECE)
         assert one.to_pylist() == other.to_pylist(), name
+
+
+def in_parts(packet: bytes, at: int, number: int) -> list[bytes]:
+    """An IPv4 packet as two fragments; the second begins after `at` times 8 octets of payload."""
+    size = (packet[0] & 15) * 4
+    cut = size + 8 * at
+    if packet[0] >> 4 != 4 or cut >= len(packet):
+        return [packet]
+    parts = []
+    for start, end in ((size, cut), (cut, len(packet))):
+        header = bytearray(packet[:size])
+        header[2:4] = struct.pack("!H", size + end - start)
+        header[4:6] = struct.pack("!H", number)
+        header[6:8] = struct.pack("!H", (end < len(packet)) << 13 | (start - size) // 8)
+        parts.append(bytes(header) + packet[start:end])
+    return parts
+
+
+def torn_apart(records: Sequence[Record], rng: random.Random) -> list[Record]:
+    """Some packets as fragments, and fragments in fragments; some come late, some never."""
+    torn = []
+    for number, record in enumerate(records):
+        packets = [record.data[14:]] if record.data[12:14] == b"\x08\x00" else []
+        for _ in range(2 if packets and rng.random() < 0.5 else 0):
+            packets = [part for packet in packets for part in in_parts(packet, rng.randint(1, 6), number)]
+            if rng.random() < 0.5:
+                packets = [ip("192.0.2.1", "192.0.2.2", 4, packet, 64, number) for packet in packets]
+        rng.shuffle(packets)
+        if len(packets) > 1 and rng.random() < 0.2:
+            packets.pop()
+        late_ns = rng.choice([0, 0, 0, 1_000_000, 20_000_000_000, 40_000_000_000])
+        for at, packet in enumerate(packets):
+            torn.append(
+                record._replace(data=record.data[:14] + packet, time_ns=record.time_ns + at * late_ns)
+            )
+        if not packets:
+            torn.append(record)
+    torn = [record._replace(length=len(record.data)) for record in torn]
+    return sorted(torn, key=lambda record: record.time_ns)

@@ -13,10 +13,11 @@ from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, compact
 from op25b_pcap.batch.files import files
+from op25b_pcap.capture.aside import Aside, records
 from op25b_pcap.capture.record import Record
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.tables.packets import DnsMessage
+from op25b_pcap.scan.engine import joined
 
 
 def signature(contents: Sequence[str]) -> str:
@@ -29,23 +30,18 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
 
     The pieces are in the order in which they began.
     """
-    from op25b_pcap.decode.dissect import decode
-
     workshop = work.work_of(files(lake))
     tally = Tally()
     account = Account("", 0, 0, signature(contents), kind="joined")
     with ExitStack() as stack:
         folder = stack.enter_context(workshop.scratch())
         paths = [stack.enter_context(workshop.opened(work.aside(content))) for content in contents]
-        heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
+        heard = Aside(folder / "messages.arrow", work.MESSAGES, work.COMPRESSION)
         layers = Shelf(kernels(), folder, work.compression(workshop))
         store = Store(kernels(), layers)
-        streams = [work.records(path, number) for number, path in enumerate(paths)]
-        for packet in decode(_merged(streams, began_ns), tally):
-            if isinstance(packet, DnsMessage):
-                heard.add(packet)
-            else:
-                store.add(packet)
+        streams = [records(path, number) for number, path in enumerate(paths)]
+        for message in joined(_merged(streams, began_ns), tally, store):
+            heard.add(message)
         layers.put(store)
         heard.close()
         for number, file in enumerate(layers.paths):

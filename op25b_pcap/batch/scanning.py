@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
@@ -19,6 +17,7 @@ from op25b_pcap.batch import bench, logs, work
 from op25b_pcap.batch.account import Account, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
+from op25b_pcap.capture.aside import OF_ONE, Aside
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
@@ -26,10 +25,7 @@ from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.records import names_exchangers
-from op25b_pcap.scan.engine import Scan
-
-if TYPE_CHECKING:
-    from op25b_pcap.decode.dissect import Apart
+from op25b_pcap.scan.engine import Scan, apart
 
 YOUNG_NS = 120_000_000_000
 """Who writes a capture flushes it more often than this; what has no end after it never gets one."""
@@ -84,9 +80,9 @@ def _read(
     compiled, tally = kernels(), Tally()
     answers = Answers(compiled.read_messages)
     layers = Shelf(compiled, folder, compression)
-    aside = work.Aside(folder / "aside.arrow", work.RECORDS)
-    heard = work.Aside(folder / "messages.arrow", work.MESSAGES)
-    engine = Scan(tally, compiled, partial(_apart, aside))
+    aside = Aside(folder / "aside.arrow", OF_ONE, work.COMPRESSION)
+    heard = Aside(folder / "messages.arrow", work.MESSAGES, work.COMPRESSION)
+    engine = Scan(tally, compiled, apart(aside.add))
     store = Store(compiled, layers, rooms=bench.rooms())
     for message in engine.settle(observation.items(compiled.walks), store):
         if names_exchangers(message.payload):
@@ -120,12 +116,6 @@ def _read(
     if account.answers:
         made[work.answers(content)] = folder / "answers.arrow"
     return made
-
-
-def _apart(aside: work.Aside, tally: Tally) -> Apart:
-    from op25b_pcap.decode.dissect import Apart
-
-    return Apart(tally, aside.add)
 
 
 def _judge(account: Account, *, changed: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.batch.files import Files
-from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.aside import rows
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.tables.packets import DnsMessage
 
@@ -26,23 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ACCOUNTS, TOLD = "accounts", "told"
-_COMPRESSION = "lz4"
-SQUEEZED = pa.ipc.IpcWriteOptions(compression=_COMPRESSION, unify_dictionaries=True)
-RECORDS = pa.schema(
-    {
-        "number": pa.int64(),
-        "time_ns": pa.int64(),
-        "link_type": pa.int32(),
-        "interface": pa.int32(),
-        "length": pa.int64(),
-        "data": pa.binary(),
-    }
-)
+COMPRESSION = "lz4"
+SQUEEZED = pa.ipc.IpcWriteOptions(compression=COMPRESSION, unify_dictionaries=True)
 MESSAGES = pa.schema({"time_ns": pa.int64(), "client": pa.binary(), "payload": pa.binary()})
 _ROWS = 1 << 14
 """Rows of a table that are read together."""
-_HELD, _OCTETS_HELD = 1024, 16 << 20
-"""Records or messages set aside that are held before they are written, and their octets, about."""
 
 
 def compression(workshop: Files) -> str | None:
@@ -51,7 +40,7 @@ def compression(workshop: Files) -> str | None:
     On a disk it would save a sixth of the room, as most of mail is packed in some way already, and
     cost a fifth of a batch; and what lies there as it is need not be read to be used.
     """
-    return _COMPRESSION if is_packed(workshop) else None
+    return COMPRESSION if is_packed(workshop) else None
 
 
 def is_packed(workshop: Files) -> bool:
@@ -89,59 +78,9 @@ def entries(content: str) -> str:
     return f"content/{content}/entries.arrow"
 
 
-class Aside:
-    """Takes records that wait for fragments, or messages of DNS, into a file of this machine."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """`schema` names what is kept of each."""
-        self.count = 0
-        self.path = path
-        self._schema = schema
-        self._held: list[Record | DnsMessage] = []
-        self._octets = 0
-        self._writer: Any = None
-
-    def add(self, one: Record | DnsMessage) -> None:
-        """Take one."""
-        self.count += 1
-        self._held.append(one)
-        self._octets += len(one.data if isinstance(one, Record) else one.payload)
-        if len(self._held) == _HELD or self._octets > _OCTETS_HELD:
-            self._write()
-
-    def close(self) -> None:
-        """Finish the file; there is none if nothing came."""
-        if self._held:
-            self._write()
-        if self._writer is not None:
-            self._writer.close()
-
-    def _write(self) -> None:
-        held, self._held, self._octets = self._held, [], 0
-        if self._writer is None:
-            self._writer = pa.ipc.new_file(str(self.path), self._schema, options=SQUEEZED)
-        columns = [pa.array([getattr(one, field.name) for one in held], field.type) for field in self._schema]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-
-
-def records(path: Path, capture: int) -> Iterator[Record]:
-    """What was set aside of a capture, in its order."""
-    for row in _rows(path):
-        yield Record(capture, *row)
-
-
 def messages(path: Path) -> Iterator[DnsMessage]:
     """What DNS said in a capture, in its order."""
-    for row in _rows(path):
-        yield DnsMessage(*row)
-
-
-def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
-    with pa.OSFile(str(path)) as file:
-        reader = pa.ipc.open_file(file)
-        for number in range(reader.num_record_batches):
-            columns = reader.get_batch(number).columns
-            yield from zip(*(column.to_pylist() for column in columns), strict=True)
+    return starmap(DnsMessage, rows(path))
 
 
 def write_answers(learnt: Answers, path: Path) -> bool:
@@ -150,7 +89,7 @@ def write_answers(learnt: Answers, path: Path) -> bool:
     kinds = pa.array([*told]).take(pa.array(np.repeat(np.arange(len(told)), [*map(len, told.values())])))
     whole = pa.concat_tables(told.values())
     if len(whole):
-        write_table(whole.add_column(0, "kind", kinds), path, _COMPRESSION)
+        write_table(whole.add_column(0, "kind", kinds), path, COMPRESSION)
     return len(whole) > 0
 
 
@@ -166,7 +105,7 @@ def write_sockets(held: Mapping[str, NDArray[np.uint64]], path: Path) -> None:
     ends = np.cumsum([0, *map(len, held.values())]).astype(np.int32)
     digests = pa.array(np.concatenate([np.empty(0, np.uint64), *held.values()]))
     lists = pa.ListArray.from_arrays(pa.array(ends), digests)
-    write_table(pa.table({"layer": pa.array(list(held), pa.string()), "sockets": lists}), path, _COMPRESSION)
+    write_table(pa.table({"layer": pa.array(list(held), pa.string()), "sockets": lists}), path, COMPRESSION)
 
 
 def read_sockets(path: Path) -> dict[str, NDArray[np.uint64]]:

@@ -52,6 +52,8 @@ class Observation:
             for name, path in zip(short_names(ordered), ordered, strict=True)
         ]
         self._digests = [digest_of(path, beside=beside) for path in (ordered[:1] if beside else ordered)]
+        self.ranks = [0] * len(ordered)
+        """Of each capture which one it is by when it began, as soon as they are read."""
         self.bytes_read = 0
         """Octets read so far, as they lie on disk."""
         self._step = min(_STEP, max(_LEAST_STEP, _STEPS_TOGETHER // max(len(ordered), 1)))
@@ -86,12 +88,15 @@ class Observation:
             if isinstance(item, Record):
                 yield item
 
-    def items(self, walks: Walks | None) -> Iterator[Record | Run]:
-        """The same; with walks, records that follow each other in one capture come as runs."""
+    def items(self, walks: Walks | None, *, in_order: bool = True) -> Iterator[Record | Run]:
+        """The same; with walks, records that follow each other in one capture come as runs.
+
+        If they need not be in order, no run is cut because another capture has packets of the same time.
+        """
         queue = self._begun(walks)
         while queue:
             _, rank, reading = heapq.heappop(queue)
-            yield from reading.until(rank, queue[0][:2] if queue else _NEVER)
+            yield from reading.until(rank, queue[0][:2] if queue else _NEVER, in_order=in_order)
             if reading.held:
                 heapq.heappush(queue, (reading.held_ns, rank, reading))
 
@@ -107,6 +112,8 @@ class Observation:
             reading = _Reading(capture, records)
             begun.append((reading.begin(), index, reading))
         begun.sort(key=lambda entry: entry[:2])
+        for rank, (_, index, _) in enumerate(begun):
+            self.ranks[index] = rank
         return [(began_ns, rank, reading) for rank, (began_ns, _, reading) in enumerate(begun)]
 
     def _passing(self, passed: int) -> None:
@@ -135,8 +142,11 @@ class _Reading:
             return self.held_ns if self.held else -1
         return first_time_ns(self._capture.path)
 
-    def until(self, rank: int, limit: tuple[int, int]) -> Iterator[Record | Run]:
-        """Records in the file's order, up to one whose time and rank are beyond the limit."""
+    def until(self, rank: int, limit: tuple[int, int], *, in_order: bool) -> Iterator[Record | Run]:
+        """Records in the file's order, up to one whose time and rank are beyond the limit.
+
+        If they need not be `in_order`, to the end of its run.
+        """
         capture = self._capture
         count, earliest_ns, latest_ns = 0, capture.first_time_ns or _NEVER[0], capture.last_time_ns or 0
         limit_ns, _ = limit
@@ -146,6 +156,8 @@ class _Reading:
             for item in items:
                 if isinstance(item, Run):
                     run, rest = item.parted(limit_ns, with_limit=rank <= limit[1])
+                    if not in_order and len(run.table):
+                        run, rest = item, None
                     earliest_ns, latest_ns = run.span(earliest_ns, latest_ns)
                     count += len(run.table)
                     if len(run.table):

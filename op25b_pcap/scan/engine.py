@@ -150,6 +150,27 @@ def _dissector(tally: Tally) -> Dissector:
     return Dissector(tally)
 
 
+def apart(aside: Callable[[Record], None]) -> Callable[[Tally], Dissector]:
+    """Who takes what an engine is not sure of, where captures are not read in order of time.
+
+    Records of fragments are set aside; `joined` makes packets of them.
+    """
+
+    def dissector(tally: Tally) -> Dissector:
+        from op25b_pcap.decode.dissect import Apart
+
+        return Apart(tally, aside)
+
+    return dissector
+
+
+def joined(records: Iterable[Record], tally: Tally, store: Settling) -> Iterator[DnsMessage]:
+    """Packets of records that were set aside, in order of time, into a store, as `Scan.settle` does it."""
+    from op25b_pcap.decode.dissect import decode
+
+    return _into(store, decode(records, tally))
+
+
 def packet_of(run: Run, row: list[int]) -> Packet:
     """The packet that a kept row of a run tells of."""
     return packet(row[cell.VERDICT], run.window, row, run.capture, run.number + row[cell.RECORD])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import struct
 import tempfile
 from pathlib import Path
 from unittest.mock import patch
@@ -20,7 +19,7 @@ from op25b_pcap.batch import judging, work
 from op25b_pcap.capture.record import Record
 from op25b_pcap.pipeline import analyse
 from op25b_pcap.samples.frames import ACK, SYN, TCP, ethernet, ip, tcp
-from tests.lakes import SAMPLES, analysed, assert_like, manifest, octets, records_of, run, scatter
+from tests.lakes import SAMPLES, analysed, assert_like, manifest, octets, records_of, run, scatter, torn_apart
 
 CAPTURES = sorted(path for path in SAMPLES.rglob("*.pcap*") if path.is_file())
 
@@ -140,46 +139,12 @@ def test_an_inbox_that_grows_piece_by_piece(whole, data):
         assert not run(inbox, lake).is_new
 
 
-def in_parts(packet: bytes, at: int, number: int) -> list[bytes]:
-    """An IPv4 packet as two fragments; the second begins after `at` times 8 octets of payload."""
-    size = (packet[0] & 15) * 4
-    cut = size + 8 * at
-    if packet[0] >> 4 != 4 or cut >= len(packet):
-        return [packet]
-    parts = []
-    for start, end in ((size, cut), (cut, len(packet))):
-        header = bytearray(packet[:size])
-        header[2:4] = struct.pack("!H", size + end - start)
-        header[4:6] = struct.pack("!H", number)
-        header[6:8] = struct.pack("!H", (end < len(packet)) << 13 | (start - size) // 8)
-        parts.append(bytes(header) + packet[start:end])
-    return parts
-
-
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 1 << 30))
 def test_fragments_of_one_packet_in_several_pieces(whole, seed):
     """Fragments in fragments, too, late ones and lost ones."""
     rng = random.Random(seed)
-    torn = []
-    for number, record in enumerate(whole[0]):
-        packets = [record.data[14:]] if record.data[12:14] == b"\x08\x00" else []
-        for _ in range(2 if packets and rng.random() < 0.5 else 0):
-            packets = [part for packet in packets for part in in_parts(packet, rng.randint(1, 6), number)]
-            if rng.random() < 0.5:
-                packets = [ip("192.0.2.1", "192.0.2.2", 4, packet, 64, number) for packet in packets]
-        rng.shuffle(packets)
-        if len(packets) > 1 and rng.random() < 0.2:
-            packets.pop()
-        late_ns = rng.choice([0, 0, 0, 1_000_000, 20_000_000_000, 40_000_000_000])
-        for at, packet in enumerate(packets):
-            torn.append(
-                record._replace(data=record.data[:14] + packet, time_ns=record.time_ns + at * late_ns)
-            )
-        if not packets:
-            torn.append(record)
-    torn = [record._replace(length=len(record.data)) for record in torn]
-    torn.sort(key=lambda record: record.time_ns)
+    torn = torn_apart(whole[0], rng)
     with tempfile.TemporaryDirectory() as folder:
         inbox, lake, merged = Path(folder, "inbox"), Path(folder, "lake"), Path(folder, "merged.pcap")
         merged.write_bytes(octets(torn))

@@ -1,0 +1,104 @@
+"""Records set aside until all captures have been read, and whatever else waits on disk as tuples.
+
+In: one after the other, as they are met. Out: the same; records of several captures in the order in
+which an observation has them, whatever the turns were in which the captures were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import starmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from op25b_pcap.capture.record import Record
+
+_HELD, _OCTETS_HELD = 1024, 16 << 20
+"""Tuples that are held before they are written, and their octets, about."""
+_AT_ONCE = 256
+"""Records that are brought into order together."""
+OF_SEVERAL = pa.schema(
+    {
+        "capture": pa.int32(),
+        "number": pa.int64(),
+        "time_ns": pa.int64(),
+        "link_type": pa.int32(),
+        "interface": pa.int32(),
+        "length": pa.int64(),
+        "data": pa.binary(),
+    }
+)
+"""Records of several captures."""
+OF_ONE = OF_SEVERAL.remove(0)
+"""Records of one."""
+
+
+class Aside:
+    """Takes tuples into a file of this machine; octets are the last of each."""
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
+        """`schema` names what is kept of each."""
+        self.count = 0
+        self.path = path
+        self._schema = schema
+        self._options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._held: list[tuple[Any, ...]] = []
+        self._octets = 0
+        self._writer: Any = None
+
+    def add(self, one: tuple[Any, ...]) -> None:
+        """Take one."""
+        self.count += 1
+        self._held.append(one)
+        self._octets += len(one[-1])
+        if len(self._held) == _HELD or self._octets > _OCTETS_HELD:
+            self._write()
+
+    def close(self) -> None:
+        """Finish the file; there is none if nothing came."""
+        if self._held:
+            self._write()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self) -> None:
+        held, self._held, self._octets = self._held, [], 0
+        if self._writer is None:
+            self._writer = pa.ipc.new_file(str(self.path), self._schema, options=self._options)
+        columns = [pa.array([getattr(one, field.name) for one in held], field.type) for field in self._schema]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+
+def rows(path: Path) -> Iterator[tuple[Any, ...]]:
+    """What was set aside, in its order."""
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            columns = reader.get_batch(number).columns
+            yield from zip(*(column.to_pylist() for column in columns), strict=True)
+
+
+def records(path: Path, capture: int) -> Iterator[Record]:
+    """What was set aside of one capture, in its order."""
+    return (Record(capture, *row) for row in rows(path))
+
+
+def by_time(aside: Aside, ranks: Sequence[int]) -> Iterator[Record]:
+    """Records of several captures, by time; `ranks` tell which of two captures comes first.
+
+    Each capture keeps its own order, also where it goes back in time.
+    """
+    if not aside.count:
+        return
+    with pa.memory_map(str(aside.path)) as file:
+        whole = pa.ipc.open_file(file).read_all()
+        capture, latest_ns = whole["capture"].to_numpy(), whole["time_ns"].to_numpy().copy()
+        for one in np.unique(capture).tolist():
+            latest_ns[capture == one] = np.maximum.accumulate(latest_ns[capture == one])
+        order = np.lexsort([np.array(ranks)[capture], latest_ns])
+        for begin in range(0, len(order), _AT_ONCE):
+            some = whole.take(order[begin : begin + _AT_ONCE])
+            yield from starmap(Record, zip(*(column.to_pylist() for column in some.columns), strict=True))
