@@ -10,6 +10,7 @@ from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.clock import Clock
 from op25b_pcap.decode import Tally
+from op25b_pcap.decode.fragments import PATIENCE_NS
 from op25b_pcap.facts import Facts
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.flows.wanted import Wanted
@@ -49,7 +50,8 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
     if missing := set(flow_ids) - {row["flow_id"] for row in chosen}:
         raise UsageFault(f"no flow {sorted(missing)[0]!r} in {folder}")
-    captures = sources(read_run(folder))
+    begin_ns = min(row["start_time"].value for row in chosen) - PATIENCE_NS  # of fragments
+    captures = sources(read_run(folder), begin_ns, max(row["end_time"].value for row in chosen))
     if out.exists() and any(out.samefile(capture) for capture in captures):
         raise UsageFault(f"{out} is a capture that the packets come from: it would be overwritten")
     wanted = Wanted(chosen)

@@ -108,7 +108,7 @@ def _options(
 
 
 @app.command(
-    epilog="Examples:  op25b-pcap analyze tap/*.pcap.gz --policy isp.toml --out reports/monday  |  "
+    epilog="Examples:\n\nop25b-pcap analyze tap/*.pcap.gz --policy isp.toml --out reports/monday\n\n"
     "ssh tap tcpdump -w - | op25b-pcap analyze -"
 )
 def analyze(
@@ -138,7 +138,8 @@ def analyze(
         from op25b_pcap.policy import load
 
         rules = load(policy) if policy else None
-        observation = Observation(find(captures), beside=workers > 1)
+        passed_over: list[Path] = []
+        observation = Observation(find(captures, passed_over), beside=workers > 1)
         # A digest is being reckoned while the rest is loaded.
         from op25b_pcap.pipeline import analyse, write
         from op25b_pcap.reports.writing import staging
@@ -149,6 +150,8 @@ def analyze(
             with analysis:
                 write(analysis, hidden, csv=csv, workers=workers)
         _print_table(analysis.tables["summary"], as_json)
+        if passed_over:
+            _say(f"passed over {len(passed_over)} file(s) that are no captures, such as {passed_over[0]}")
         _tell(analysis, out)
         if fail_on and any(analysis.numbers["findings"].get(word.value) for word in fail_on):
             raise typer.Exit(GATE_MET)
@@ -157,7 +160,7 @@ def analyze(
 
 
 @app.command(
-    epilog="Examples:  op25b-pcap batch /var/tap --out lake --policy isp.toml  |  "
+    epilog="Examples:\n\nop25b-pcap batch /var/tap --out lake --policy isp.toml\n\n"
     "op25b-pcap batch 's3://tap/2026-11/' --out s3://lake/mail --cluster tcp://scheduler:8786"
 )
 def batch(
@@ -387,7 +390,7 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
         _say(str(fault))
         raise typer.Exit(INTERNAL) from None
     except KeyboardInterrupt as fault:
-        _say("interrupted: nothing was written")
+        _say("interrupted: no tables were written")
         raise typer.Exit(STOPPED if isinstance(fault, _Stop) else INTERRUPTED) from None
     except BrokenPipeError:
         sys.stderr.close()  # the reader of stdout has gone: nobody is left to tell
@@ -408,6 +411,17 @@ def _tell_damages(analysis: Any) -> None:
     for capture in analysis.observation.captures:
         for damage in capture.damages:
             _say(str(damage))
+        if not capture.format and _is_log(capture.path):
+            _say(f"{capture.name} is a flow log: `op25b-pcap batch` reads it")
+
+
+def _is_log(path: Path) -> bool:
+    from op25b_pcap.batch.logs import kind
+
+    try:
+        return path.is_file() and bool(kind(path))
+    except OSError:
+        return False
 
 
 def _say(sentence: str) -> None:
@@ -417,8 +431,13 @@ def _say(sentence: str) -> None:
 def _stdout() -> Console:
     from rich.console import Console
 
+    class Stdout(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end the process with 1, which is the gate's."""
+            raise BrokenPipeError
+
     # A pipe has no width: nothing may be folded there.
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 240, highlight=False)
+    return Stdout(soft_wrap=True, width=None if sys.stdout.isatty() else 240, highlight=False)
 
 
 def _print_table(frame: Any, as_json: bool) -> None:

@@ -49,6 +49,8 @@ def _here(inbox: str, lake: str) -> Iterator[Piece]:
     if not named:
         raise UsageFault(f"nothing to read: there is no {inbox!r}")
     own = "" if "://" in lake else os.path.realpath(lake)
+    if own and any(Path(os.path.realpath(name)).is_relative_to(own) for name in named):
+        raise UsageFault(f"{inbox} lies in the lake itself: captures need a folder of their own")
     seen: set[str] = set()
     for name in named:
         for path in _files(name) if Path(name).is_dir() else [name]:

@@ -80,6 +80,8 @@ def batch(
     watching, clock = watching or Watching(), Clock()
     lake = lake if "://" in lake else str(Path(lake).absolute())
     place = files(lake)
+    if place.is_local and Path(lake, "flows.parquet").exists():
+        raise UsageFault(f"{lake} is a folder of reports: a lake needs one of its own")
     workshop = work.work_of(place)
     with _alone(place):
         workshop.sweep()

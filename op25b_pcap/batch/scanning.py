@@ -18,6 +18,7 @@ from op25b_pcap.batch.account import Account, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.aside import OF_ONE, Aside
+from op25b_pcap.capture.names import means_capture
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
@@ -31,8 +32,6 @@ YOUNG_NS = 120_000_000_000
 """Who writes a capture flushes it more often than this; what has no end after it never gets one."""
 _ENDS_EARLY = ("the file ends inside", "ends too early", "the file is empty")
 """Reasons of damages that are none while the file is being written."""
-_NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar")
-"""Who calls a file so means a capture, whatever is in it; a compression's name may follow."""
 _STEP = 1 << 20
 
 
@@ -127,7 +126,7 @@ def _judge(account: Account, *, changed: bool) -> None:
     elif early and is_young:
         account.state, account.reason = "unfinished", "it has no end yet"
     elif not account.sha256 or (not account.format and account.kind == "capture"):
-        is_meant = any(word in Path(account.path).name.lower() for word in _NAMES)
+        is_meant = means_capture(Path(account.path).name)
         account.state = "unreadable" if is_meant or not account.sha256 else "foreign"
     elif account.damages:
         account.state = "damaged"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _DIGITS = re.compile(r"([0-9]+)")
+_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar")
 Key = tuple[tuple[str | int, ...], str]
 
 
@@ -22,6 +23,11 @@ def natural(text: str) -> Key:
 def path_order(path: Path) -> tuple[Key, Key]:
     """A key that sorts paths naturally: by their last part, then by the whole."""
     return natural(path.name), natural(str(path))
+
+
+def means_capture(name: str) -> bool:
+    """Whether who calls a file so means a capture, whatever is in it; a compression's name may follow."""
+    return any(suffix in name.lower() for suffix in _SUFFIXES)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

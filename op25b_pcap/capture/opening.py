@@ -2,7 +2,7 @@
 
 In: files, folders, globs, and `-` for stdin. Out: paths, each capture once, in natural order
 whatever the order of the arguments. What is named is always taken, and if it is no capture,
-reading it says so; in a folder only what begins like a capture is taken.
+reading it says so; in a folder only what begins like a capture is taken, or has the name of one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from op25b_pcap.capture.disk import STDIN
-from op25b_pcap.capture.names import natural, path_order
+from op25b_pcap.capture.names import means_capture, natural, path_order
 from op25b_pcap.capture.reading import is_capture
 from op25b_pcap.faults import UsageFault
 
@@ -46,11 +46,13 @@ def _meant(argument: str, passed_over: list[Path]) -> list[Path]:
         path = Path(name)
         if path.is_dir():
             for file in _files(path):
-                (taken if is_capture(file) else passed_over).append(file)
+                (taken if means_capture(file.name) or is_capture(file) else passed_over).append(file)
         else:
             taken.append(path if path != STDIN else Path.cwd() / path)
     if not taken:
-        raise NothingToRead(f"nothing to read: {argument!r} holds no capture")
+        raise NothingToRead(
+            f"nothing to read: {argument!r} holds no capture; flow logs are read by `op25b-pcap batch`"
+        )
     return taken
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
+from op25b_pcap.capture.disk import STDIN
 from op25b_pcap.capture.record import Record
 from op25b_pcap.faults import UsageFault
 
@@ -24,30 +27,37 @@ _NANOSECONDS = struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)
 def write(records: Iterable[Record], path: Path) -> int:
     """Write a pcapng file in place of what has that name; how many records it holds.
 
-    Only its owner may read it: packets hold other people's mail. Raises UsageFault if it cannot
-    be written.
+    Only its owner may read it: packets hold other people's mail. `-` is stdout. Raises UsageFault if it
+    cannot be written.
     """
-    count = 0
+    if path == STDIN:
+        return _written(records, sys.stdout.buffer)
     try:
         descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
         hidden = Path(name)
         try:
             os.close(descriptor)
             with hidden.open("wb") as file:
-                file.write(_block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)))
-                interfaces: dict[int, int] = {}
-                for record in records:
-                    count += 1
-                    if record.link_type not in interfaces:
-                        interfaces[record.link_type] = len(interfaces)
-                        described = struct.pack("<HHI", record.link_type, 0, 0)
-                        file.write(_block(_INTERFACE, described + _NANOSECONDS))
-                    file.write(_packet(interfaces[record.link_type], record))
+                count = _written(records, file)
             hidden.replace(path)
         finally:
             hidden.unlink(missing_ok=True)
     except OSError as fault:
         raise UsageFault(f"cannot write {path}: {fault.strerror or fault}") from fault
+    return count
+
+
+def _written(records: Iterable[Record], file: BinaryIO) -> int:
+    file.write(_block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)))
+    interfaces: dict[int, int] = {}
+    count = 0
+    for record in records:
+        count += 1
+        if record.link_type not in interfaces:
+            interfaces[record.link_type] = len(interfaces)
+            described = struct.pack("<HHI", record.link_type, 0, 0)
+            file.write(_block(_INTERFACE, described + _NANOSECONDS))
+        file.write(_packet(interfaces[record.link_type], record))
     return count
 
 

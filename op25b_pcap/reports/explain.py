@@ -75,6 +75,11 @@ _CASES = {
     3: "Case 3: sending straight to the addressee's server.",
     4: "Case 4: sending through somebody else's server.",
 }
+_OR_ELSE = {
+    3: "Case 3, or 2 if that is its provider's server: sending straight to the addressee's server.",
+    4: "Case 4, or 1 or 2 if that is its provider's server: sending through somebody else's server.",
+}
+"""The same, where nobody has said which servers are the provider's."""
 _NO_CASE = {
     "local_mx": "Calling the provider's own inbound server.",
     "internal": "Sending from subscriber to subscriber.",
@@ -141,7 +146,8 @@ def advise(known: Known, *, assumed: bool) -> list[str]:
     lines = []
     for traffic_class, group in blocked.groupby("traffic_class", sort=True):
         case = group["op25b_case"].dropna()
-        what = _CASES[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
+        cases = _CASES | _OR_ELSE if assumed else _CASES
+        what = cases[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
         passed = group["finding"] == "leak"
         stopped = group[~passed].groupby(["finding", "outcome"], sort=True, dropna=False)["flows"].sum()
         told = [
@@ -161,12 +167,18 @@ def advise(known: Known, *, assumed: bool) -> list[str]:
 def _subscriber(subscribers: pd.DataFrame, key: str) -> Iterator[str]:
     for row in subscribers[subscribers["subscriber_key"] == key].to_dict("records"):
         yield (
-            f"Subscriber {key}: {row['flows']} attempts to {row['distinct_destinations']} hosts, "
-            f"{row['blocked']} blocked, {row['leaked']} leaked; {row['messages_accepted']} messages "
-            f"accepted, {row['recipients']} recipients."
+            f"Subscriber {key}: {_several(row['flows'], 'attempt')} to "
+            f"{_several(row['distinct_destinations'], 'host')}, "
+            f"{row['blocked']} blocked, {row['leaked']} leaked; "
+            f"{_several(row['messages_accepted'], 'message')} accepted, "
+            f"{_several(row['recipients'], 'recipient')}."
         )
         if row["profile"] != "unknown":
             yield f"Profile: {row['profile']} ({', '.join(row['reasons'])})."
+
+
+def _several(count: int, one: str) -> str:
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def _flow(row: Row, tables: Tables, rules: Mapping[str, str], facts: Mapping[str, str]) -> Iterator[str]:

@@ -86,10 +86,15 @@ def _most_first(table: pa.Table) -> dict[str, int]:
     return dict(counted.most_common())
 
 
-def sources(run: Mapping[str, Any]) -> list[Path]:
-    """The captures behind a run.json. Raises UsageFault for one that is not as it was."""
+def sources(run: Mapping[str, Any], begin_ns: int, end_ns: int) -> list[Path]:
+    """The captures behind a run.json that have packets of a time. Raises UsageFault for one that is not as
+    it was.
+    """
     paths = []
     for entry in run["inputs"]:
+        span = [entry.get(name) and pd.Timestamp(entry[name]).value for name in ("first_time", "last_time")]
+        if None in span or not (span[0] <= end_ns and begin_ns <= span[1]):
+            continue
         path = Path(entry["path"])
         if path == STDIN:
             raise UsageFault("the packets came from stdin: they cannot be read again")

@@ -26,7 +26,8 @@ from op25b_pcap.faults import UsageFault
 from op25b_pcap.tables import TABLES
 from op25b_pcap.tables.table import Table, to_frame
 
-RUN = "run.json"
+RUN, MANIFEST = "run.json", "manifest.parquet"
+"""What is written last; and what only a lake has."""
 ROW_GROUP = 64 * 1024
 """Rows per row group: enough for zstd, small enough for readers to skip."""
 _PROBED = 4096
@@ -44,6 +45,8 @@ def staging(folder: Path) -> Iterator[Path]:
     Made before the work starts, so that a folder that cannot be written is known at once.
     Raises Unwritable. Whatever ends the block otherwise, nothing of it stays behind.
     """
+    if (folder / MANIFEST).exists():
+        raise Unwritable(f"{folder} is a lake that `batch` keeps: reports need a folder of their own")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
@@ -168,20 +171,26 @@ def _copied_as_csv(table: Table, parts: Iterable[pd.DataFrame], file: BinaryIO) 
 
 def write_run(run: Mapping[str, Any], folder: Path) -> None:
     """run.json: what was read, how, and what could not be."""
-    (folder / RUN).write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    told = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
+    # Of a name that is no UTF-8 the odd octets stand as JSON writes them, and can be read back.
+    (folder / RUN).write_bytes(told.encode("utf-8", "backslashreplace"))
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """The Parquet tables of a finished output folder, Arrow-backed. Raises UsageFault."""
+    """The Parquet tables of a finished output folder, or of a lake, Arrow-backed. Raises UsageFault."""
     read_run(folder)
-    return {name: _read_table(folder / f"{name}.parquet", name) for name in TABLES}
+    is_lake = (folder / MANIFEST).exists()
+    return {name: _read_table(folder, name, is_lake=is_lake) for name in TABLES}
 
 
-def _read_table(path: Path, name: str) -> pd.DataFrame:
+def _read_table(folder: Path, name: str, *, is_lake: bool) -> pd.DataFrame:
+    path = folder / f"{name}.parquet"
+    parts = sorted((folder / name).glob("*/*.parquet")) if is_lake and not path.exists() else [path]
     try:
-        table = pq.read_table(path)
+        read = [pq.ParquetFile(part).read() for part in parts]  # not as of a folder with a `date` in its name
     except (OSError, pa.ArrowException) as fault:
-        raise UsageFault(f"{path.parent} holds no finished reports: {_reason(fault)}") from None
+        raise UsageFault(f"{folder} holds no finished reports: {_reason(fault)}") from None
+    table = pa.concat_tables(read or [TABLES[name].schema().empty_table()])
     for field in TABLES[name].schema():
         if field.name not in table.column_names or table.schema.field(field.name).type != field.type:
             raise UsageFault(

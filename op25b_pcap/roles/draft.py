@@ -8,6 +8,7 @@ rather than too little: every line wants a look.
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 import pandas as pd
@@ -79,9 +80,12 @@ def _list(key: str, entries: Iterator[tuple[str, str]], *, is_commented: bool = 
 
 def _blocks(attempts: pd.Series) -> Iterator[tuple[str, str]]:
     """Out of how many attempts each opener made; one may be named several times."""
-    of_each = attempts.groupby(level=0).sum()
-    for block, group in of_each.groupby([_block(address) for address in of_each.index], sort=True):
-        yield str(block), f"{len(group)} opener(s), {group.sum()} attempt(s)"
+    blocks: dict[str, Counter[str]] = defaultdict(Counter)
+    for address, count in attempts.items():
+        if count:
+            blocks[_block(str(address))][str(address)] += count
+    for block in sorted(blocks, key=lambda text: _in_order(text.partition("/")[0])):
+        yield block, f"{len(blocks[block])} opener(s), {blocks[block].total()} attempt(s)"
 
 
 def _block(address: str) -> str:
@@ -91,6 +95,15 @@ def _block(address: str) -> str:
 
 def _hosts(use: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Out of who uses which service where."""
-    for host, group in use.groupby("dst_ip", sort=True):
-        services = ", ".join(sorted(group["service"].unique()))
-        yield str(host), f"{group['subscriber_key'].nunique()} subscriber(s) on {services}"
+    services: dict[str, set[str]] = defaultdict(set)
+    subscribers: dict[str, set[str]] = defaultdict(set)
+    for host, service, subscriber in use.itertuples(index=False):
+        services[host].add(service)
+        subscribers[host].add(subscriber)
+    for host in sorted(services, key=_in_order):
+        yield host, f"{len(subscribers[host])} subscriber(s) on {', '.join(sorted(services[host]))}"
+
+
+def _in_order(address: str) -> tuple[int, int]:
+    parsed = ipaddress.ip_address(address)
+    return parsed.version, int(parsed)

@@ -161,7 +161,7 @@ def test_an_end_in_the_middle_keeps_the_old_results_and_leaves_nothing(tmp_path,
         _, told = process.communicate(timeout=60)
     assert process.returncode == code
     assert not list(temporary.iterdir())
-    assert told == b"interrupted: nothing was written\n"
+    assert told == b"interrupted: no tables were written\n"
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 

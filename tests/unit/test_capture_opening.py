@@ -33,16 +33,19 @@ def test_a_folder_gives_its_captures_in_natural_order(tmp_path):
     ]
 
 
-def test_in_a_folder_only_what_begins_like_a_capture_is_taken(tmp_path):
+def test_in_a_folder_only_what_begins_like_a_capture_is_taken_or_has_the_name_of_one(tmp_path):
     lay(tmp_path, "a.txt")
     lay(tmp_path, "b", octets=pcapng(packets(1)))
     lay(tmp_path, "c", octets=gzip.compress(OCTETS))
     lay(tmp_path, "damaged.gz", octets=gzip.compress(OCTETS)[:12])
-    foreign = lay(tmp_path, "notes.pcap", "sub/notes.pcap", octets=b"notes")
-    foreign += lay(tmp_path, "empty.pcap", octets=b"")
+    lay(tmp_path, "notes.pcap", "sub/notes.PCAPNG.gz", octets=b"notes")
+    lay(tmp_path, "empty.pcap", octets=b"")
+    foreign = lay(tmp_path, "notes", "sub/notes.txt", octets=b"notes")
     foreign += lay(tmp_path, "text.gz", octets=gzip.compress(b"some text"))
     passed_over: list[Path] = []
-    assert [path.name for path in find([str(tmp_path)], passed_over)] == ["a.txt", "b", "c", "damaged.gz"]
+    assert [path.name for path in find([str(tmp_path)], passed_over)] == [
+        *("a.txt", "b", "c", "damaged.gz", "empty.pcap", "notes.PCAPNG.gz", "notes.pcap")
+    ]
     assert sorted(passed_over) == sorted(foreign)
 
 
