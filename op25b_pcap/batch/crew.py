@@ -38,8 +38,10 @@ class Crew(Protocol):
     """Where it can be watched; empty if nowhere."""
     note: str
     """What is to be said of it."""
-    workers: int
-    """How many tasks are done at a time, about."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are done at a time, about."""
 
     def results(
         self, function: Callable[..., _Result], tasks: Sequence[Task]
@@ -65,11 +67,15 @@ class _Alone:
 
 
 class _Together:
-    def __init__(self, client: Any, workers: int, *, is_own: bool) -> None:
-        self.client, self.workers = client, workers
+    def __init__(self, client: Any, *, is_own: bool, wanted: int = 0) -> None:
+        self.client, self._wanted = client, wanted
         # Of an own scheduler the door, which is above the first page.
         self.dashboard = str(client.dashboard_link or "").removesuffix("status" if is_own else "")
         self.note = f"dashboard: {self.dashboard}" if self.dashboard else ""
+
+    @property
+    def workers(self) -> int:
+        return self._wanted or sum(self.client.nthreads().values()) or 1
 
     def results(
         self, function: Callable[..., _Result], tasks: Sequence[Task]
@@ -126,7 +132,7 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             except (OSError, ValueError) as fault:
                 raise UsageFault(f"no cluster answers at {cluster}: {fault}") from None
             with client:
-                yield _Together(client, sum(client.nthreads().values()), is_own=False)
+                yield _Together(client, is_own=False)
             return
         with (
             distributed.LocalCluster(
@@ -141,4 +147,4 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             distributed.Client(local) as client,
         ):
             local.scale(wanted)  # tasks wait for them, nobody else does
-            yield _Together(client, wanted, is_own=True)
+            yield _Together(client, is_own=True, wanted=wanted)

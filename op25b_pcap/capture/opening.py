@@ -50,9 +50,7 @@ def _meant(argument: str, passed_over: list[Path]) -> list[Path]:
         else:
             taken.append(path if path != STDIN else Path.cwd() / path)
     if not taken:
-        raise NothingToRead(
-            f"nothing to read: {argument!r} holds no capture; flow logs are read by `op25b-pcap batch`"
-        )
+        raise NothingToRead(f"nothing to read: {argument!r} holds no capture (flow logs are for `batch`)")
     return taken
 
 

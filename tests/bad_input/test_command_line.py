@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -98,7 +99,8 @@ def test_a_folder_without_captures(tmp_path):
     (tmp_path / "folder" / "notes.txt").write_text("no capture")
     done = analyse(tmp_path / "folder", out=tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"nothing to read: '{tmp_path / 'folder'}' holds no capture\n"
+    sentence = f"nothing to read: '{tmp_path / 'folder'}' holds no capture (flow logs are for `batch`)\n"
+    assert done.stderr == sentence
     assert not (tmp_path / "out").exists()
 
 
@@ -165,12 +167,40 @@ def test_an_end_in_the_middle_keeps_the_old_results_and_leaves_nothing(tmp_path,
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_reader_that_goes_away_is_no_crash(tmp_path):
+def test_a_reader_that_goes_away_is_no_crash_and_no_gate(tmp_path):
     done = subprocess.run(
-        f"{sys.executable} -m op25b_pcap tables | head -1", shell=True, capture_output=True, text=True
+        ["bash", "-c", f"{sys.executable} -m op25b_pcap tables | head -1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "Traceback" not in done.stderr
-    assert "internal error" not in done.stderr
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    capture, out = Path(os.fsdecode(bytes(tmp_path / "tap") + b"\xff\xfe.pcap")), tmp_path / "out"
+    capture.write_bytes(CAPTURE.read_bytes())
+    assert analyse(capture, out=out).returncode == 0
+    (told,) = json.loads((out / "run.json").read_text())["inputs"]
+    assert (told["path"], told["capture"]) == (str(capture), "tap\\xff\\xfe.pcap")
+    done = subprocess.run(
+        [sys.executable, "-m", "op25b_pcap", "batch", capture, "--out", tmp_path / "lake", "--workers", "1"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "lake" / "run.json").read_text())["inputs"] == [told]
+
+
+def test_logs_are_for_batch_and_foreign_files_are_told(tmp_path):
+    log = tmp_path / "gateway.pcap"
+    log.write_text('{"ts":1.0,"id.orig_h":"203.0.113.5","conn_state":"S0"}\n')
+    (tmp_path / "notes").write_text("notes")
+    shutil.copy(CAPTURE, tmp_path)
+    done = analyse(tmp_path, out=tmp_path / "out")
+    assert done.returncode == 3
+    assert "passed over 1 file(s) that are no captures, such as " in done.stderr
+    assert "gateway.pcap is a flow log: `op25b-pcap batch` reads it" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,29 @@ def test_no_worker_outlives_the_command(whole, tmp_path):
     assert_alone(driver.pid)
 
 
+@pytest.mark.parametrize("after_s", [0.2, 0.5, 0.9, 1.4])
+def test_ctrl_c_is_one_sentence(whole, tmp_path, after_s):
+    """A terminal sends it to all processes."""
+    inbox, _ = whole
+    call = [sys.executable, "-m", "op25b_pcap", "batch", str(inbox), "--out", str(tmp_path / "lake")]
+    driver = subprocess.Popen(
+        [*call, "--workers", "2"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    time.sleep(after_s)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, told = driver.communicate(timeout=60)
+    assert_alone(driver.pid)
+    if driver.returncode:  # else it was done before
+        assert driver.returncode == 130
+        assert told.splitlines()[-1] == "interrupted: no tables were written"
+    assert "Traceback" not in told
+
+
 def test_nobody_answers(tmp_path):
     call = [sys.executable, "-m", "op25b_pcap", "batch", str(SAMPLES), "--out", str(tmp_path / "lake")]
     done = subprocess.run(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -167,6 +169,69 @@ def test_a_drafted_policy_is_sound_and_finds_the_smarthost(tmp_path):
     assert '"192.0.2.25",  # 6 subscriber(s) on smtp' in drafted.stdout
     assert '"203.0.113.0/24",' in drafted.stdout
     assert "198.51.100.40" not in drafted.stdout
+    assert not re.search(r"\b0 (subscriber|opener|attempt)", drafted.stdout)
+
+
+def test_a_draft_of_one_subscriber_is_sound(tmp_path):
+    drafted = run("policy", "init", SAMPLES / "03-case3-direct-to-mx")
+    (tmp_path / "draft.toml").write_text(drafted.stdout)
+    assert '"203.0.113.0/24",  # 1 opener(s), 2 attempt(s)' in drafted.stdout
+    assert run("policy", "check", tmp_path / "draft.toml").exit_code == 0
+
+
+def test_captures_without_the_attempt_are_not_needed_to_carve_it(tmp_path):
+    captures = tmp_path / "captures"
+    shutil.copytree(SAMPLES / "19-rotated", captures / "rotated")
+    shutil.copy(SAMPLES / "08-blocked-by-icmp" / "capture.pcap", captures)
+    assert run("analyze", captures, "--out", tmp_path / "out").exit_code == 0
+    (found,) = (flow_id(tmp_path / "out", f"src_ip = '203.0.113.{end}'") for end in (8,))
+    (captures / "rotated" / "capture-1.pcap").unlink()
+    assert run("carve", tmp_path / "out", found, "-o", tmp_path / "proof.pcap").exit_code == 0
+    rotated = flow_id(tmp_path / "out", "src_ip = '203.0.113.19'")
+    assert "cannot be read again" in run("carve", tmp_path / "out", rotated, "-o", "-").stderr
+
+
+def test_carved_packets_go_through_a_pipe(reports, tmp_path):
+    found = flow_id(reports, "src_ip = '203.0.113.8'")
+    assert run("carve", reports, found, "-o", tmp_path / "proof.pcap").exit_code == 0
+    command = [sys.executable, "-m", "op25b_pcap", "carve", reports, found, "-o", "-"]
+    carved = subprocess.run(command, check=True, capture_output=True).stdout
+    assert carved == (tmp_path / "proof.pcap").read_bytes()
+
+
+def test_lakes_can_be_asked_like_reports(reports, tmp_path):
+    lake = tmp_path / "lake"
+    assert run("batch", SAMPLES, "--policy", POLICY, "--out", lake, "--workers", "1").exit_code == 0
+    assert run("compare", reports, lake).stdout == "nothing has changed\n"
+    for key in ("203.0.113.14", flow_id(reports, "finding = 'leak' limit 1")):
+        assert run("explain", lake, key).stdout == run("explain", reports, key).stdout
+    again = tmp_path / "again"
+    assert run("judge", lake, "--policy", POLICY, "--out", again).exit_code == 0
+    assert rows(again, "select * from flows order by all") == rows(
+        reports, "select * from flows order by all"
+    )
+    found = flow_id(reports, "src_ip = '203.0.113.8'")
+    assert run("carve", lake, found, "-o", tmp_path / "proof.pcap").exit_code == 0
+
+
+def test_reports_and_lakes_do_not_overwrite_each_other(reports, tmp_path):
+    lake = tmp_path / "lake"
+    assert run("batch", SAMPLES / "19-rotated", "--out", lake, "--workers", "1").exit_code == 0
+    for wrong, sentence in (
+        (("analyze", SAMPLES, "--out", lake), "is a lake that `batch` keeps"),
+        (("judge", reports, "--policy", POLICY, "--out", lake), "is a lake that `batch` keeps"),
+        (("batch", SAMPLES, "--out", reports, "--workers", "1"), "is a folder of reports"),
+        (("batch", lake, "--out", lake, "--workers", "1"), "lies in the lake itself"),
+    ):
+        told = run(*wrong)
+        assert (told.exit_code, sentence in told.stderr) == (2, True), told.stderr
+    assert not (reports / "manifest.parquet").exists()
+    assert not (lake / "flows.parquet").exists()
+
+
+def test_without_a_policy_a_case_is_not_stated_as_if_it_were_known(tmp_path):
+    told = run("analyze", SAMPLES / "02-case2-home-server-to-smarthost", "--out", tmp_path / "out").stderr
+    assert "Case 3, or 2 if that is its provider's server" in told
 
 
 def test_the_gate(tmp_path):
