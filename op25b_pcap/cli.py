@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -377,7 +376,7 @@ def policy_check(
 @contextmanager
 def _sentences(ctx: typer.Context) -> Iterator[None]:
     """Turn what may go wrong into a sentence and an exit code; no traceback without --debug."""
-    from op25b_pcap.faults import UsageFault, WorkerEnded
+    from op25b_pcap.faults import UsageFault, WorkerEnded, place_of
 
     try:
         yield
@@ -399,9 +398,8 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
         if ctx.find_root().obj:
             raise
         # Only where, not what: an exception's text may quote a capture.
-        last = traceback.extract_tb(fault.__traceback__)[-1]
         _say(
-            f"internal error: {type(fault).__name__} in {Path(last.filename).name} line {last.lineno}; "
+            f"internal error: {type(fault).__name__} in {place_of(fault)}; "
             "run again with `op25b-pcap --debug …` and report what it prints"
         )
         raise typer.Exit(INTERNAL) from None

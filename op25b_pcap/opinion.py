@@ -73,7 +73,7 @@ def with_dns(facts: Facts, heard: Heard) -> Facts:
 
 def opinion(facts: Facts, policy: Policy | None) -> tuple[Judged, Known]:
     """All facts judged at once, and what is to be counted. Without a policy one is assumed from them."""
-    return alone(partial(judging, lambda: facts, policy))
+    return alone(partial(judging, lambda: facts, policy), lambda judged: judged)
 
 
 def judging(view: Callable[[], Facts], policy: Policy | None, everywhere: Everywhere) -> Way[Judged]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from multiprocessing.connection import Connection
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.facts import Found, gathered
-from op25b_pcap.faults import WorkerEnded
+from op25b_pcap.faults import WorkerEnded, in_worker, place_of
 from op25b_pcap.flows import Flow
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.stacks import Pile, Stack, stack_of, taken_up
@@ -75,7 +77,7 @@ def walking(shards: Sequence[Begin[T]], ends: Callable[[int, T], Any], workers: 
         return lambda number, end: ends(first + number * count, end)
 
     walks = [InTurn(shards[first::count], numbered(first)) for first in range(count)]
-    with _working_for_us(partial(_walk, one) for one in walks) as hired:
+    with _working_for_us(partial(_walk, one, number == 0) for number, one in enumerate(walks)) as hired:
         yield _SideBySide(hired, len(shards))
 
 
@@ -107,9 +109,11 @@ def _working_for_us(work: Iterable[Callable[[Connection], None]]) -> Iterator[li
 
 
 class _Fault(NamedTuple):
-    """What went wrong in a worker."""
+    """What went wrong in a worker, and where."""
 
     fault: Exception
+    place: str
+    trace: str
 
 
 class _Worker:
@@ -136,7 +140,8 @@ class _Worker:
         except (EOFError, OSError):
             self._has_ended()
         if isinstance(found, _Fault):
-            raise found.fault
+            found.fault.add_note(found.trace)
+            raise in_worker(found.fault, found.place)
         return found
 
     def stop(self) -> None:
@@ -164,10 +169,13 @@ def _working(work: Callable[[Connection], None], there: Connection, here: Connec
     except EOFError:
         pass  # it has gone
     except Exception as fault:
+        told = _Fault(fault, place_of(fault), "".join(traceback.format_exception(fault)))
         try:
-            there.send(_Fault(fault))
-        except Exception:  # it cannot be pickled
-            there.send(_Fault(RuntimeError(type(fault).__name__)))
+            pickle.loads(pickle.dumps(fault))
+        except Exception:
+            told = told._replace(fault=RuntimeError(type(fault).__name__))
+        with suppress(OSError):  # it has gone
+            there.send(told)
 
 
 def _gather(share: Share, pile: Pile, give_way: bool, there: Connection) -> None:
@@ -178,7 +186,8 @@ def _gather(share: Share, pile: Pile, give_way: bool, there: Connection) -> None
     there.send((answers.told(), pile.bases))
 
 
-def _walk(walks: Walks, there: Connection) -> None:
+def _walk(walks: Walks, has_first: bool, there: Connection) -> None:
     while True:
-        for step in walks.go(*there.recv()):
-            there.send(step)
+        for number, step in enumerate(walks.go(*there.recv())):
+            # What is to be concluded may hold all subscribers: it is asked of the first shard.
+            there.send(step if has_first and not number else step._replace(conclusion=None))

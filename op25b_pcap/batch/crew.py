@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
 from op25b_pcap.batch import nursery
 from op25b_pcap.batch.extra import needed
-from op25b_pcap.faults import UsageFault
+from op25b_pcap.faults import UsageFault, WorkerEnded
 
 _Result = TypeVar("_Result")
 Task = tuple[Any, ...]
@@ -31,6 +32,13 @@ class Deadly:
     """What comes back of a task that has cost several workers their life."""
 
 
+def survived(result: _Result | Deadly, doing: str) -> _Result:
+    """The result, where a run cannot do without. Raises WorkerEnded."""
+    if isinstance(result, Deadly):
+        raise WorkerEnded(f"{doing} has ended every worker that tried: is there too little memory?")
+    return result
+
+
 class Crew(Protocol):
     """Does tasks."""
 
@@ -44,11 +52,12 @@ class Crew(Protocol):
         """How many tasks are done at a time, about."""
 
     def results(
-        self, function: Callable[..., _Result], tasks: Sequence[Task]
+        self, function: Callable[..., _Result], tasks: Sequence[Task], keys: Sequence[Hashable] = ()
     ) -> Iterator[tuple[int, _Result | Deadly]]:
         """The number of each task and its result, as they are done.
 
-        Where others do them they begin at once, whenever their results are asked for.
+        Where others do them they begin at once, whenever their results are asked for. By `keys`: who did
+        a task has something in hand for the next one of its key, and gets it if he is free.
         """
 
 
@@ -60,7 +69,7 @@ class _Alone:
         self.note = note
 
     def results(
-        self, function: Callable[..., _Result], tasks: Sequence[Task]
+        self, function: Callable[..., _Result], tasks: Sequence[Task], keys: Sequence[Hashable] = ()
     ) -> Iterator[tuple[int, _Result | Deadly]]:
         for number, task in enumerate(tasks):
             yield number, function(*task)
@@ -69,6 +78,8 @@ class _Alone:
 class _Together:
     def __init__(self, client: Any, *, is_own: bool, wanted: int = 0) -> None:
         self.client, self._wanted = client, wanted
+        self._doers: dict[Hashable, str] = {}
+        """Who did the last task of a key."""
         # Of an own scheduler the door, which is above the first page.
         self.dashboard = str(client.dashboard_link or "").removesuffix("status" if is_own else "")
         self.note = f"dashboard: {self.dashboard}" if self.dashboard else ""
@@ -78,19 +89,34 @@ class _Together:
         return self._wanted or sum(self.client.nthreads().values()) or 1
 
     def results(
-        self, function: Callable[..., _Result], tasks: Sequence[Task]
+        self, function: Callable[..., _Result], tasks: Sequence[Task], keys: Sequence[Hashable] = ()
     ) -> Iterator[tuple[int, _Result | Deadly]]:
-        futures = [self.client.submit(function, *task, pure=False) for task in tasks]
-        return self._as_completed({future: number for number, future in enumerate(futures)})
+        known = [self._doers.get(key) for key in keys] or [None] * len(tasks)
+        submit = partial(self.client.submit, _done, function, pure=False)
+        futures = [
+            submit(*task, workers=[doer], allow_other_workers=True) if doer else submit(*task)
+            for task, doer in zip(tasks, known, strict=True)
+        ]
+        return self._as_completed({future: number for number, future in enumerate(futures)}, keys)
 
-    def _as_completed(self, futures: dict[Any, int]) -> Iterator[tuple[int, Any]]:
+    def _as_completed(self, futures: dict[Any, int], keys: Sequence[Hashable]) -> Iterator[tuple[int, Any]]:
         distributed = needed("distributed", _NEEDS)
         for future in distributed.as_completed(list(futures)):
             number = futures.pop(future)
             try:
-                yield number, future.result()
+                doer, result = future.result()
             except distributed.scheduler.KilledWorker:
                 yield number, Deadly()
+            else:
+                if keys:
+                    self._doers[keys[number]] = doer
+                yield number, result
+
+
+def _done(function: Callable[..., _Result], *task: Any) -> tuple[str, _Result]:
+    """The address of the worker who does a task, and its result."""
+    address: str = needed("distributed", _NEEDS).get_worker().address
+    return address, function(*task)
 
 
 @contextmanager

@@ -57,6 +57,11 @@ class Files:
         """Take a file away, if it is there."""
         (self._path / name).unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Take all files away."""
+        for name in self.names():
+            self.remove(name)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder of this machine for files that are not finished; `put` takes them from there."""

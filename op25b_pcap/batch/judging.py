@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from op25b_pcap import __version__
 from op25b_pcap.batch import assembling, bench, work
 from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.assembling import ANSWERS, answers_in
-from op25b_pcap.batch.crew import Crew, Deadly
+from op25b_pcap.batch.crew import Crew, survived
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.shards import (
     Come,
@@ -110,10 +110,7 @@ def conclude(
             return Written(run, to_frame(pq.read_table(path)), is_new=False)
     pieces, workshop = gathered_.pieces, work.work_of(lake)
     names = short_names([Path(piece.path) for piece in pieces])
-    with stage(lake) as place:
-        told_before = workshop.below(work.TOLD)  # by a run that did not come to its end
-        for name in told_before.names():
-            told_before.remove(name)
+    with stage(lake) as place, _telling(workshop.below(work.TOLD)):
         latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
         contents = [piece.sha256 for piece in pieces]
         view = View(gathered_.results, contents, names, latest_ns, policy)
@@ -132,6 +129,16 @@ def conclude(
         publish({**tables, "manifest": manifest}, parts, run, place)
     forget()
     return Written(run, tables["summary"], is_new=True)
+
+
+@contextmanager
+def _telling(told: Files) -> Iterator[None]:
+    """Nothing is told before, by a run that did not come to its end, nor afterwards: it is about mail."""
+    told.clear()
+    try:
+        yield
+    finally:
+        told.clear()
 
 
 def _judged(
@@ -158,15 +165,14 @@ def _judged(
     for met in count():
         watching.begins("judge", len(shards))
         come: list[Come] = []
-        for _, one in crew.results(go, [(shard, met, *where) for shard in shards]):
-            if isinstance(one, Deadly):
-                raise MemoryError("judging has ended every worker")
-            come.append(one)
+        keys = [(shard.run, shard.number) for shard in shards]
+        for _, one in crew.results(go, [(shard, met, *where) for shard in shards], keys):
+            come.append(survived(one, "judging"))
             watching.told()
         is_end = come[0].is_end
         clock.lap("write" if is_end else "judge")
         with workshop.scratch() as folder:
-            meeting = Meeting(folder, min(crew.workers, os.cpu_count() or 1))
+            meeting = Meeting(folder, crew.workers)
             for shard in shards:
                 meeting.hear(said_by(shard, met, workshop))
             answers = meeting.answers()

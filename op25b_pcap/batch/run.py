@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, Piece, account_of, standing
 from op25b_pcap.batch.assembling import assemble, is_assembled
-from op25b_pcap.batch.crew import Crew, Deadly
+from op25b_pcap.batch.crew import Crew, Deadly, survived
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
@@ -162,9 +162,7 @@ def _joined(accounts: Sequence[Account], lake: str, crew: Crew, watching: Watchi
     except FileNotFoundError:
         watching.begins("join", 1)
         ((_, account),) = crew.results(join, [(contents, [each.began_ns for each in torn], lake)])
-        if isinstance(account, Deadly):
-            raise MemoryError("joining fragments has ended every worker") from None
-        return account
+        return survived(account, "joining fragments")
 
 
 def _assembled(
@@ -178,9 +176,7 @@ def _assembled(
     missing.sort(key=lambda range_: -range_.octets)
     watching.begins("assemble", len(missing))
     for _, flows in crew.results(assemble, [(range_, range_.earlier(there), lake) for range_ in missing]):
-        if isinstance(flows, Deadly):
-            raise MemoryError("assembling has ended every worker")
-        watching.assembled(flows)
+        watching.assembled(survived(flows, "assembling"))
     return [range_.name for range_ in wanted]
 
 

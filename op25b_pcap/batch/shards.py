@@ -1,9 +1,9 @@
 """All that was found is judged in shards: some stretch of time each, by whichever worker is free.
 
-Tasks of workers. At a barrier all shards meet: what each has said lies in a file of the workshop, and so
-do the answers. A task goes the way of its shard from its beginning to the next barrier; the last one
-writes its parts of the lake's large tables, of which each holds the rows of some time, of one day. So no
-process holds more than a shard.
+Tasks of workers, but where there is one shard only. At a barrier all meet: what each has said lies in a
+file of the workshop, and so do the answers. A task goes the way of its shard from its beginning to the
+next barrier; the last one writes its parts of the lake's large tables, of which each holds the rows of
+some time, of one day. So no process holds more than a shard.
 """
 
 from __future__ import annotations
@@ -156,8 +156,7 @@ def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope) -> Com
 def judged_alone(shard: Shard, lake: str) -> tuple[Told, Known]:
     """The whole way of a shard that has no other to meet; and all answers."""
     about = _about(shard.run, lake)
-    judged, known = alone(partial(judging, partial(about.seen, shard), about.view.policy))
-    return _told_by(judged), known
+    return alone(partial(judging, partial(about.seen, shard), about.view.policy), _told_by)
 
 
 def written(shard: Shard, flows: pd.DataFrame, lake: str, where: str, envelope: Envelope) -> list[str]:

@@ -93,8 +93,9 @@ def publish(
             place.put(folder / name, f"{name}.parquet")
     for name in BY_DATE if place.is_local else ():
         (Path(place.root) / name).mkdir(exist_ok=True)  # there may be no part
+    written = frozenset(parts)
     for name in place.names(".parquet"):
-        if name.partition("/")[0] in BY_DATE and name not in parts:
+        if name.partition("/")[0] in BY_DATE and name not in written:
             place.remove(name)
     with place.scratch() as folder:
         write_run(run, folder)

@@ -71,14 +71,15 @@ def _rst(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     lowest = scene.everywhere.least("fewest_hops_left", scene.number("dst_ttl"), dst)
     highest = scene.everywhere.greatest("most_hops_left", scene.number("dst_ttl"), dst)
     too_fast, from_far = _soon(scene)
-    suspect, distance = refused & scene.blocked & ~from_far, coded_numbers(scene.number("rst_ttl"))
+    rst_ttl = scene.number("rst_ttl")
+    suspect, distance = refused & scene.blocked & ~from_far & ~np.isnan(rst_ttl), coded_numbers(rst_ttl)
     places = Addresses(dst[suspect].compact()).neighbours()
     of_all = np.ones(len(places), dtype=bool)
     alike = scene.everywhere.count("refused_at_distance", places, {"networks": of_all}, distance[suspect])
     yield None
-    ttl, low, high = scene.number("rst_ttl"), lowest.numbers(), highest.numbers()
-    outside = (ttl < low) | (ttl > high)
-    compared = refused & ~np.isnan(low) & ~np.isnan(ttl)
+    low, high = lowest.numbers(), highest.numbers()
+    outside = (rst_ttl < low) | (rst_ttl > high)
+    compared = refused & ~np.isnan(low) & ~np.isnan(rst_ttl)
     return {
         "rst_ttl_differs": compared & outside & ~from_far,
         "rst_too_fast": refused & too_fast,

@@ -27,7 +27,7 @@ Key = tuple[Coded, ...]
 Known = dict[str, pa.Table]
 """Answers by their question: the columns of its key by their place, and of values by their name."""
 Conclusion = Callable[[Known], Any]
-"""What is to be made of all answers, once and not in every shard; each is sent what comes of it."""
+"""What is to be made of all answers, once for all shards of a process; each is sent what comes of it."""
 T = TypeVar("T")
 Way = Generator[Conclusion | None, Any, T]
 

@@ -7,12 +7,13 @@ other value, and put together one part after the other.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ class Meeting:
 
     def __init__(self, folder: Path | None = None, at_once: int = 1) -> None:
         """`folder`: where rows may be set down, if they may; `at_once`: questions answered at a time."""
-        self._folder, self._at_once = folder, at_once
+        self._folder, self._at_once = folder, min(at_once, os.cpu_count() or 1)
         self._heard: dict[str, list[Said]] = defaultdict(list)
         self._set_down: dict[str, list[tuple[Path, Indices]]] = defaultdict(list)
         """Files, and where in them each part begins and the last one ends."""
@@ -99,6 +100,7 @@ class Meeting:
             yield tables
 
 
+E = TypeVar("E")
 Begin = Callable[[Everywhere], Way[T]]
 """Begins the way of a shard."""
 
@@ -213,9 +215,9 @@ def met(walks: Walks, folder: Path | None = None, at_once: int = 1) -> tuple[lis
         concluded = conclusion and conclusion(known)
 
 
-def alone(shard: Begin[T]) -> tuple[T, Known]:
-    """What one shard comes to, and all answers, where there is no other."""
-    (end,), known = met(InTurn([shard]))
+def alone(shard: Begin[T], ends: Callable[[T], E]) -> tuple[E, Known]:
+    """What `ends` makes of what one shard comes to, and all answers, where there is no other."""
+    (end,), known = met(InTurn([shard], lambda _, end: ends(end)))
     return end, known
 
 

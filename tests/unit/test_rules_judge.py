@@ -185,6 +185,11 @@ def test_addressees_in_one_network_or_at_different_distances_say_nothing():
     assert verdict(*unknown)[1] == "unknown"
 
 
+def test_addressees_at_distances_that_nobody_knows_are_not_equally_far_away():
+    logged = [flow(HOME, f"198.18.{n}.1", outcome="refused", rst_ttl=None) for n in range(20)]
+    assert verdict(*DISTANCES, *logged) == ("blocked", "unknown", ["role_assumed"])
+
+
 def silent(dst: str = MX, src: str = HOME, **more: object) -> dict:
     return flow(src, dst, outcome="no_answer", **more)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from op25b_pcap.faults import WorkerEnded
+from op25b_pcap.faults import WorkerEnded, place_of
 from op25b_pcap.side_by_side import CAN_FORK, walking
 from op25b_pcap.tables.columns import coded_numbers
 from op25b_pcap.tables.meeting import met
@@ -65,7 +65,41 @@ def test_what_goes_wrong_in_a_worker_goes_wrong_here(capfd):
     ):
         met(walks)
     assert caught.value.errno == errno.ENOSPC
+    assert place_of(caught.value).startswith("test_side_by_side.py line ")
+    assert "in fails" in caught.value.__notes__[0]
     assert capfd.readouterr() == ("", "")
+
+
+class Two(Exception):
+    """It can be pickled, and not be taken out again."""
+
+    def __init__(self, one, other):
+        super().__init__(one + other)
+
+
+def fails_oddly(number):
+    if number == 1:
+        raise Two("one", "other")
+
+
+def test_what_cannot_be_sent_is_told_by_its_name():
+    with (
+        pytest.raises(RuntimeError, match="Two") as caught,
+        walking(shards(4, fails_oddly), nothing, 2) as walks,
+    ):
+        met(walks)
+    assert "in fails_oddly" in caught.value.__notes__[0]
+
+
+def concluding(everywhere):
+    yield len
+    yield None
+
+
+def test_what_is_to_be_concluded_is_asked_of_one_shard():
+    with walking([concluding] * 5, nothing, 2) as walks:
+        steps = [*walks.go({}, None)]
+    assert [step.conclusion for step in steps] == [len, None, None, None, None]
 
 
 def test_a_worker_that_is_killed_is_told_of(capfd):
@@ -77,7 +111,8 @@ def test_a_worker_that_is_killed_is_told_of(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_workers_end_with_their_parent():
+@pytest.mark.parametrize("speaking", [False, True])
+def test_workers_end_with_their_parent(speaking):
     program = f"""
 import os, sys, time
 sys.path.insert(0, {str(Path.cwd())!r})
@@ -85,12 +120,16 @@ from functools import partial
 from op25b_pcap.side_by_side import walking
 def way(everywhere):
     yield None
+    time.sleep(.5)
+    yield None
 with walking([way, way, way], lambda *_: None, 3) as walks:
     list(walks.go({{}}, None))
+    for worker in walks._workers if {speaking} else ():
+        worker.say(({{}}, None))
     print(*(worker._process.pid for worker in walks._workers), flush=True)
     time.sleep(60)
 """
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 3
     parent.kill()
@@ -102,3 +141,5 @@ with walking([way, way, way], lambda *_: None, 3) as walks:
         time.sleep(0.05)
     else:
         pytest.fail("workers have outlived their parent")
+    with parent.stderr as told:
+        assert told.read() == b""

@@ -136,7 +136,7 @@ def test_ways_abreast_come_to_their_barriers_together():
             seen.append(sorted(everywhere.said))
             yield None
 
-    assert alone(whole)[0] == ["a", "b", "c"]
+    assert alone(whole, list)[0] == ["a", "b", "c"]
     assert seen == [["a0", "c0"], ["a1"]]
 
 
@@ -149,7 +149,7 @@ def test_whole_numbers_are_told_apart_where_floating_ones_are_not():
         yield None
         return asked.whole_numbers(-1, coded(pa.array(["b", "a", "c"]))).tolist()
 
-    assert alone(way)[0] == [large, large + 1, -1]
+    assert alone(way, list)[0] == [large, large + 1, -1]
 
 
 def test_a_question_that_is_known_is_not_asked_again():
