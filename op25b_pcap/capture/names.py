@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _DIGITS = re.compile(r"([0-9]+)")
-_SUFFIXES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar")
+_OF_CAPTURES = re.compile(
+    r"\.(pcap|pcapng|cap|dmp|ntar)[-_.0-9]*(\.(gz|zst|zstd|xz|bz2|lz4))?$", re.IGNORECASE
+)
+"""Behind the ending may stand a number or a date, as rotation has it, and a compression."""
 Key = tuple[tuple[str | int, ...], str]
 
 
@@ -26,8 +29,8 @@ def path_order(path: Path) -> tuple[Key, Key]:
 
 
 def means_capture(name: str) -> bool:
-    """Whether who calls a file so means a capture, whatever is in it; a compression's name may follow."""
-    return any(suffix in name.lower() for suffix in _SUFFIXES)
+    """Whether who calls a file so means a capture, whatever is in it."""
+    return _OF_CAPTURES.search(name) is not None
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from op25b_pcap.capture.names import means_capture
 from op25b_pcap.capture.opening import NothingToRead, find
 from op25b_pcap.faults import UsageFault
 from tests.capture_files import packets, pcap, pcapng
@@ -40,7 +41,7 @@ def test_in_a_folder_only_what_begins_like_a_capture_is_taken_or_has_the_name_of
     lay(tmp_path, "damaged.gz", octets=gzip.compress(OCTETS)[:12])
     lay(tmp_path, "notes.pcap", "sub/notes.PCAPNG.gz", octets=b"notes")
     lay(tmp_path, "empty.pcap", octets=b"")
-    foreign = lay(tmp_path, "notes", "sub/notes.txt", octets=b"notes")
+    foreign = lay(tmp_path, "notes", "sub/a.pcap.json", octets=b"notes")
     foreign += lay(tmp_path, "text.gz", octets=gzip.compress(b"some text"))
     passed_over: list[Path] = []
     assert [path.name for path in find([str(tmp_path)], passed_over)] == [
@@ -129,3 +130,14 @@ def test_a_terminal_is_no_capture(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal())
     with pytest.raises(NothingToRead, match="stdin is a terminal"):
         find(["-"])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_meant"),
+    [
+        *((name, True) for name in ("a.pcap", "A.PCAPNG", "tap.pcap12", "t.cap.gz", "tap.pcap-20261130.xz")),
+        *((name, False) for name in ("a.pcap.json", "pcap", "a.pcap.part", "recap.txt", "pcap.gz", "a.gz")),
+    ],
+)
+def test_what_is_called_a_capture(name, is_meant):
+    assert means_capture(name) == is_meant
