@@ -6,8 +6,8 @@ which an observation has them, whatever the turns were in which the captures wer
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from op25b_pcap.capture.record import Record
 
 _HELD, _OCTETS_HELD = 1024, 16 << 20
 """Tuples that are held before they are written, and their octets, about."""
-_AT_ONCE = 256
-"""Records that are brought into order together."""
 OF_SEVERAL = pa.schema(
     {
         "capture": pa.int32(),
@@ -96,9 +94,12 @@ def by_time(aside: Aside, ranks: Sequence[int]) -> Iterator[Record]:
     with pa.memory_map(str(aside.path)) as file:
         whole = pa.ipc.open_file(file).read_all()
         capture, latest_ns = whole["capture"].to_numpy(), whole["time_ns"].to_numpy().copy()
-        for one in np.unique(capture).tolist():
-            latest_ns[capture == one] = np.maximum.accumulate(latest_ns[capture == one])
-        order = np.lexsort([np.array(ranks)[capture], latest_ns])
-        for begin in range(0, len(order), _AT_ONCE):
-            some = whole.take(order[begin : begin + _AT_ONCE])
-            yield from starmap(Record, zip(*(column.to_pylist() for column in some.columns), strict=True))
+        together = np.argsort(capture, kind="stable")
+        for own in np.split(together, np.flatnonzero(np.diff(capture[together])) + 1):
+            latest_ns[own] = np.maximum.accumulate(latest_ns[own])
+        # Arrow would look through all of it for any few rows.
+        batches = [batch.columns for batch in whole.to_batches()]
+        begins = np.cumsum([0, *(len(columns[0]) for columns in batches)]).tolist()
+        for at in np.lexsort([np.array(ranks)[capture], latest_ns]).tolist():
+            number = bisect_right(begins, at) - 1
+            yield Record(*(column[at - begins[number]].as_py() for column in batches[number]))

@@ -43,10 +43,9 @@ def each(run: Run) -> Iterator[Record]:
 
 @settings(max_examples=100, deadline=None)
 @given(CAPTURES, st.sampled_from([100, 1000, 1 << 20]), st.integers(1, 9))
-def test_what_is_set_aside_comes_back_in_the_order_of_the_observation(captures, step, at_once):
+def test_what_is_set_aside_comes_back_in_the_order_of_the_observation(captures, step, held):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_HELD", at_once)
-        patch.setattr(room, "_AT_ONCE", at_once)
+        patch.setattr(room, "_HELD", held)
         paths = [Path(folder, f"{number}.pcap") for number in range(len(captures))]
         for path, (written, content) in zip(paths, captures, strict=True):
             path.write_bytes(written(content))
