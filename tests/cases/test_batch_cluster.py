@@ -138,17 +138,24 @@ def test_a_driver_that_is_killed_leaves_what_the_next_run_goes_on_with(whole, tm
     assert_like(lake, expected)
 
 
-def test_no_worker_outlives_the_command(whole, tmp_path):
-    inbox, _ = whole
-    call = [sys.executable, "-m", "op25b_pcap", "batch", str(inbox), "--out", str(tmp_path / "lake")]
-    driver = subprocess.Popen(
-        [*call, "--workers", "2"],
+def begun(inbox: Path, lake: Path) -> subprocess.Popen:
+    """A batch by two workers in a session of its own."""
+    command = [sys.executable, "-m", "op25b_pcap", "batch", inbox, "--out", lake, "--workers", "2"]
+    return subprocess.Popen(
+        command,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
+        text=True,
     )
-    assert driver.wait() == 0
+
+
+def test_no_worker_outlives_the_command(whole, tmp_path):
+    inbox, _ = whole
+    driver = begun(inbox, tmp_path / "lake")
+    driver.communicate()
+    assert driver.returncode == 0
     assert_alone(driver.pid)
 
 
@@ -156,15 +163,7 @@ def test_no_worker_outlives_the_command(whole, tmp_path):
 def test_ctrl_c_is_one_sentence(whole, tmp_path, after_s):
     """A terminal sends it to all processes."""
     inbox, _ = whole
-    call = [sys.executable, "-m", "op25b_pcap", "batch", str(inbox), "--out", str(tmp_path / "lake")]
-    driver = subprocess.Popen(
-        [*call, "--workers", "2"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
+    driver = begun(inbox, tmp_path / "lake")
     time.sleep(after_s)
     os.killpg(driver.pid, signal.SIGINT)
     _, told = driver.communicate(timeout=60)
