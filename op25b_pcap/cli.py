@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -23,6 +24,7 @@ from op25b_pcap.circles import no_more_sought, seldom_sought
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from op25b_pcap.capture.observation import Observation
     from op25b_pcap.pipeline import Progress
 
 # Nothing here needs linear algebra, whose threads cost a tenth of a second as soon as NumPy is there.
@@ -34,8 +36,13 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 GATE_MET, USAGE, DAMAGED, INTERNAL = 1, 2, 3, 4
 INTERRUPTED, STOPPED = 130, 143
 """128 + SIGINT, and + SIGTERM, as shells say it."""
+LINE_EVERY_S = 10
+"""How often it is told how far a long work is, where there is no terminal."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: whoever read our output has gone."""
+
+_STORES = ("botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "aiohttp")
+"""Whose exceptions say what is wrong with an object store, or with who asks it."""
 
 app = typer.Typer(
     name="op25b-pcap",
@@ -182,8 +189,10 @@ def batch(
     """Bring a dataset up to date with an inbox of captures and flow logs: only new ones are read."""
     with _sentences(ctx):
         from op25b_pcap.batch.crew import crew
+        from op25b_pcap.batch.inbox import named
         from op25b_pcap.policy import load
 
+        named(inbox)
         rules = load(policy) if policy else None
         with crew(workers, cluster) as hands:
             from rich.console import Console  # all this while the workers come up
@@ -193,7 +202,7 @@ def batch(
 
             if hands.note:
                 _say(hands.note)
-            with shown(Console(stderr=True), _say) as watching:
+            with shown(Console(stderr=True), _say, LINE_EVERY_S) as watching:
                 outcome = brought_up(inbox, out, hands, rules, envelope.value, watching)
         _print_table(outcome.summary, as_json)
         for sentence in outcome.sentences():
@@ -397,6 +406,9 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
     except Exception as fault:
         if ctx.find_root().obj:
             raise
+        if type(fault).__module__.partition(".")[0] in _STORES:
+            _say(f"the object store: {fault}")
+            raise typer.Exit(USAGE) from None
         # Only where, not what: an exception's text may quote a capture.
         _say(
             f"internal error: {type(fault).__name__} in {place_of(fault)}; "
@@ -461,9 +473,9 @@ def _tell(analysis: Any, out: Path) -> None:
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress | None]:
-    """A bar by octets read, on a terminal and only there."""
+    """A bar by octets read, on a terminal and only there; elsewhere a line now and then."""
     if not sys.stderr.isatty():
-        yield None
+        yield _lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
@@ -481,6 +493,20 @@ def _progress_bar() -> Iterator[Progress | None]:
         yield lambda observation: bar.update(
             task, completed=observation.bytes_read, total=observation.bytes_total
         )
+
+
+def _lines() -> Progress:
+    last_s = time.monotonic()
+
+    def progress(observation: Observation) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= LINE_EVERY_S:
+            last_s = time.monotonic()
+            total = observation.bytes_total
+            told = f"{observation.bytes_read / 1e6:.0f}" + (f" of {total / 1e6:.0f}" if total else "")
+            _say(f"reading: {told} MB")
+
+    return progress
 
 
 class _Stop(KeyboardInterrupt):

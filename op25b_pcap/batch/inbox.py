@@ -27,6 +27,14 @@ def pieces(inbox: str, lake: str) -> list[Piece]:
     return sorted(found, key=lambda piece: path_order(Path(piece.path)))
 
 
+def named(inbox: str) -> list[str]:
+    """The folders and files of this machine that it names, if it is no URL. Raises UsageFault for none."""
+    found = [inbox] if "://" in inbox or Path(inbox).exists() else glob.glob(inbox, recursive=True)  # noqa: PTH207 - a whole pattern
+    if not found:
+        raise UsageFault(f"nothing to read: there is no {inbox!r}")
+    return found
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Path]:
     """A path of this machine at which a piece can be read."""
@@ -45,14 +53,12 @@ def size_and_time(path: Path) -> tuple[int, int]:
 
 
 def _here(inbox: str, lake: str) -> Iterator[Piece]:
-    named = [inbox] if Path(inbox).exists() else glob.glob(inbox, recursive=True)  # noqa: PTH207 - a whole pattern
-    if not named:
-        raise UsageFault(f"nothing to read: there is no {inbox!r}")
+    places = named(inbox)
     own = "" if "://" in lake else os.path.realpath(lake)
-    if own and any(Path(os.path.realpath(name)).is_relative_to(own) for name in named):
+    if own and any(Path(os.path.realpath(name)).is_relative_to(own) for name in places):
         raise UsageFault(f"{inbox} lies in the lake itself: captures need a folder of their own")
     seen: set[str] = set()
-    for name in named:
+    for name in places:
         for path in _files(name) if Path(name).is_dir() else [name]:
             real = os.path.realpath(path)
             if real in seen or (own and Path(real).is_relative_to(own)):

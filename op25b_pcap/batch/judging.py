@@ -88,6 +88,8 @@ class Written(NamedTuple):
     summary: pd.DataFrame
     is_new: bool
     """Whether tables were written."""
+    judged_by: str
+    """The policy by which the lake was judged before, if one was given then, and none now."""
 
 
 def conclude(
@@ -107,7 +109,9 @@ def conclude(
     run = _last_run(lake)
     if run.get("signature") == signature:
         with lake.opened("summary.parquet") as path:
-            return Written(run, to_frame(pq.read_table(path)), is_new=False)
+            return Written(run, to_frame(pq.read_table(path)), is_new=False, judged_by="")
+    before = run.get("policy", {})
+    judged_by = before.get("name", "") if policy is None and before.get("assumed") is False else ""
     pieces, workshop = gathered_.pieces, work.work_of(lake)
     names = short_names([Path(piece.path) for piece in pieces])
     with stage(lake) as place, _telling(workshop.below(work.TOLD)):
@@ -128,7 +132,7 @@ def conclude(
         }
         publish({**tables, "manifest": manifest}, parts, run, place)
     forget()
-    return Written(run, tables["summary"], is_new=True)
+    return Written(run, tables["summary"], is_new=True, judged_by=judged_by)
 
 
 @contextmanager
@@ -162,13 +166,14 @@ def _judged(
         clock.lap("write")
         return policy, known, parts
     known = {}
+    watching.begins("judge", len(shards))
     for met in count():
-        watching.begins("judge", len(shards))
         come: list[Come] = []
         keys = [(shard.run, shard.number) for shard in shards]
         for _, one in crew.results(go, [(shard, met, *where) for shard in shards], keys):
             come.append(survived(one, "judging"))
-            watching.told()
+            if come[-1].is_end:
+                watching.told()
         is_end = come[0].is_end
         clock.lap("write" if is_end else "judge")
         with workshop.scratch() as folder:

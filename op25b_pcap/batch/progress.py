@@ -18,7 +18,6 @@ from rich.progress import (
 from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.watching import Watching
 
-_LINE_EVERY_S = 10
 _STAGES = {
     "scan": "reading pieces",
     "join": "joining fragments",
@@ -61,14 +60,14 @@ class _Counting(Watching):
 
 
 class _Lines(_Counting):
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], every_s: float) -> None:
         super().__init__()
-        self._say = say
+        self._say, self._every_s = say, every_s
         self._last_s = 0.0
 
     def show(self, *, is_new: bool = False) -> None:
         now = time.monotonic()
-        if not self.tasks or (self.done < self.tasks and not is_new and now - self._last_s < _LINE_EVERY_S):
+        if not self.tasks or (self.done < self.tasks and not is_new and now - self._last_s < self._every_s):
             return
         self._last_s = now
         told = f"{_STAGES[self.stage]}: {self.done} of {self.tasks}"
@@ -94,10 +93,10 @@ class _Live(_Counting):
 
 
 @contextmanager
-def shown(console: Console, say: Callable[[str], None]) -> Iterator[Watching]:
-    """Something that watches a batch: lively if the console is a terminal."""
+def shown(console: Console, say: Callable[[str], None], every_s: float) -> Iterator[Watching]:
+    """Something that watches a batch: lively if the console is a terminal, else with a line now and then."""
     if not console.is_terminal:
-        yield _Lines(say)
+        yield _Lines(say, every_s)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:

@@ -44,6 +44,8 @@ class Outcome:
     summary: pd.DataFrame
     is_new: bool
     """Whether tables were written."""
+    judged_by: str
+    """The policy by which it was judged before, if one was given then, and none now."""
     pieces: list[Account]
     """All that are in the inbox, or were."""
 
@@ -66,6 +68,8 @@ class Outcome:
             yield "nothing has changed since the last run"
         if self.run["policy"]["assumed"]:
             yield "no policy given: roles are assumed from what the captures show (--policy P.toml)"
+        if self.judged_by:
+            yield f"before, all was judged by policy {self.judged_by!r}: with --policy it will be again"
 
 
 def batch(

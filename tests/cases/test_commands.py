@@ -214,6 +214,35 @@ def test_lakes_can_be_asked_like_reports(reports, tmp_path):
     assert run("carve", lake, found, "-o", tmp_path / "proof.pcap").exit_code == 0
 
 
+def test_a_lake_says_when_its_policy_is_forgotten(tmp_path):
+    call = ("batch", SAMPLES / "19-rotated", "--out", tmp_path / "lake", "--workers", "1")
+    assert "before, all was judged" not in run(*call, "--policy", POLICY).stderr
+    assert "before, all was judged by policy 'example-isp'" in run(*call).stderr
+    assert "before, all was judged" not in run(*call).stderr
+
+
+def test_no_worker_is_hired_for_an_inbox_that_is_not_there(tmp_path):
+    told = run("batch", tmp_path / "nosuch", "--out", tmp_path / "lake", "--workers", "2")
+    assert (told.exit_code, told.stderr) == (2, f"nothing to read: there is no '{tmp_path / 'nosuch'}'\n")
+
+
+def test_an_object_store_that_refuses_is_a_sentence(tmp_path, monkeypatch):
+    from botocore.exceptions import NoCredentialsError
+
+    def refused(*_):
+        raise NoCredentialsError
+
+    monkeypatch.setattr("op25b_pcap.batch.run.pieces", refused)
+    told = run("batch", SAMPLES, "--out", tmp_path / "lake", "--workers", "1")
+    assert (told.exit_code, told.stderr) == (2, "the object store: Unable to locate credentials\n")
+
+
+def test_who_sees_no_bar_is_told_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setattr("op25b_pcap.cli.LINE_EVERY_S", 0)
+    told = run("analyze", SAMPLES / "19-rotated", "--out", tmp_path / "out").stderr
+    assert re.match(r"reading: \d+ of \d+ MB\n", told)
+
+
 def test_reports_and_lakes_do_not_overwrite_each_other(reports, tmp_path):
     lake = tmp_path / "lake"
     assert run("batch", SAMPLES / "19-rotated", "--out", lake, "--workers", "1").exit_code == 0
