@@ -18,4 +18,4 @@ class Watching:
         """A range was assembled."""
 
     def told(self) -> None:
-        """A part of a table was written."""
+        """A shard was judged, and its parts of tables were written."""
