@@ -16,6 +16,7 @@ from op25b_pcap.faults import UsageFault
 from op25b_pcap.flows.wanted import Wanted
 from op25b_pcap.opinion import Tables, counts, opinion
 from op25b_pcap.policy import Policy
+from op25b_pcap.reports.explain import advise
 from op25b_pcap.reports.explain import explain as in_words
 from op25b_pcap.reports.run import numbers, redescribe, sources
 from op25b_pcap.reports.writing import read_run, read_tables
@@ -25,8 +26,11 @@ from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.packets import DnsMessage
 
 
-def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any]]:
-    """Tables that were written before under another policy, and their run.json; no captures needed."""
+def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any], list[str]]:
+    """Tables that were written before under another policy, their run.json, and what would be stopped.
+
+    No captures are needed.
+    """
     clock = Clock()
     tables, run = read_tables(folder), read_run(folder)
     facts = Facts(*(tables[name] for name in Facts.__slots__))
@@ -34,7 +38,7 @@ def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any]]:
     counted = counts(known)
     clock.lap("judge")
     run = redescribe(run, policy, numbers(known, counted), clock.laps_s)
-    return {**tables, **judged.tables, **counted}, run
+    return {**tables, **judged.tables, **counted}, run, advise(known, assumed=policy.assumed)
 
 
 def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record]:

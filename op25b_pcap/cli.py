@@ -282,12 +282,14 @@ def judge_(
         from op25b_pcap.policy import load
         from op25b_pcap.reports.writing import staging, write_run, write_tables
 
-        tables, run = rejudge(reports, load(policy))
+        tables, run, advice = rejudge(reports, load(policy))
         if out is not None:
             with staging(out) as hidden:
                 write_tables(tables, hidden, csv=csv)
                 write_run(run, hidden)
         _print_table(tables["summary"], as_json)
+        for line in advice:
+            _say(line)
         if out is not None:
             _say(f"tables: {out}/; what changed: op25b-pcap compare {reports} {out}")
 

@@ -49,6 +49,7 @@ from op25b_pcap.leavings import give_back
 from op25b_pcap.opinion import FLOWS_OF_A_SHARD, Heard, counts, heard
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.envelope import Envelope
+from op25b_pcap.reports.explain import advise
 from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.subscribers import OF_RULES
 from op25b_pcap.reports.writing import ROW_GROUP, RUN
@@ -90,6 +91,8 @@ class Written(NamedTuple):
     """Whether tables were written."""
     judged_by: str
     """The policy by which the lake was judged before, if one was given then, and none now."""
+    advice: list[str]
+    """What was stopped, by the four cases; of a lake that has not changed nothing."""
 
 
 def conclude(
@@ -109,7 +112,7 @@ def conclude(
     run = _last_run(lake)
     if run.get("signature") == signature:
         with lake.opened("summary.parquet") as path:
-            return Written(run, to_frame(pq.read_table(path)), is_new=False, judged_by="")
+            return Written(run, to_frame(pq.read_table(path)), is_new=False, judged_by="", advice=[])
     before = run.get("policy", {})
     judged_by = before.get("name", "") if policy is None and before.get("assumed") is False else ""
     pieces, workshop = gathered_.pieces, work.work_of(lake)
@@ -132,7 +135,8 @@ def conclude(
         }
         publish({**tables, "manifest": manifest}, parts, run, place)
     forget()
-    return Written(run, tables["summary"], is_new=True, judged_by=judged_by)
+    advice = advise(known, assumed=by.assumed)
+    return Written(run, tables["summary"], is_new=True, judged_by=judged_by, advice=advice)
 
 
 @contextmanager

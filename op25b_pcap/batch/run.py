@@ -46,6 +46,8 @@ class Outcome:
     """Whether tables were written."""
     judged_by: str
     """The policy by which it was judged before, if one was given then, and none now."""
+    advice: list[str]
+    """What was stopped, by the four cases; nothing if nothing has changed."""
     pieces: list[Account]
     """All that are in the inbox, or were."""
 
@@ -68,6 +70,7 @@ class Outcome:
             yield "nothing has changed since the last run"
         if self.run["policy"]["assumed"]:
             yield "no policy given: roles are assumed from what the captures show (--policy P.toml)"
+        yield from self.advice
         if self.judged_by:
             yield f"before, all was judged by policy {self.judged_by!r}: with --policy it will be again"
 

@@ -221,6 +221,13 @@ def test_a_lake_says_when_its_policy_is_forgotten(tmp_path):
     assert "before, all was judged" not in run(*call).stderr
 
 
+def test_what_was_stopped_is_told_by_whoever_judges(reports, tmp_path):
+    told = run("batch", SAMPLES, "--policy", POLICY, "--out", tmp_path / "lake", "--workers", "1").stderr
+    assert "Case 3: sending straight to the addressee's server. 12 blocked (silence)" in told
+    told = run("judge", reports, "--policy", POLICY).stderr
+    assert "Case 3: sending straight to the addressee's server. 12 blocked (silence)" in told
+
+
 def test_no_worker_is_hired_for_an_inbox_that_is_not_there(tmp_path):
     told = run("batch", tmp_path / "nosuch", "--out", tmp_path / "lake", "--workers", "2")
     assert (told.exit_code, told.stderr) == (2, f"nothing to read: there is no '{tmp_path / 'nosuch'}'\n")

@@ -301,7 +301,7 @@ def test_what_became_of_nobody_knows_what_is_counted_all_the_same(tmp_path):
 
 def test_under_another_policy_no_attempt_of_a_log_is_lost(tmp_path):
     folder = written(tmp_path / "reports", FIREWALL)
-    tables, _ = rejudge(folder, policy(actions={"direct_to_mx": "allow"}))
+    tables, *_ = rejudge(folder, policy(actions={"direct_to_mx": "allow"}))
     assert sorted(tables["flows"]["finding"]) == ["disrupted", "disrupted", "inconclusive"]
     moved = compare(read_tables(folder), tables).moved
     assert moved["flows"].sum() == 3
