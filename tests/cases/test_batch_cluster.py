@@ -171,7 +171,7 @@ def test_ctrl_c_is_one_sentence(whole, tmp_path, after_s):
     _, told = driver.communicate(timeout=60)
     assert_alone(driver.pid)
     if driver.returncode:  # else it was done before
-        # CPython remembers one that met it in a text of code, and ends by the signal: to a shell that is 130, too.
+        # If it met CPython in a text of code, that ends by the signal: to a shell it is 130, too.
         assert driver.returncode in (130, -signal.SIGINT)
         assert told.splitlines()[-1] == "interrupted: no tables were written"
     assert "Traceback" not in told
