@@ -56,9 +56,10 @@ class Judged(NamedTuple):
         return {name: getattr(self.facts, name) for name in Facts.__slots__}
 
 
-def heard(answers: Answers, called: pa.Array) -> Heard:
-    """What DNS said, where these addresses were called."""
-    return Heard(answers.said(called), answers.lookups())
+def heard(answers: Answers, called: Callable[[], pa.Array]) -> Heard:
+    """What DNS said of addresses that were called; which these are is asked if it said anything."""
+    addresses = called() if answers.have_heard else pa.array([], pa.string())
+    return Heard(answers.said(addresses), answers.lookups())
 
 
 def called(facts: Facts) -> pa.Array:

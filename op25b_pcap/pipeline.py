@@ -147,7 +147,7 @@ def analyse(
             whole = merged(found)
             found.clear()
             seen = shown(ordered(whole, in_order(whole)))
-            judged, known = opinion(with_dns(seen, heard(answers, called(seen))), policy)
+            judged, known = opinion(with_dns(seen, heard(answers, partial(called, seen))), policy)
             policy = judged.policy
             tables = {name: masked(name, envelope, table) for name, table in judged.tables.items()}
             stack.close()

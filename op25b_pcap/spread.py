@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from op25b_pcap.facts import Facts, Found
 from op25b_pcap.leavings import give_back
@@ -39,8 +38,7 @@ class Spread:
 
     def heard(self, answers: Answers) -> Heard:
         """What DNS said of the addresses that were called."""
-        nobody = pa.array([], pa.string())
-        return heard(answers, self._found.different(FLOWS.name, "dst_ip") if answers.have_heard else nobody)
+        return heard(answers, partial(self._found.different, FLOWS.name, "dst_ip"))
 
     def judged(self, heard: Heard, policy: Policy | None) -> tuple[Policy, Known]:
         """The policy behind findings, and what is to be counted."""

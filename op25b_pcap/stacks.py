@@ -71,7 +71,7 @@ _OFTEN_SAID = {"banner_text", "helo"}
 """Texts of sessions that have no dictionary, though hosts greet in the same words every time."""
 _SAMPLES = 64
 """Of as many rows as a slice is to have, those in each portion whose times are looked at."""
-WORTH_A_SHARD = 1 << 16
+_WORTH_A_SHARD = 1 << 16
 """Flows that are worth another process to judge them."""
 _OPEN = 16
 """Portions that are open at a time: of each that is mapped, pages around those that are read are there."""
@@ -125,7 +125,7 @@ class Stack:
         `of_slice`, `of_shard`: how many flows of each are enough.
         """
         flows = sum(self.opened(portion, FLOWS.name).rows for portion in self.portions)
-        count = max(-(-flows // of_shard), min(workers, flows // WORTH_A_SHARD), 1)
+        count = max(-(-flows // of_shard), min(workers, flows // _WORTH_A_SHARD), 1)
         count += -count % workers if count > workers else 0
         of_shard = -(-flows // count)
         slices = self.slices(-(-of_shard // -(-of_shard // of_slice)) if flows else 1, by_day=by_day)

@@ -11,12 +11,12 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from op25b_pcap import __version__
@@ -246,10 +246,10 @@ def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
     """What DNS said of addresses that were called."""
     there = {name.removesuffix(ANSWERS) for name in workshop.names(ANSWERS)}
     taught = [name for name in gathered_.results if name in there]
+    called = cache(partial(whole.different, FLOWS.name, "dst_ip"))
     if not taught and not any(account.heard or account.answers for account in gathered_.counted):
-        return heard(Answers(), pa.array([], pa.string()))
-    called = whole.different(FLOWS.name, "dst_ip")
-    answers = Answers(kernels().read_messages, called)
+        return heard(Answers(), called)
+    answers = Answers(kernels().read_messages, called())
     for account in gathered_.counted:
         if account.heard:
             with workshop.opened(work.heard(account.sha256)) as path:

@@ -85,11 +85,12 @@ def messages(path: Path) -> Iterator[DnsMessage]:
 
 def write_answers(learnt: Answers, path: Path) -> bool:
     """Set down what DNS taught; False if that is nothing."""
-    told = learnt.told()
-    kinds = pa.array([*told]).take(pa.array(np.repeat(np.arange(len(told)), [*map(len, told.values())])))
-    whole = pa.concat_tables(told.values())
+    whole = pa.concat_tables(
+        told.add_column(0, "kind", pa.array([kind] * len(told), pa.string()))
+        for kind, told in learnt.told().items()
+    )
     if len(whole):
-        write_table(whole.add_column(0, "kind", kinds), path, COMPRESSION)
+        write_table(whole, path, COMPRESSION)
     return len(whole) > 0
 
 
