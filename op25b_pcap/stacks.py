@@ -132,7 +132,7 @@ class Stack:
         shards: list[list[Slice]] = [[] for _ in range(count)]
         before = 0
         for one in slices:
-            shards[min((before + one.flows // 2) // max(of_shard, 1), count - 1)].append(one)
+            shards[(2 * before + one.flows) * count // max(2 * flows, 1)].append(one)  # by its midst
             before += one.flows
         return [shard for shard in shards if shard]
 
@@ -231,7 +231,9 @@ class Stack:
         order = np.lexsort(keys.T[::-1])
         keys, rank = keys[order], np.cumsum(weight[order])
         count = max(round(rank[-1] / most), 1)
-        cuts = keys[np.searchsorted(rank, np.arange(count) * (rank[-1] / count))]
+        places = np.searchsorted(rank, np.arange(count) * (rank[-1] / count), "right")
+        places[0] = 0  # what has no weight is there for the beginning
+        cuts = keys[places]
         midnights = [(day * _DAY_NS, -1, -1) for day in sorted(days)[1:]]
         cuts = np.concatenate([cuts, np.array(midnights, np.int64).reshape(-1, 3)])
         return np.unique(cuts, axis=0)
