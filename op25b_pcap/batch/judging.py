@@ -25,6 +25,7 @@ from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.assembling import ANSWERS, answers_in
 from op25b_pcap.batch.crew import Crew, survived
 from op25b_pcap.batch.files import Files
+from op25b_pcap.batch.outcome import Outcome
 from op25b_pcap.batch.shards import (
     Come,
     Part,
@@ -82,19 +83,6 @@ class Gathered(NamedTuple):
         return [*self.pieces, *([self.joined] if self.joined else [])]
 
 
-class Written(NamedTuple):
-    """What the lake says now."""
-
-    run: Mapping[str, Any]
-    summary: pd.DataFrame
-    is_new: bool
-    """Whether tables were written."""
-    judged_by: str
-    """The policy by which the lake was judged before, if one was given then, and none now."""
-    advice: list[str]
-    """What was stopped, by the four cases; of a lake that has not changed nothing."""
-
-
 def conclude(
     lake: Files,
     gathered_: Gathered,
@@ -103,7 +91,7 @@ def conclude(
     clock: Clock,
     crew: Crew,
     watching: Watching,
-) -> Written:
+) -> Outcome:
     """Write all tables anew, unless nothing has changed since they were written."""
     bench.clear()
     give_back()
@@ -112,7 +100,8 @@ def conclude(
     run = _last_run(lake)
     if run.get("signature") == signature:
         with lake.opened("summary.parquet") as path:
-            return Written(run, to_frame(pq.read_table(path)), is_new=False, judged_by="", advice=[])
+            summary = to_frame(pq.read_table(path))
+        return Outcome(run, summary, is_new=False, judged_by="", advice=[], pieces=gathered_.listed)
     before = run.get("policy", {})
     judged_by = before.get("name", "") if policy is None and before.get("assumed") is False else ""
     pieces, workshop = gathered_.pieces, work.work_of(lake)
@@ -136,7 +125,8 @@ def conclude(
         publish({**tables, "manifest": manifest}, parts, run, place)
     forget()
     advice = advise(known, assumed=by.assumed)
-    return Written(run, tables["summary"], is_new=True, judged_by=judged_by, advice=advice)
+    summary, listed = tables["summary"], gathered_.listed
+    return Outcome(run, summary, is_new=True, judged_by=judged_by, advice=advice, pieces=listed)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fcntl
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from op25b_pcap.batch.crew import Crew, Deadly, survived
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
+from op25b_pcap.batch.outcome import Outcome
 from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
 from op25b_pcap.batch.watching import Watching
@@ -29,50 +30,9 @@ from op25b_pcap.clock import Clock
 from op25b_pcap.faults import UsageFault
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from op25b_pcap.batch.judging import Gathered
     from op25b_pcap.policy import Policy
     from op25b_pcap.reports.envelope import Envelope
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a batch has come to."""
-
-    run: Mapping[str, Any]
-    summary: pd.DataFrame
-    is_new: bool
-    """Whether tables were written."""
-    judged_by: str
-    """The policy by which it was judged before, if one was given then, and none now."""
-    advice: list[str]
-    """What was stopped, by the four cases; nothing if nothing has changed."""
-    pieces: list[Account]
-    """All that are in the inbox, or were."""
-
-    def of(self, *states: str) -> list[Account]:
-        """Pieces in one of these states."""
-        return [piece for piece in self.pieces if piece.state in states]
-
-    def sentences(self) -> Iterator[str]:
-        """What a person should know beside the tables."""
-        for state, most in (("damaged", None), ("unreadable", None), ("unfinished", None), ("duplicate", 3)):
-            found = self.of(state)
-            for piece in found[:most]:
-                yield f"{piece.path}: {state}: {piece.reason}"
-            if most and len(found) > most:
-                yield f"… and {len(found) - most} more of state {state}"
-        counted = ", ".join(f"{count} {state}" for state, count in self.run["pieces"].items())
-        packets, flows = self.run["packets"]["read"], self.run["tables"]["flows"]
-        yield f"pieces: {counted or 'none'}; {packets} packets, {flows} attempts on mail ports"
-        if not self.is_new:
-            yield "nothing has changed since the last run"
-        if self.run["policy"]["assumed"]:
-            yield "no policy given: roles are assumed from what the captures show (--policy P.toml)"
-        yield from self.advice
-        if self.judged_by:
-            yield f"before, all was judged by policy {self.judged_by!r}: with --policy it will be again"
 
 
 def batch(
@@ -105,9 +65,9 @@ def batch(
         results = _assembled(accounts, joined, lake, crew, watching)
         clock.lap("assemble")
         gathered = Gathered(accounts, joined, results, _listed(known, accounts, left))
-        written = conclude(place, gathered, policy, envelope, clock, crew, watching)
+        outcome = conclude(place, gathered, policy, envelope, clock, crew, watching)
         _tidy(workshop, gathered)
-    return Outcome(*written, gathered.listed)
+    return outcome
 
 
 def _known(workshop: Files) -> list[Account]:
