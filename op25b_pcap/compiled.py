@@ -64,6 +64,7 @@ _CALLED: tuple[Any, ...] = (
     settle.where_of,
     settle.conversation_of,
     settle.settle,
+    settle.hear,
     settle.gather,
     settle.resettle,
     group.group,

@@ -35,7 +35,8 @@ from op25b_pcap.reports.envelope import Envelope, masked
 from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.writing import write_run, write_tables
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.scan.engine import Scan, apart, joined
+from op25b_pcap.roles.messages import Messages
+from op25b_pcap.scan.engine import Scan, apart, join
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.spread import Spread
 from op25b_pcap.stacks import JUDGED, Stack
@@ -107,9 +108,11 @@ def analyse(
     clock = Clock()
     observation = captures if isinstance(captures, Observation) else Observation(captures)
     kernels = None if engine == "scapy" else _kernels(observation)
-    tally, answers = Tally(), Answers(kernels and kernels.read_messages)
+    tally = Tally()
     with seldom_sought(), ExitStack() as stack:
         of_rows = _folder(stack)
+        answers = Answers(kernels and kernels.read_messages, folder=of_rows)
+        messages = Messages(answers.hear, kernels)
         with ExitStack() as of_packets:
             folder = _folder(of_packets)
             captures = [capture.path for capture in observation.captures]
@@ -117,18 +120,18 @@ def analyse(
             if kernels is None:
                 scan = Scan(tally)
                 packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
-                shares = [partial(flows_of, _learning_dns(packets, answers))]
+                shares = [partial(flows_of, _hearing(packets, messages))]
             else:
                 # To change from capture to capture with every packet takes ten times as long.
                 is_one, aside = len(captures) == 1, Aside(folder / "aside.arrow", OF_SEVERAL)
                 items = _watched(observation.items(kernels.walks, in_order=is_one), observation, progress)
                 scan = Scan(tally, kernels, None if is_one else apart(aside.add))
                 assembly = Assembly(kernels, folder, captures, beside=workers > 1)
-                for message in scan.settle(items, assembly.store):
-                    answers.add(message)
+                scan.settle(items, assembly.store, messages)
                 aside.close()
-                for message in joined(by_time(aside, observation.ranks), tally, assembly.store):
-                    answers.add(message)
+                if aside.count:
+                    join(by_time(aside, observation.ranks), tally, assembly.store, messages)
+                messages.close()
                 shares = [*assembly.shares(workers)]
                 del assembly
                 clock.lap("scan")
@@ -229,10 +232,11 @@ def _watched(items: Iterable[_Item], observation: Observation, progress: Progres
         yield item
 
 
-def _learning_dns(packets: Iterable[Packet], answers: Answers) -> Iterator[Packet]:
-    """The packets that belong to flows; DNS answers are learnt on the way."""
+def _hearing(packets: Iterable[Packet], messages: Messages) -> Iterator[Packet]:
+    """The packets that belong to flows; answers of DNS are kept on the way."""
     for packet in packets:
         if isinstance(packet, DnsMessage):
-            answers.add(packet)
+            messages.add(packet)
         else:
             yield packet
+    messages.close()

@@ -173,6 +173,32 @@ def settle(
     return end
 
 
+def hear(data: bytes, kept: Any, which: Any, begin: int, into: Any, count: int) -> int:
+    """Answers of DNS, rows `which` from number `begin` on, behind `count` others; gives how many there are.
+
+    They go `into` octets, edges between these, times, and clients: each address behind its length. It stops
+    where there is no room.
+    """
+    octets, ends, times_ns, clients = into
+    for index in range(begin, len(which)):
+        row = kept[which[index]]
+        size = row[cell.END] - row[cell.AT]
+        used = signed(ends[count])
+        if count == len(times_ns) or used + size > len(octets):
+            return count
+        copy(data, row[cell.AT], size, octets, used)
+        ends[count + 1] = used + size
+        times_ns[count] = row[cell.TIME]
+        at, length = row[cell.IP_AT] + ip.IPV4_ENDS + 4, 4
+        if row[cell.IP_VERSION] == 6:
+            at, length = row[cell.IP_AT] + ip.IPV6_ENDS + 16, 16
+        clients[count, 0] = length
+        for place in range(length):
+            clients[count, 1 + place] = data[at + place]
+        count += 1
+    return count
+
+
 def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lying_at: int) -> int:
     """The rest of a segment; gives where its octets end."""
     packet["kind"] = SEGMENT

@@ -97,8 +97,8 @@ class Store:
         """What the packets carry."""
         return self._octets[: self._used[1]]
 
-    def settle(self, run: Run, kept: NDArray[np.int64]) -> list[list[int]]:
-        """Take what is ours among swept rows; gives the others."""
+    def settle(self, run: Run, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Take what is ours among swept rows; gives the numbers of the others."""
         others = np.zeros(len(kept) + 1, np.int64)
         window = self._kernels.window(run.window)
         lying_at = lying(run.capture, run.lies_at) if self._leaves else -1
@@ -110,8 +110,7 @@ class Store:
                 if self._ahead is not None:
                     packets, octets = self._used.tolist()
                     self._ahead.filled((packets * PACKET.itemsize, octets))
-                told: list[list[int]] = kept[others[: others[-1]]].tolist()
-                return told
+                return others[: others[-1]]
             row: list[int] = kept[begin].tolist()
             if self._knows_place(window, row):
                 self._put_away()

@@ -13,11 +13,12 @@ from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, compact
 from op25b_pcap.batch.files import files
-from op25b_pcap.capture.aside import Aside, records
+from op25b_pcap.capture.aside import Kept, records
 from op25b_pcap.capture.record import Record
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.scan.engine import joined
+from op25b_pcap.roles.messages import MESSAGES, Messages
+from op25b_pcap.scan import engine
 
 
 def signature(contents: Sequence[str]) -> str:
@@ -36,12 +37,13 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
     with ExitStack() as stack:
         folder = stack.enter_context(workshop.scratch())
         paths = [stack.enter_context(workshop.opened(work.aside(content))) for content in contents]
-        heard = Aside(folder / "messages.arrow", work.MESSAGES, work.COMPRESSION)
+        heard = Kept(folder / "messages.arrow", MESSAGES, work.COMPRESSION)
+        messages = Messages(heard.put)
         layers = Shelf(kernels(), folder, work.compression(workshop))
         store = Store(kernels(), layers)
         streams = [records(path, number) for number, path in enumerate(paths)]
-        for message in joined(_merged(streams, began_ns), tally, store):
-            heard.add(message)
+        engine.join(_merged(streams, began_ns), tally, store, messages)
+        messages.close()
         layers.put(store)
         heard.close()
         for number, file in enumerate(layers.paths):

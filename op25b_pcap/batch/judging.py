@@ -42,6 +42,7 @@ from op25b_pcap.batch.shards import (
 )
 from op25b_pcap.batch.tables import manifest_of, publish, stage
 from op25b_pcap.batch.watching import Watching
+from op25b_pcap.capture.aside import batches
 from op25b_pcap.capture.names import short_names
 from op25b_pcap.clock import Clock
 from op25b_pcap.compiled import kernels
@@ -243,8 +244,8 @@ def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
     for account in gathered_.counted:
         if account.heard:
             with workshop.opened(work.heard(account.sha256)) as path:
-                for message in work.messages(path):
-                    answers.add(message)
+                for messages in batches(path):
+                    answers.hear(messages)
         if account.answers:
             with workshop.opened(work.answers(account.sha256)) as path:
                 work.read_answers(path, answers)

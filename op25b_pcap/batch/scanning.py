@@ -11,13 +11,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import bench, logs, work
 from op25b_pcap.batch.account import Account, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
-from op25b_pcap.capture.aside import OF_ONE, Aside
+from op25b_pcap.capture.aside import OF_ONE, Aside, Kept
 from op25b_pcap.capture.names import means_capture
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.reading import first_time_ns
@@ -25,7 +28,8 @@ from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.roles.records import names_exchangers
+from op25b_pcap.roles.messages import MESSAGES, Messages
+from op25b_pcap.roles.records import name_exchangers
 from op25b_pcap.scan.engine import Scan, apart
 
 YOUNG_NS = 120_000_000_000
@@ -80,16 +84,21 @@ def _read(
     answers = Answers(compiled.read_messages)
     layers = Shelf(compiled, folder, compression)
     aside = Aside(folder / "aside.arrow", OF_ONE, work.COMPRESSION)
-    heard = Aside(folder / "messages.arrow", work.MESSAGES, work.COMPRESSION)
+    heard = Kept(folder / "messages.arrow", MESSAGES, work.COMPRESSION)
     engine = Scan(tally, compiled, apart(aside.add))
     store = Store(compiled, layers, rooms=bench.rooms())
-    for message in engine.settle(observation.items(compiled.walks), store):
-        if names_exchangers(message.payload):
-            answers.add(message)
-        else:
-            heard.add(message)
+
+    def hear(messages: pa.RecordBatch) -> None:
+        are_exchangers = name_exchangers(messages["payload"])
+        answers.hear(messages.filter(are_exchangers))
+        if len(others := messages.filter(pc.invert(are_exchangers))):
+            heard.put(others)
+
+    messages = Messages(hear, compiled)
+    engine.settle(observation.items(compiled.walks), store, messages)
     layers.put(store)
     aside.close()
+    messages.close()
     heard.close()
     (capture,) = observation.captures
     account.sha256, account.size = capture.sha256 or "", capture.size or 0

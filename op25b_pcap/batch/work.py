@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.batch.files import Files
-from op25b_pcap.capture.aside import rows
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.tables.packets import DnsMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 ACCOUNTS, TOLD = "accounts", "told"
 COMPRESSION = "lz4"
 SQUEEZED = pa.ipc.IpcWriteOptions(compression=COMPRESSION, unify_dictionaries=True)
-MESSAGES = pa.schema({"time_ns": pa.int64(), "client": pa.binary(), "payload": pa.binary()})
 _ROWS = 1 << 14
 """Rows of a table that are read together."""
 
@@ -76,11 +70,6 @@ def told(run: str, name: str) -> str:
 def entries(content: str) -> str:
     """Entries of a flow log."""
     return f"content/{content}/entries.arrow"
-
-
-def messages(path: Path) -> Iterator[DnsMessage]:
-    """What DNS said in a capture, in its order."""
-    return starmap(DnsMessage, rows(path))
 
 
 def write_answers(learnt: Answers, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Records set aside until all captures have been read, and whatever else waits on disk as tuples.
+"""Records set aside until all captures have been read, and whatever else waits on disk in columns.
 
 In: one after the other, as they are met. Out: the same; records of several captures in the order in
 which an observation has them, whatever the turns were in which the captures were read.
@@ -17,7 +17,7 @@ import pyarrow as pa
 from op25b_pcap.capture.record import Record
 
 _HELD, _OCTETS_HELD = 1024, 16 << 20
-"""Tuples that are held before they are written, and their octets, about."""
+"""Records that are held before they are written, and their octets, about."""
 OF_SEVERAL = pa.schema(
     {
         "capture": pa.int32(),
@@ -34,24 +34,50 @@ OF_ONE = OF_SEVERAL.remove(0)
 """Records of one."""
 
 
-class Aside:
-    """Takes tuples into a file of this machine; octets are the last of each."""
+class Kept:
+    """Takes columns into a file of this machine."""
 
     def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
-        """`schema` names what is kept of each."""
         self.count = 0
+        """How many rows have come."""
         self.path = path
         self._schema = schema
         self._options = pa.ipc.IpcWriteOptions(compression=compression)
-        self._held: list[tuple[Any, ...]] = []
-        self._octets = 0
         self._writer: Any = None
 
-    def add(self, one: tuple[Any, ...]) -> None:
+    def put(self, batch: pa.RecordBatch) -> None:
+        """Take some rows."""
+        if self._writer is None:
+            self._writer = pa.ipc.new_file(str(self.path), self._schema, options=self._options)
+        self.count += len(batch)
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        """Finish the file; there is none if nothing came."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Aside:
+    """Takes records into such a file."""
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
+        """`schema` names what is kept of each."""
+        self.path = path
+        self._schema = schema
+        self._kept = Kept(path, schema, compression)
+        self._held: list[Record] = []
+        self._octets = 0
+
+    @property
+    def count(self) -> int:
+        """How many have come."""
+        return self._kept.count + len(self._held)
+
+    def add(self, record: Record) -> None:
         """Take one."""
-        self.count += 1
-        self._held.append(one)
-        self._octets += len(one[-1])
+        self._held.append(record)
+        self._octets += len(record.data)
         if len(self._held) == _HELD or self._octets > _OCTETS_HELD:
             self._write()
 
@@ -59,29 +85,27 @@ class Aside:
         """Finish the file; there is none if nothing came."""
         if self._held:
             self._write()
-        if self._writer is not None:
-            self._writer.close()
+        self._kept.close()
 
     def _write(self) -> None:
         held, self._held, self._octets = self._held, [], 0
-        if self._writer is None:
-            self._writer = pa.ipc.new_file(str(self.path), self._schema, options=self._options)
         columns = [pa.array([getattr(one, field.name) for one in held], field.type) for field in self._schema]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+        self._kept.put(pa.record_batch(columns, schema=self._schema))
 
 
-def rows(path: Path) -> Iterator[tuple[Any, ...]]:
-    """What was set aside, in its order."""
+def batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """What was kept, in its order."""
     with pa.OSFile(str(path)) as file:
         reader = pa.ipc.open_file(file)
         for number in range(reader.num_record_batches):
-            columns = reader.get_batch(number).columns
-            yield from zip(*(column.to_pylist() for column in columns), strict=True)
+            yield reader.get_batch(number)
 
 
 def records(path: Path, capture: int) -> Iterator[Record]:
     """What was set aside of one capture, in its order."""
-    return (Record(capture, *row) for row in rows(path))
+    for batch in batches(path):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield Record(capture, *row)
 
 
 def by_time(aside: Aside, ranks: Sequence[int]) -> Iterator[Record]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from op25b_pcap.capture.aside import Kept, batches
+from op25b_pcap.roles.messages import MESSAGES, batch_of
 from op25b_pcap.roles.records import Reader, Records, Thorough, may_matter, records
 from op25b_pcap.tables.columns import Flags, Indices
 from op25b_pcap.tables.packets import DnsMessage
@@ -30,11 +33,9 @@ MOST_NAMED = 16
 """Names and domains that are told of an address, those known first: each of its flows tells them again,
 and there are exchangers of a hundred thousand domains."""
 _MOST_UNREAD = 32 << 20
-"""Octets of messages that are kept unread."""
-_MESSAGE_OCTETS = 128
-"""What a message takes beside its octets."""
-_Message = tuple[bytes, int, bytes]
-"""Its octets, when it came, and to whom."""
+"""Octets of messages that are held unread."""
+_BATCH_OCTETS = 1 << 10
+"""What some messages in columns take beside them."""
 _MAX_ALIASES = 16
 """CNAMEs that are followed within one message; resolvers give up earlier."""
 _MOST_TOLD = 256
@@ -59,12 +60,16 @@ class Said(NamedTuple):
 class Answers:
     """What was learnt from all DNS answers so far."""
 
-    def __init__(self, reader: Reader | None = None, called: pa.Array | None = None) -> None:
+    def __init__(
+        self, reader: Reader | None = None, called: pa.Array | None = None, folder: Path | None = None
+    ) -> None:
         """`reader`: the compiled one, where there are kernels.
 
-        `called`: the only addresses that matter, if they are known before the messages.
+        `called`: the only addresses that matter, if they are known before the messages. If not, messages
+        wait in a file of that folder, if there is one, until they are.
         """
         self._reader, self._thorough = reader, Thorough()
+        self._kept = None if folder is None else Kept(folder / "messages.arrow", MESSAGES)
         self._called = None if called is None else _all_packed(called)
         self._names = _Facts()
         """Addresses and host names."""
@@ -72,7 +77,7 @@ class Answers:
         """Host names and domains."""
         self._asked = _Facts()
         """Clients and the domains whose exchangers they were told."""
-        self._unread: list[_Message] = []
+        self._unread: list[pa.RecordBatch] = []
         self._unread_octets = 0
 
     @property
@@ -80,32 +85,49 @@ class Answers:
         """Whether there was anything to learn from."""
         return bool(self._unread) or any(self._facts().values())
 
-    def add(self, message: DnsMessage) -> None:
-        """Learn from one response over UDP."""
-        self._hear(message.payload, message.time_ns, message.client)
-
     def add_stream(self, chunks: Iterable[Chunk], client: str) -> None:
         """Learn from a connection to port 53: messages behind their lengths (RFC 1035 4.2.2)."""
-        for time_ns, payload in _framed(chunks):
-            self._hear(payload, time_ns, _packed(client))
+        asked = _packed(client)
+        self.hear(batch_of(DnsMessage(time_ns, asked, payload) for time_ns, payload in _framed(chunks)))
 
-    def _hear(self, payload: bytes, time_ns: int, client: bytes) -> None:
-        """Keep a message until it is known which addresses matter: most answers are of no mail host."""
-        self._unread.append((payload, time_ns, client))
-        self._unread_octets += len(payload) + _MESSAGE_OCTETS
+    def hear(self, messages: pa.RecordBatch) -> None:
+        """Keep `MESSAGES` until it is known which addresses matter: most answers are of no mail host."""
+        if not len(messages):
+            return
+        self._unread.append(messages)
+        self._unread_octets += messages.nbytes + _BATCH_OCTETS
         if self._unread_octets > _MOST_UNREAD:
-            self._read()
+            if self._kept is None or self._called is not None:
+                self._read()
+            else:
+                self._put_away(self._kept)
+
+    def _put_away(self, kept: Kept) -> None:
+        """Have all but what came last in a file."""
+        *earlier, last = self._unread
+        for messages in earlier:
+            kept.put(messages)
+        self._unread, self._unread_octets = [last], last.nbytes + _BATCH_OCTETS
 
     def _read(self) -> None:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
         unread, self._unread, self._unread_octets = self._unread, [], 0
-        if self._reader is None and self._called is not None:  # to look first is faster than to read all
-            unread = [message for message in unread if may_matter(message[0], self._called)]
-        payloads = [payload for payload, _, _ in unread]
-        for said in records(payloads, self._called, self._reader, self._thorough):
-            self._learn(said, unread)
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            kept.close()
+            for messages in batches(kept.path) if kept.count else ():
+                self._read_all(messages)
+        for messages in unread:
+            self._read_all(messages)
 
-    def _learn(self, said: Records, messages: Sequence[_Message]) -> None:
+    def _read_all(self, messages: pa.RecordBatch) -> None:
+        if self._reader is None and self._called is not None:  # to look first is faster than to read all
+            matter = [may_matter(message, self._called) for message in messages["payload"].to_pylist()]
+            messages = messages.filter(pa.array(matter, pa.bool_()))
+        for said in records(messages["payload"], self._called, self._reader, self._thorough):
+            self._learn(said, messages)
+
+    def _learn(self, said: Records, messages: pa.RecordBatch) -> None:
         """Take up what messages say; of one that follows an alias, behind those that follow none."""
         message, kind = np.array(said.message, np.int64), np.array(said.kind, np.int64)
         follows = np.isin(message, message[kind == CNAME])
@@ -117,13 +139,13 @@ class Answers:
             self._take_up(messages, message[rows], kind[rows], pa.array(names, pa.string()), data.take(rows))
 
     def _take_up(
-        self, messages: Sequence[_Message], message: Indices, kind: Indices, owner: pa.Array, data: pa.Array
+        self, messages: pa.RecordBatch, message: Indices, kind: Indices, owner: pa.Array, data: pa.Array
     ) -> None:
-        time_ns = pa.array(np.array([messages[at][1] for at in message.tolist()], np.int64))
+        time_ns = messages["time_ns"].take(message)
         names, exchanges = np.flatnonzero(kind != MX), np.flatnonzero(kind == MX)
         self._names.add(data.take(names), owner.take(names), time_ns.take(names))
         owner, data, time_ns = (column.take(exchanges) for column in (owner, data, time_ns))
-        clients = [_text(messages[at][2]) for at in message[exchanges].tolist()]
+        clients = [*map(_text, messages["client"].take(message[exchanges]).to_pylist())]
         self._asked.add(pa.array(clients, pa.string()), owner, time_ns)
         self._exchangers.add(data, owner, time_ns)
 

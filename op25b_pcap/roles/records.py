@@ -8,12 +8,15 @@ Both say the same of every message that the former takes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from op25b_pcap.roles.messages import octets_of
 from op25b_pcap.wire.addresses import text
 from op25b_pcap.wire.dns import (
     AAAA,
@@ -72,14 +75,14 @@ class Thorough:
 
 
 def records(
-    messages: Sequence[bytes],
+    messages: pa.Array,
     called: frozenset[bytes] | None = None,
     reader: Reader | None = None,
     thorough: Callable[[bytes], list[tuple[int, str, str]]] | None = None,
 ) -> Iterator[Records]:
     """What messages say that name exchangers, or one of these addresses, some messages after the other.
 
-    `called` None: any address. `thorough` reads what is unusual.
+    They are a column of `MESSAGES`. `called` None: any address. `thorough` reads what is unusual.
     """
     thorough = thorough or Thorough()
     for rows, said in _read(messages, reader or read_messages):
@@ -87,8 +90,9 @@ def records(
         is_usual = chosen[:, KIND] != UNUSUAL
         found = _columns(chosen[is_usual], said)
         for number in chosen[~is_usual, MESSAGE].tolist():
-            if called is None or may_matter(messages[number], called):
-                for kind, owner, data in thorough(messages[number]):
+            message = messages[number].as_py()
+            if called is None or may_matter(message, called):
+                for kind, owner, data in thorough(message):
                     found.message.append(number)
                     found.kind.append(kind)
                     found.owner.append(owner)
@@ -96,12 +100,12 @@ def records(
         yield found
 
 
-def _read(messages: Sequence[bytes], reader: Reader) -> Iterator[tuple[NDArray[np.int64], bytes]]:
+def _read(messages: pa.Array, reader: Reader) -> Iterator[tuple[NDArray[np.int64], bytes]]:
     """Rows, and the text that they are of, some messages after the other."""
-    octets, ends = b"".join(messages), np.cumsum([len(message) for message in messages], dtype=np.int64)
+    octets, ends = octets_of(messages)
     rows, room = np.empty((_ROWS, CELLS), np.int64), np.empty(_TEXT, np.uint8)
     first = 0
-    while first < len(messages):
+    while first < len(ends):
         first, count = reader(octets, ends, first, rows, room)
         used = int(rows[:count, END].max(initial=0, where=rows[:count, KIND] != UNUSUAL))
         yield rows[:count], room[:used].tobytes()
@@ -139,14 +143,14 @@ def _columns(rows: NDArray[np.int64], said: bytes) -> Records:
 _address = lru_cache(maxsize=1 << 16)(text)
 
 
-def names_exchangers(message: bytes) -> bool:
-    """Whether there may be an MX record."""
-    return _EXCHANGER in message
+def name_exchangers(messages: pa.Array) -> pa.Array:
+    """Of each message whether there may be an MX record."""
+    return pc.match_substring(messages, _EXCHANGER)
 
 
 def may_matter(message: bytes, called: frozenset[bytes]) -> bool:
     """Whether there may be an MX record, or the address of a host that was called."""
-    return names_exchangers(message) or not called.isdisjoint(_addresses(message))
+    return _EXCHANGER in message or not called.isdisjoint(_addresses(message))
 
 
 def _addresses(message: bytes) -> Iterator[bytes]:

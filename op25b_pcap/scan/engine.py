@@ -15,7 +15,7 @@ from op25b_pcap.capture.runs import CAPTURED, INTERFACE, LENGTH, LINK_TYPE, STAR
 from op25b_pcap.decode import Tally
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.frame import frame
-from op25b_pcap.scan.packets import answer, packet
+from op25b_pcap.scan.packets import packet
 from op25b_pcap.tables.packets import DnsMessage, IcmpError, Packet, TcpSegment
 
 if TYPE_CHECKING:
@@ -33,11 +33,21 @@ _ROWS = 2_560
 class Settling(Protocol):
     """Where packets wait."""
 
-    def settle(self, run: Run, kept: NDArray[np.int64], /) -> list[list[int]]:
-        """Take segments and errors among swept rows; gives the others, which are answers of DNS."""
+    def settle(self, run: Run, kept: NDArray[np.int64], /) -> NDArray[np.int64]:
+        """Take segments and errors among swept rows; gives the others' numbers: they are answers of DNS."""
 
     def add(self, packet: TcpSegment | IcmpError, /) -> None:
         """Take a packet."""
+
+
+class Hearing(Protocol):
+    """Where answers of DNS wait."""
+
+    def settle(self, run: Run, kept: NDArray[np.int64], which: NDArray[np.int64], /) -> None:
+        """Take them among swept rows, by their numbers."""
+
+    def add(self, message: DnsMessage, /) -> None:
+        """Take one."""
 
 
 class Scan:
@@ -70,20 +80,21 @@ class Scan:
         if self._scapy is not None:
             yield from self._scapy.rest()
 
-    def settle(self, items: Iterable[Record | Run], store: Settling) -> Iterator[DnsMessage]:
-        """The same packets into a store, but for answers of DNS, which are handed out."""
+    def settle(self, items: Iterable[Record | Run], store: Settling, messages: Hearing) -> None:
+        """The same packets into a store, and answers of DNS to where they wait."""
         for item in items:
             if isinstance(item, Record):
-                yield from _into(store, self._of_record(item))
+                _put(self._of_record(item), store, messages)
                 continue
             for swept in self._swept(item):
                 if isinstance(swept, Record):
-                    yield from _into(store, self._by_scapy(swept))
+                    _put(self._by_scapy(swept), store, messages)
                 else:
-                    for row in store.settle(item, swept):
-                        yield answer(item.window, row)
+                    others = store.settle(item, swept)
+                    if len(others):
+                        messages.settle(item, swept, others)
         if self._scapy is not None:
-            yield from _into(store, self._scapy.rest())
+            _put(self._scapy.rest(), store, messages)
 
     @property
     def _due_ns(self) -> int:
@@ -153,7 +164,7 @@ def _dissector(tally: Tally) -> Dissector:
 def apart(aside: Callable[[Record], None]) -> Callable[[Tally], Dissector]:
     """Who takes what an engine is not sure of, where captures are not read in order of time.
 
-    Records of fragments are set aside; `joined` makes packets of them.
+    Records of fragments are set aside; `join` makes packets of them.
     """
 
     def dissector(tally: Tally) -> Dissector:
@@ -164,11 +175,11 @@ def apart(aside: Callable[[Record], None]) -> Callable[[Tally], Dissector]:
     return dissector
 
 
-def joined(records: Iterable[Record], tally: Tally, store: Settling) -> Iterator[DnsMessage]:
-    """Packets of records that were set aside, in order of time, into a store, as `Scan.settle` does it."""
+def join(records: Iterable[Record], tally: Tally, store: Settling, messages: Hearing) -> None:
+    """Packets of records that were set aside, in order of time, to where they wait, as `Scan.settle`s are."""
     from op25b_pcap.decode.dissect import decode
 
-    return _into(store, decode(records, tally))
+    _put(decode(records, tally), store, messages)
 
 
 def packet_of(run: Run, row: list[int]) -> Packet:
@@ -176,10 +187,10 @@ def packet_of(run: Run, row: list[int]) -> Packet:
     return packet(row[cell.VERDICT], run.window, row, run.capture, run.number + row[cell.RECORD])
 
 
-def _into(store: Settling, packets: Iterable[Packet]) -> Iterator[DnsMessage]:
+def _put(packets: Iterable[Packet], store: Settling, messages: Hearing) -> None:
     for one in packets:
         if isinstance(one, DnsMessage):
-            yield one
+            messages.add(one)
         else:
             store.add(one)
 

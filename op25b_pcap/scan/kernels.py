@@ -22,6 +22,7 @@ class Kernels(NamedTuple):
     where_of: Kernel
     conversation_of: Kernel
     settle: Kernel
+    hear: Kernel
     gather: Kernel
     resettle: Kernel
     group: Kernel

@@ -8,6 +8,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,7 +76,7 @@ changes = st.lists(
 def quickly(*messages: bytes, reader=read_messages) -> list[list[tuple[int, str, str]] | None]:
     """What the kernel reads in each; None if it is unusual."""
     found: list[list[tuple[int, str, str]] | None] = [[] for _ in messages]
-    for rows, said in _read(messages, reader):
+    for rows, said in _read(column(messages), reader):
         is_usual = rows[:, wire.KIND] != wire.UNUSUAL
         for number in rows[~is_usual, wire.MESSAGE].tolist():
             assert found[number] == []
@@ -85,9 +86,13 @@ def quickly(*messages: bytes, reader=read_messages) -> list[list[tuple[int, str,
     return found
 
 
-def said(*told) -> set[tuple[int, int, str, str]]:
+def column(messages) -> pa.Array:
+    return pa.array(messages, pa.binary())
+
+
+def said(told, *how) -> set[tuple[int, int, str, str]]:
     """All records, with the numbers of their messages."""
-    return {row for columns in records(*told) for row in zip(*columns, strict=True)}
+    return {row for columns in records(column(told), *how) for row in zip(*columns, strict=True)}
 
 
 @given(messages(), changes, st.just(0) | st.integers(0, 40))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import dns.flags
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from op25b_pcap.roles import dns as room
 from op25b_pcap.roles.dns import MOST_NAMED, Answers, Said
 from op25b_pcap.roles.exchangers import with_lookups, with_names
+from op25b_pcap.roles.messages import Messages
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
@@ -36,9 +38,15 @@ def wire(name: str, *records: str, additional: tuple[str, ...] = ()) -> bytes:
 
 def answered(*payloads: bytes, at_s: float = 0.0) -> Answers:
     answers = Answers()
-    for number, payload in enumerate(payloads):
-        answers.add(DnsMessage(seen(at_s + number, 1).time_ns, octets("203.0.113.5"), payload))
+    hear(answers, payloads, at_s)
     return answers
+
+
+def hear(answers: Answers, payloads: Iterable[bytes], at_s: float = 0.0) -> None:
+    messages = Messages(answers.hear)
+    for number, payload in enumerate(payloads):
+        messages.add(DnsMessage(seen(at_s + number, 1).time_ns, octets("203.0.113.5"), payload))
+    messages.close()
 
 
 def texts(*values: str) -> pa.Array:
