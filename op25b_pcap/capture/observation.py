@@ -21,7 +21,7 @@ from op25b_pcap.capture.runs import Run, Walks
 
 __all__ = ["Capture", "Damage", "Observation"]
 
-_STEP = 1 << 20
+_STEP = 2 << 20
 """Octets read at a time, of a few captures."""
 _LEAST_STEP = 1 << 14
 _STEPS_TOGETHER = 256 << 20
@@ -37,7 +37,7 @@ _NEVER = ((1 << 63) - 1, 0)
 class Observation:
     """Captures read as one. Iterate once, over records in order of time.
 
-    Memory: a window of one step (16 KiB to 1 MiB, the less the more captures there are) and a
+    Memory: a window of one step (16 KiB to 2 MiB, the less the more captures there are) and a
     decompressor for each capture whose time has come and is not over; nothing for the others.
     """
 
