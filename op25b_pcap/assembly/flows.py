@@ -190,7 +190,7 @@ class Courses:
 
         Columns are good until the next ones are asked for.
         """
-        begins, octets = of.begins, of.octets
+        begins, octets, weights = of.begins, of.octets, of.octets
         last = len(begins) - 1
         if not last:
             return
@@ -201,14 +201,15 @@ class Courses:
             # They are looked at where they lie: the more together, the less is passed by in between.
             captured = of.store.packets["captured"][of.order] * ~may_pass
             octets = np.concatenate([[0], np.cumsum(captured, dtype=np.int64)[begins[1:] - 1]])
-            if 2 * octets[-1] < of.octets[-1]:
+            if 2 * octets[-1] < weights[-1]:
                 parts = min(parts, _BATCHES_OF_LARGE * turns)
-        most_octets = min(_OCTETS_TOGETHER, int(octets[-1]) // parts)
+        most_weight = int(weights[-1]) // parts
         most = min(_CONVERSATIONS_TOGETHER, -(-last // parts))
         at, count = 0, 0
         while at < last:
-            end = int(np.searchsorted(octets, octets[at] + most_octets, "right")) - 1
-            end = min(max(end, at + 1), at + most, last)
+            full = np.searchsorted(octets, octets[at] + _OCTETS_TOGETHER, "right")
+            heavy = np.searchsorted(weights, weights[at] + most_weight, "right")
+            end = min(max(int(min(full, heavy)) - 1, at + 1), at + most, last)
             if count % turns == turn:
                 yield from self._batch(of.part(at, end, self._packets), 0, end - at, scratch)
             at, count = end, count + 1
