@@ -12,7 +12,7 @@ from op25b_pcap.mail.smtp.state import TRANSITIONS, State
 from op25b_pcap.mail.tls import ANOMALIES as TLS
 from op25b_pcap.rules.catalogue import PRECEDENCE, rules
 from op25b_pcap.rules.evidence import meanings
-from op25b_pcap.tables import TABLES
+from op25b_pcap.tables import DOCUMENTED
 
 DOCS = Path(__file__).parent
 
@@ -25,8 +25,11 @@ def columns() -> str:
         "Generated from `op25b_pcap/tables/` by `make docs`; `op25b-pcap tables` prints the same.",
         "Every Parquet field carries its meaning in the Arrow metadata under `description`.",
         "Times are nanoseconds in UTC. Null means not seen, never a guess.",
+        "",
+        "In a lake of `batch`, flows, sessions and transactions lie in folders named `date=2026-11-24`, which DuckDB",
+        "and Arrow show as a column `date`: the day (UTC) on which the attempt began. Only a lake has a `manifest`.",
     ]
-    for table in TABLES.values():
+    for table in DOCUMENTED.values():
         lines += ["", f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
         lines += ["| column | type | meaning |", "|---|---|---|"]
         for column in table.columns:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.clock import Clock
@@ -19,11 +21,14 @@ from op25b_pcap.policy import Policy
 from op25b_pcap.reports.explain import advise
 from op25b_pcap.reports.explain import explain as in_words
 from op25b_pcap.reports.run import numbers, redescribe, sources
-from op25b_pcap.reports.writing import read_run, read_tables
+from op25b_pcap.reports.writing import read_run, read_table, read_tables
 from op25b_pcap.rules.catalogue import rules
 from op25b_pcap.rules.evidence import meanings
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.packets import DnsMessage
+
+_WORST = 20
+"""Subscribers that a person looks at."""
 
 
 def rejudge(folder: Path, policy: Policy) -> tuple[Tables, Mapping[str, Any], list[str]]:
@@ -69,6 +74,15 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     for packet in decode(passing(), Tally()):
         if not isinstance(packet, DnsMessage) and packet in wanted:
             yield current[0]
+
+
+def worst(folder: Path) -> tuple[pd.DataFrame, int]:
+    """The subscribers of whom there is most to explain, and how many there are."""
+    read_run(folder)
+    subscribers = read_table(folder, "subscribers")
+    by = ["leaked", "blocked", "flows"]
+    ordered = subscribers.sort_values([*by, "subscriber_key"], ascending=[False] * len(by) + [True])
+    return ordered.head(_WORST)[["subscriber_key", "profile", *by, "distinct_destinations"]], len(ordered)
 
 
 def explain(folder: Path, wanted: str) -> list[str]:

@@ -222,10 +222,10 @@ def tables(
 ) -> None:
     """Print the documented columns of every table."""
     with _sentences(ctx):
-        from op25b_pcap.tables import TABLES
+        from op25b_pcap.tables import DOCUMENTED
 
-        if name is not None and name not in TABLES:
-            _say(f"no table {name}; there are: {', '.join(TABLES)}")
+        if name is not None and name not in DOCUMENTED:
+            _say(f"no table {name}; there are: {', '.join(DOCUMENTED)}")
             raise typer.Exit(USAGE)
         rows = [
             {
@@ -236,7 +236,7 @@ def tables(
                 "meaning": column.meaning,
                 "words": list(column.words),
             }
-            for table in TABLES.values()
+            for table in DOCUMENTED.values()
             if name in (None, table.name)
             for column in table.columns
         ]
@@ -321,13 +321,28 @@ def compare(
 def explain(
     ctx: typer.Context,
     reports: ReportFolder,
-    flow_id: Annotated[str, typer.Argument(metavar="FLOW_ID", help="A flow_id, or a subscriber_key.")],
+    flow_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FLOW_ID]", help="A flow_id, or a subscriber_key; without, subscribers are listed."
+        ),
+    ] = None,
 ) -> None:
     """One attempt in words: packets, dialogue, roles and their evidence, rule, finding."""
     with _sentences(ctx):
         from op25b_pcap.afterwards import explain as explained
+        from op25b_pcap.afterwards import worst
 
-        typer.echo("\n".join(explained(reports, flow_id)))
+        if flow_id is not None:
+            typer.echo("\n".join(explained(reports, flow_id)))
+            return
+        from op25b_pcap.reports.terminal import print_frame
+
+        first, count = worst(reports)
+        print_frame(first, _stdout())
+        _say(
+            f"{len(first)} of {count} subscribers; one in words: op25b-pcap explain {reports} SUBSCRIBER_KEY"
+        )
 
 
 @app.command(epilog="Example:  op25b-pcap carve reports 9f3c51d20a7be846 -o proof.pcap")
@@ -373,13 +388,15 @@ def policy_check(
 ) -> None:
     """Validate a policy file; every fault gets a sentence with file, line and key."""
     with _sentences(ctx):
-        from op25b_pcap.policy import acl_rows, load
+        from op25b_pcap.policy import acl_rows, ambiguous, load
 
         policy = load(file)
         rows = acl_rows(policy)
         typer.echo(f"{file}: policy {policy.name!r} is sound; as an access list it takes {rows} rows")
         if not policy.of("dynamic"):
             _say("it names no dynamic networks: nothing that it sees would be blocked")
+        for prefix, kinds in ambiguous(policy):
+            _say(f"{prefix} stands in {' and '.join(kinds)}: it counts as {kinds[0]}")
         if policy.observation_point == "unknown":
             _say("it does not say on which side of the filter captures are taken (observation_point)")
 

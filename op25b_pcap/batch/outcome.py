@@ -25,7 +25,7 @@ class Outcome:
     advice: list[str]
     """What was stopped, by the four cases; nothing if nothing has changed."""
     pieces: list[Account]
-    """All that are in the inbox, or were."""
+    """Those that are in the inbox; of others the lake's manifest tells."""
 
     def of(self, *states: str) -> list[Account]:
         """Pieces in one of these states."""

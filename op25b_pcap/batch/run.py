@@ -67,7 +67,8 @@ def batch(
         gathered = Gathered(accounts, joined, results, _listed(known, accounts, left))
         outcome = conclude(place, gathered, policy, envelope, clock, crew, watching)
         _tidy(workshop, gathered)
-    return outcome
+    there = {piece.path for piece in present}
+    return replace(outcome, pieces=[piece for piece in outcome.pieces if piece.path in there])
 
 
 def _known(workshop: Files) -> list[Account]:

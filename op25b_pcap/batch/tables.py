@@ -23,32 +23,16 @@ import pandas as pd
 from op25b_pcap.batch.account import Account
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.reports.writing import RUN, write_parquet, write_run
-from op25b_pcap.tables import FLOWS, RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIONS, TABLES
-from op25b_pcap.tables.table import Column, Table
+from op25b_pcap.tables import (
+    FLOWS,
+    MANIFEST,
+    RETRIEVAL_SESSIONS,
+    SMTP_SESSIONS,
+    SMTP_TRANSACTIONS,
+    TABLES,
+)
 
 BY_DATE = (FLOWS.name, SMTP_SESSIONS.name, SMTP_TRANSACTIONS.name, RETRIEVAL_SESSIONS.name)
-MANIFEST = Table(
-    "manifest",
-    "one row per piece of the inbox",
-    (
-        Column("path", "string", "where it lies, or lay"),
-        Column("size", "uint64", "octets as it lies there"),
-        Column(
-            "sha256", "string", "hex digest of these octets; null if they could not be read", nullable=True
-        ),
-        Column("first_time", "timestamp", "earliest packet; null if there is none", nullable=True),
-        Column("last_time", "timestamp", "latest packet", nullable=True),
-        Column("packets", "uint64", "packet records, or lines of a log"),
-        Column(
-            "state",
-            "string",
-            "done; damaged: what could be read counts; duplicate: it counts once, under another path; "
-            "unfinished: left for the next run; unreadable; foreign: neither capture nor flow log",
-            words=("done", "damaged", "duplicate", "unfinished", "unreadable", "foreign"),
-        ),
-        Column("reason", "string", "why it is not simply done; null if it is", nullable=True),
-    ),
-)
 _NOW = ".tables/now"
 
 

@@ -74,6 +74,15 @@ class Policy:
         return Networks(self.prefixes)
 
 
+def ambiguous(policy: Policy) -> list[tuple[Prefix, list[str]]]:
+    """Prefixes that stand in several lists of our own servers; the first of these says the role."""
+    kinds: dict[Prefix, list[str]] = {}
+    for kind in _LISTS["servers"]:
+        for one in dict.fromkeys(policy.of(kind)):
+            kinds.setdefault(one, []).append(kind)
+    return [(one, several) for one, several in kinds.items() if len(several) > 1]
+
+
 def acl_rows(policy: Policy) -> int:
     """Rows of a router's access list that says the policy: draft-akagiri section 4.
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 _NARROW = ["finding", "traffic_class", "service", "ip_version", "outcome"]
-"""What fits into 80 columns beside the counts; a wider terminal shows all of `summary`."""
-_WIDE_COLUMNS = 130
+_NARROWEST = ["finding", "traffic_class", "outcome"]
+"""What fits into 80 columns beside the counts, and into 60; a wider terminal shows all of `summary`."""
+_WIDE_COLUMNS, _NARROW_COLUMNS = 130, 80
 _WORST_FIRST = ("leak", "intercepted", "disrupted", "inconclusive", "blocked", "allowed", "out_of_scope")
 _COUNTS = ("flows", "subscribers", "messages")
 _COLOURS = {
@@ -36,12 +37,14 @@ def print_summary(summary: pd.DataFrame, console: Console) -> None:
         return
     if console.width < _WIDE_COLUMNS:
         # Subscribers of several rows must not be added up: one may stand in many.
-        summary = summary.groupby(_NARROW, sort=True, dropna=False)[["flows", "messages"]].sum().reset_index()
-    if summary["ip_version"].nunique() == 1:
+        shown = _NARROW if console.width >= _NARROW_COLUMNS else _NARROWEST
+        summary = summary.groupby(shown, sort=True, dropna=False)[["flows", "messages"]].sum().reset_index()
+    if "ip_version" in summary and summary["ip_version"].nunique() == 1:
         summary = summary.drop(columns="ip_version")
     rank = summary["finding"].map({word: at for at, word in enumerate(_WORST_FIRST)})
     names = ["finding", *(name for name in summary if name != "finding")]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    beside = 1 if console.width >= _NARROW_COLUMNS else 0
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, beside, 0, 0), pad_edge=False, header_style="bold")
     for name in names:
         table.add_column(
             "IP" if name == "ip_version" else str(name),
@@ -91,15 +94,20 @@ def print_comparison(frames: Mapping[str, pd.DataFrame], console: Console) -> No
     """The tables of a comparison that are not empty, each under its heading."""
     shown = {name: frame for name, frame in frames.items() if len(frame)}
     for name, frame in shown.items():
-        table = Table(title=_HEADINGS[name], title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in frame:
-            is_number = pd.api.types.is_numeric_dtype(frame[column])
-            table.add_column(str(column), justify="right" if is_number else "left", overflow="fold")
-        for row in frame.itertuples(index=False):
-            table.add_row(*(Text(_cell(value)) for value in row))
-        console.print(table)
+        print_frame(frame, console, _HEADINGS[name])
     if not shown:
         console.print("nothing has changed")
+
+
+def print_frame(frame: pd.DataFrame, console: Console, title: str | None = None) -> None:
+    """Any table."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in frame:
+        is_number = pd.api.types.is_numeric_dtype(frame[column])
+        table.add_column(str(column), justify="right" if is_number else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console.print(table)
 
 
 def print_objects(frames: Mapping[str, pd.DataFrame], console: Console) -> None:

@@ -179,12 +179,12 @@ def write_run(run: Mapping[str, Any], folder: Path) -> None:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """The Parquet tables of a finished output folder, or of a lake, Arrow-backed. Raises UsageFault."""
     read_run(folder)
-    is_lake = (folder / MANIFEST).exists()
-    return {name: _read_table(folder, name, is_lake=is_lake) for name in TABLES}
+    return {name: read_table(folder, name) for name in TABLES}
 
 
-def _read_table(folder: Path, name: str, *, is_lake: bool) -> pd.DataFrame:
-    path = folder / f"{name}.parquet"
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """One of them. Raises UsageFault."""
+    path, is_lake = folder / f"{name}.parquet", (folder / MANIFEST).exists()
     parts = sorted((folder / name).glob("*/*.parquet")) if is_lake and not path.exists() else [path]
     try:
         read = [pq.ParquetFile(part).read() for part in parts]  # not as of a folder with a `date` in its name

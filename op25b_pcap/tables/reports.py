@@ -1,4 +1,4 @@
-"""The tables that count: subscribers, summary, timeline."""
+"""The tables that count: subscribers, summary, timeline; and what became of the pieces of a lake."""
 
 from __future__ import annotations
 
@@ -61,3 +61,27 @@ TIMELINE = Table(
         Column("flows", "uint64", "attempts"),
     ),
 )
+
+MANIFEST = Table(
+    "manifest",
+    "one row per piece of the inbox",
+    (
+        Column("path", "string", "where it lies, or lay"),
+        Column("size", "uint64", "octets as it lies there"),
+        Column(
+            "sha256", "string", "hex digest of these octets; null if they could not be read", nullable=True
+        ),
+        Column("first_time", "timestamp", "earliest packet; null if there is none", nullable=True),
+        Column("last_time", "timestamp", "latest packet", nullable=True),
+        Column("packets", "uint64", "packet records, or lines of a log"),
+        Column(
+            "state",
+            "string",
+            "done; damaged: what could be read counts; duplicate: it counts once, under another path; "
+            "unfinished: left for the next run; unreadable; foreign: neither capture nor flow log",
+            words=("done", "damaged", "duplicate", "unfinished", "unreadable", "foreign"),
+        ),
+        Column("reason", "string", "why it is not simply done; null if it is", nullable=True),
+    ),
+)
+"""What only a lake has."""

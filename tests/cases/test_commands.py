@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -117,6 +118,40 @@ def test_explain_has_words_for_every_attempt(reports):
         assert "Finding: " in told.stdout
         assert "nan" not in told.stdout.lower()
         assert "None" not in told.stdout
+
+
+def test_explain_without_a_name_lists_subscribers_worst_first(reports):
+    told = run("explain", reports)
+    keys = [line.split()[0] for line in told.stdout.splitlines()[3:] if line.strip()]
+    order = "order by leaked desc, blocked desc, flows desc, subscriber_key limit 20"
+    query = f"select subscriber_key from '{reports}/subscribers.parquet' {order}"
+    assert keys == [key for (key,) in duckdb.sql(query).fetchall()]
+    assert f"20 of 22 subscribers; in words: op25b-pcap explain {reports} SUBSCRIBER_KEY" in told.stderr
+    assert run("explain", reports, keys[0]).exit_code == 0
+    assert run("explain", reports / "none").exit_code == 2
+
+
+def test_policy_check_says_what_counts_where_a_server_stands_in_two_lists(tmp_path):
+    policy = tmp_path / "small.toml"
+    policy.write_text('[servers]\nlocal_mx = ["192.0.2.25"]\nsmarthosts = ["192.0.2.25", "192.0.2.26"]\n')
+    told = run("policy", "check", policy)
+    assert told.exit_code == 0
+    assert "192.0.2.25/32 stands in smarthosts and local_mx: it counts as smarthosts" in told.stderr
+    assert "192.0.2.26" not in told.stderr
+
+
+def test_damage_is_told_as_long_as_it_lies_in_the_inbox(tmp_path):
+    inbox, call = tmp_path / "inbox", ("batch", tmp_path / "inbox", "--out", tmp_path / "lake")
+    shutil.copytree(SAMPLES / "19-rotated", inbox)
+    torn = inbox / "torn.pcap"
+    torn.write_bytes((SAMPLES / "08-blocked-by-icmp" / "capture.pcap").read_bytes()[:-9])
+    os.utime(torn, (1, 1))
+    for code in (3, 3):
+        told = run(*call, "--workers", "1")
+        assert (told.exit_code, "torn.pcap: damaged" in told.stderr) == (code, True)
+    torn.unlink()
+    told = run(*call, "--workers", "1")
+    assert (told.exit_code, "torn.pcap" in told.stderr, "1 damaged" in told.stderr) == (0, False, True)
 
 
 def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path):

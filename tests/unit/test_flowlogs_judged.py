@@ -291,12 +291,13 @@ def test_what_became_of_nobody_knows_what_is_counted_all_the_same(tmp_path):
     _, known = opinion(Facts(*(tables[name] for name in Facts.__slots__)), policy())
     (line,) = advise(known, assumed=False)
     assert "1 blocked (silence); 1 blocked (not known from this log); 1 inconclusive (not known" in line
-    for width in (80, 200):
+    for width in (60, 80, 200):
         console = Console(file=io.StringIO(), width=width)
         print_summary(tables["summary"], console)
         shown = [row.split() for row in console.file.getvalue().splitlines() if "direct_to_mx" in row]
         assert [("-" in row, "no_answer" in row) for row in shown].count((True, False)) == 2
         assert len(shown) == 3
+        assert max(map(len, console.file.getvalue().splitlines())) <= width
 
 
 def test_under_another_policy_no_attempt_of_a_log_is_lost(tmp_path):
