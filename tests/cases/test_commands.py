@@ -126,7 +126,7 @@ def test_explain_without_a_name_lists_subscribers_worst_first(reports):
     order = "order by leaked desc, blocked desc, flows desc, subscriber_key limit 20"
     query = f"select subscriber_key from '{reports}/subscribers.parquet' {order}"
     assert keys == [key for (key,) in duckdb.sql(query).fetchall()]
-    assert f"20 of 22 subscribers; in words: op25b-pcap explain {reports} SUBSCRIBER_KEY" in told.stderr
+    assert f"20 of 22 subscribers; one in words: op25b-pcap explain {reports} SUBSCRIBER_KEY" in told.stderr
     assert run("explain", reports, keys[0]).exit_code == 0
     assert run("explain", reports / "none").exit_code == 2
 
