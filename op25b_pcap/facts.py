@@ -289,7 +289,7 @@ class _Rows:
         forms = _forms()
         if forms.are_worth_a_look(len(speaking)):
             filled, left = forms.rows(usual, speaking, told)
-            for table, (whose, columns) in filled.items():
+            for table, (whose, columns) in filled:
                 own = {name: told[name].take(pa.array(whose)).combine_chunks() for name in SHARED}
                 own = {name: column for name, column in own.items() if name in table.names}
                 self._sessions[table].add_columns(columns | own, len(whose))

@@ -67,6 +67,16 @@ class Programs:
             self._pieces.append((told, 0))
         return self._close()
 
+    def of_lines(self, count: int) -> int:
+        """The program of so many blanks, a line each."""
+        for line in range(count):
+            if line:
+                begin = len(self._literals)
+                self._literals += b"\n"
+                self._pieces.append((begin, begin + 1))
+            self._pieces.append((line, -1))
+        return self._close()
+
     def arrays(self) -> Arrays:
         """All of them, as the kernels want them."""
         if self._arrays is None:
@@ -144,7 +154,7 @@ class Patterns:
             return self._lists(programs, places, firsts, spoken)
         own = np.array([_NULL if program is None else program for program in programs], np.int64)[places]
         if column.type == _TEXT:
-            return self._texts(own, firsts, spoken)
+            return texts(self._kernels, self._programs, own, firsts, spoken)
         bounds, pieces, _ = self._programs.arrays()
         sums = np.zeros(len(own), np.int64)
         self._kernels.add_numbers(own, firsts, bounds, pieces, spoken.blanks, sums)
@@ -164,16 +174,20 @@ class Patterns:
         ends = np.cumsum(rows)
         offsets = np.concatenate([[0], ends]).astype(np.int32)
         own = flat[np.repeat(before[places] - (ends - rows), rows) + np.arange(ends[-1])]
-        texts = self._texts(own, np.repeat(firsts, rows), spoken)
+        told = texts(self._kernels, self._programs, own, np.repeat(firsts, rows), spoken)
         is_null = np.array([each is None for each in programs])[places]
-        return pa.ListArray.from_arrays(pa.array(offsets), texts, mask=pa.array(is_null))
+        return pa.ListArray.from_arrays(pa.array(offsets), told, mask=pa.array(is_null))
 
-    def _texts(self, own: NDArray[np.int64], firsts: NDArray[np.int64], spoken: Spoken) -> pa.Array:
-        bounds, pieces, literals = self._programs.arrays()
-        ends = np.zeros(len(own) + 1, np.int64)
-        self._kernels.measure_texts(own, firsts, bounds, pieces, spoken.blanks, ends)
-        filled = np.empty(ends[-1], np.uint8)
-        self._kernels.fill_texts(own, firsts, bounds, pieces, literals, spoken.blanks, spoken.text, filled)
-        valid = pa.array(own != _NULL).buffers()[1]
-        buffers = [valid, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(filled)]
-        return pa.StringArray.from_buffers(len(own), *buffers[1:], buffers[0])
+
+def texts(
+    kernels: Kernels, programs: Programs, own: NDArray[np.int64], firsts: NDArray[np.int64], spoken: Spoken
+) -> pa.Array:
+    """The texts of programs, -1 for null, whose blanks are those from `firsts` on."""
+    bounds, pieces, literals = programs.arrays()
+    ends = np.zeros(len(own) + 1, np.int64)
+    kernels.measure_texts(own, firsts, bounds, pieces, spoken.blanks, ends)
+    filled = np.empty(ends[-1], np.uint8)
+    kernels.fill_texts(own, firsts, bounds, pieces, literals, spoken.blanks, spoken.text, filled)
+    valid = pa.array(own != _NULL).buffers()[1]
+    buffers = [valid, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(filled)]
+    return pa.StringArray.from_buffers(len(own), *buffers[1:], buffers[0])

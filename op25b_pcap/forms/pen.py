@@ -32,7 +32,8 @@ CLIENT_HELLO, NAMELESS_HELLO, SERVER_HELLO = 0x8A, 0x8B, 0x8C
 """TLS begins: the name that is asked for is a blank; behind the last stands the version's second octet."""
 
 USED, BLANKS, SPOILT, CODE, BEGIN, END, NUMBERS = range(7)
-"""Registers: octets on the page, blanks so far, whether there is no form, and what a reader found."""
+"""Registers: octets on the page, blanks so far, whether there is no form, what a reader found; and how many
+numbers more there may be."""
 QUEUE = 8
 MOST_WAITING = 120
 """Commands that may wait for a reply in a dialogue with a form."""
@@ -64,8 +65,8 @@ def put_all(text: Any, begin: int, end: int, page: Any, pen: Any) -> None:
 def put_blank(begin: int, end: int, mark: int, page: Any, pen: Any, blanks: Any) -> None:
     """Leave a blank: octets `begin` to `end`, or the number `begin` if `end` is -1."""
     if end < 0:
-        pen[NUMBERS] += 1
-    if pen[BLANKS] == len(blanks) or pen[NUMBERS] > MOST_NUMBERS:
+        pen[NUMBERS] -= 1
+    if pen[BLANKS] == len(blanks) or pen[NUMBERS] < 0:
         pen[SPOILT] = 1
         return
     put(page, pen, mark)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.forms.patterns import Patterns, Programs, Spoken
+from op25b_pcap.forms.plain import Plain, Rows
 from op25b_pcap.forms.recite import recite
 from op25b_pcap.forms.write import IN_IMAP, IN_POP3, IN_SMTP, IN_TLS, NO_FORM, PROTOCOLS, none_known
 from op25b_pcap.mail.sessions import OVER, READ, read
@@ -46,15 +47,6 @@ _LEAST_A_BLANK = 4
 """Octets of a dialogue for each of its blanks, at least: the blank's own and what stands around it."""
 
 
-class Rows(NamedTuple):
-    """Rows of one table."""
-
-    whose: NDArray[np.int64]
-    """Which of the dialogues each is about."""
-    columns: dict[str, pa.Array]
-    """All that their flows do not tell."""
-
-
 _Template = dict[Table, list[int]]
 """What is told of a form: by table the numbers of rows with blanks."""
 
@@ -76,6 +68,7 @@ class Forms:
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
         self._known = none_known()
+        self._plain = Plain(kernels)
         self._programs = Programs()
         self._patterns = {table: Patterns(table, self._programs, kernels) for table in _TABLES}
         self._templates: dict[int, _Template | None] = {}
@@ -90,14 +83,16 @@ class Forms:
 
     def rows(
         self, usual: Usual, speaking: NDArray[np.int64], flows: pa.Table
-    ) -> tuple[dict[Table, Rows], NDArray[np.int64]]:
-        """The rows of `speaking` attempts that have a form; and which are left to be read one by one.
+    ) -> tuple[list[tuple[Table, Rows]], NDArray[np.int64]]:
+        """The rows of `speaking` attempts that are plain or have a form; and which are left to `mail`.
 
         `flows` are their columns `mail.sessions.READ`, row by row.
         """
         told = np.empty((len(speaking), 2), np.int64)
         # What was passed over, or is missing, is in no form.
         around = np.where(usual.holed(speaking) | usual.gapped(speaking), -1, circumstances(flows))
+        plain, is_plain = self._plain.rows(usual, speaking, around)
+        around[is_plain] = -1
         blanks = np.empty((len(usual.text) // _LEAST_A_BLANK + 1, 2), np.int64)
         known = self._known
         self._kernels.forms_of(
@@ -115,7 +110,8 @@ class Forms:
         has_template = np.zeros(int(known.counts[0]) + 1, bool)  # the last is NO_FORM's
         has_template[[form for form, template in self._templates.items() if template]] = True
         is_told = has_template[told[:, 0]]
-        return self._filled(np.flatnonzero(is_told), told, spoken), np.flatnonzero(~is_told)
+        formed = self._filled(np.flatnonzero(is_told), told, spoken)
+        return [*plain.items(), *formed.items()], np.flatnonzero(~is_told & ~is_plain)
 
     def _learn(
         self,

@@ -160,10 +160,9 @@ def reply(text: Any, at: int, stop: int, command: int, page: Any, pen: Any, blan
 
 def reply_text(text: Any, at: int, end: int, is_greeting: bool, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the text of a reply's line: an enhanced status code as it stands, and a blank."""
+    at = behind_spaces(text, at, end, page, pen)
     if at == end:
         return True
-    if text[at] == _SPACE:
-        return False
     if is_greeting:
         for place in range(at, end - 3):
             # What a middlebox has left of a greeting.
@@ -172,18 +171,23 @@ def reply_text(text: Any, at: int, end: int, is_greeting: bool, page: Any, pen: 
     behind = behind_enhanced_code(text, at, end)
     if behind > at:
         put_all(text, at, behind, page, pen)
-        if behind == end:
+        at = behind_spaces(text, behind, end, page, pen)
+        if at == end:
             return True
-        put(page, pen, _SPACE)
-        at = behind + 1
-        if at == end or text[at] == _SPACE:
-            return False
     last = end
     while text[last - 1] == _SPACE:
         last -= 1
     put_blank(at, last, TEXT, page, pen, blanks)
     put_all(text, last, end, page, pen)
     return True
+
+
+def behind_spaces(text: Any, at: int, end: int, page: Any, pen: Any) -> int:
+    """Write the spaces that stand here; gives where they end."""
+    while at < end and text[at] == _SPACE:
+        put(page, pen, _SPACE)
+        at += 1
+    return at
 
 
 def behind_enhanced_code(text: Any, at: int, end: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from op25b_pcap.assembly.settle import mixed
 from op25b_pcap.forms.imap import imap
-from op25b_pcap.forms.pen import BLANKS, NUMBERS, PAGE, REGISTERS, SPOILT, USED, put
+from op25b_pcap.forms.pen import BLANKS, MOST_NUMBERS, NUMBERS, PAGE, REGISTERS, SPOILT, USED, put
 from op25b_pcap.forms.pop3 import pop3
 from op25b_pcap.forms.smtp import smtp
 from op25b_pcap.forms.tls import tls
@@ -102,7 +102,7 @@ def forms_of(
         told[index, 0], told[index, 1] = NO_FORM, used
         if circumstances[index] < 0:
             continue
-        pen[USED], pen[BLANKS], pen[SPOILT], pen[NUMBERS] = 0, used, 0, 0
+        pen[USED], pen[BLANKS], pen[SPOILT], pen[NUMBERS] = 0, used, 0, MOST_NUMBERS
         put(page, pen, circumstances[index])
         protocol = circumstances[index] % PROTOCOLS
         begin, end = begins[index], ends[index]

@@ -33,6 +33,7 @@ class Kernels(NamedTuple):
     spell_community_ids: Kernel
     spell_ipv4: Kernel
     forms_of: Kernel
+    plain_of: Kernel
     measure_texts: Kernel
     fill_texts: Kernel
     add_numbers: Kernel

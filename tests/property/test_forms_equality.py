@@ -239,10 +239,10 @@ def by_form(dialogues, flows, forms=None):
     filled, left = forms.rows(item, np.arange(len(dialogues)), flows)
     told = {number: [] for number in range(len(dialogues)) if number not in left}
     for table in (SMTP_SESSIONS, RETRIEVAL_SESSIONS, SMTP_TRANSACTIONS):
-        if table in filled:
-            whose, columns = filled[table]
+        unknown = dict.fromkeys(name for name in table.names if name not in SHARED)
+        for _, (whose, columns) in (each for each in filled if each[0] is table):
             for number, row in zip(whose.tolist(), pa.table(columns).to_pylist(), strict=True):
-                told[number].append(row)
+                told[number].append(unknown | row)
     return told
 
 

@@ -1,0 +1,230 @@
+"""Plain dialogues of whatever course have the rows that `mail` reads, and nothing is learnt of them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from op25b_pcap.compiled import kernels
+from op25b_pcap.forms.plain import Plain
+from op25b_pcap.forms.reading import circumstances
+from tests.hellos import CLIENT_REST, HANDSHAKE, SERVER_REST, client_hello, record, server_hello
+from tests.hellos import server_name as named
+from tests.property.test_forms_equality import C, S, assert_equal, flow_rows, usual
+
+EXTENSIONS = [
+    *(
+        "PIPELINING",
+        "SIZE",
+        "SIZE 1000",
+        "STARTTLS",
+        "AUTH PLAIN LOGIN",
+        "AUTH=login",
+        "XXXXXXXA",
+        "8BITMIME",
+    ),
+    *("SMTPUTF8", "AUTH", "", " HELP", "-x", "X" * 80, "starttls ", "DSN x"),
+]
+PARAMETERS = [
+    *("", " SIZE=77", " BODY=8BITMIME", " body=7bit SIZE=1", " SMTPUTF8", " BODY=BINARYMIME RET=HDRS X"),
+]
+ODD_PARAMETERS = [
+    *(" SIZE", " SIZE=", " SIZE=x", " BODY", " BODY=9BIT", " SMTPUTF8=1", " SMTPUTF8X", " =x", "  SIZE=1"),
+]
+PATHS = ["", "a@example.org", "b", "a@[192.0.2.1]", "x" * 400]
+ODD_PATHS = ["@a:b@c", '"a b"@c', "a b", "<a", "a\\b"]
+TEXTS = [
+    *("ok", "2.1.0 ok", "5.7.1", "4.7.12 <a@b> try  later ", "", "22.1.0 x", "2.1", "2.01.5 queued as 4F"),
+    "x" * 300,
+]
+ODD_TEXTS = [" two", "\u00fc", "***", "a\tb"]
+GREETINGS = ["mx.example.com ESMTP", "hello", "a  b"]
+REFUSALS = [450, 451, 500, 503, 550, 554]
+SCARCE = 25
+"""Of so many choices one is an odd one."""
+
+
+class Talk:
+    """A dialogue at random, out of which nothing must come that is not plain, as long as it is not `odd`."""
+
+    def __init__(self, seed: int, *, odd: bool) -> None:
+        self.rng, self._odd = random.Random(seed), odd
+        self.runs: list[tuple[int, bytes]] = []
+        self._pipelines = self.rng.random() < 0.5
+        self._asked: list[str] = []
+        self._answers: list[str] = []
+
+    def one_of(self, usual_ones: list, odd_ones: list) -> str:
+        is_odd = self._odd and self.rng.randrange(SCARCE) == 0
+        return self.rng.choice(odd_ones if is_odd else usual_ones)
+
+    def say(self, side: int, octets: str | bytes) -> None:
+        self.runs.append((side, octets.encode() if isinstance(octets, str) else octets))
+
+    def ask(self, line: str, code: int, *, last: bool = False) -> int:
+        """A command and its reply, now or with those that follow."""
+        rng = self.rng
+        if self._odd and rng.randrange(SCARCE) == 0:
+            code = rng.choice([220, 221, 235, 250, 251, 300, 334, 354, 421, 450, 550])
+        count = rng.choice((1,) * 8 + (2, 3))
+        texts = [self.one_of(TEXTS, ODD_TEXTS) for _ in range(count)]
+        lines = [f"{code}-{text}" for text in texts[:-1]]
+        lines.append(f"{code} {texts[-1]}" if texts[-1] else f"{code}")
+        verb, bracket, rest = line.partition("<")
+        self._asked.append(rng.choice((str, str, str.lower))(verb) + bracket + rest)
+        self._answers.append("".join(f"{line}\r\n" for line in lines))
+        if last or not self._pipelines or rng.random() < 0.2:
+            self.flush()
+        return code
+
+    def flush(self) -> None:
+        if self._asked:
+            self.say(C, "".join(f"{line}\r\n" for line in self._asked))
+            self.say(S, "".join(self._answers))
+        self._asked, self._answers = [], []
+
+    def begin(self) -> None:
+        rng = self.rng
+        greeting = rng.choices(GREETINGS, k=rng.choice((1, 1, 1, 3)))
+        ends = ["-"] * (len(greeting) - 1) + [" "]
+        self.say(S, "".join(f"220{end}{text}\r\n" for end, text in zip(ends, greeting, strict=True)))
+        name = rng.choice(["pc.example.net", "[192.0.2.7]", "localhost"])
+        if rng.random() < 0.3:
+            self.ask(f"HELO {name}", 250, last=True)
+            return
+        offered = ["mx greets you", *rng.sample(EXTENSIONS, rng.randrange(6))]
+        if "" in offered[-1:]:
+            offered.append("HELP")
+        self.say(C, f"EHLO {name}\r\n")
+        self.say(S, "".join(f"250{'-' if text is not offered[-1] else ' '}{text}\r\n" for text in offered))
+
+    def mail(self) -> None:
+        rng = self.rng
+        path = self.one_of(PATHS, ODD_PATHS)
+        is_taken = rng.random() < 0.9
+        sender = f"MAIL FROM:{rng.choice(('', ' '))}<{path}>{self.one_of(PARAMETERS, ODD_PARAMETERS)}"
+        code = self.ask(sender, 250 if is_taken else rng.choice(REFUSALS))
+        is_taken &= code < 300
+        accepted = 0
+        for _ in range(rng.choice((0, 1, 1, 1, 2, 3, 7))):
+            wanted = 250 if is_taken and rng.random() < 0.7 else rng.choice(REFUSALS)
+            to = self.one_of(PATHS[1:], ODD_PATHS)
+            accepted += self.ask(f"RCPT TO:<{to}>{rng.choice(('', ' NOTIFY=NEVER'))}", wanted) < 300
+        if rng.random() < 0.85:
+            goes_on = is_taken and (accepted > 0 or rng.random() < 0.2)
+            code = self.ask("DATA", 354 if goes_on else rng.choice(REFUSALS), last=True)
+            if code == 354:
+                received = "Received: x\r\n\tfolded\r\n" * rng.choice((0, 0, 1, 3))
+                self._asked.append(f"{received}Subject: x\r\n\r\n{'body ..' * rng.randrange(200)}\r\n.")
+                code = rng.choice((250, 250, 250, 451, 552))
+                self._answers.append(f"{code} {rng.choice(TEXTS) or 'x'}\r\n")
+                if not self._pipelines or rng.random() < 0.8:
+                    self.flush()
+                return
+        self.flush()
+        if is_taken:
+            self.ask("RSET", 250, last=True)
+
+    def log_in(self) -> None:
+        rng = self.rng
+        for _ in range(rng.choice((0, 0, 1))):
+            self.ask("AUTH PLAIN AGEAYg==", rng.choice((504, 535)), last=True)
+        mechanism, lines = rng.choice([("PLAIN AGEAYg==", 0), ("LOGIN", 2), ("cram-md5", 1), ("XOAUTH2", 1)])
+        self.ask(f"AUTH {mechanism}", 334 if lines else 235, last=True)
+        for line in range(lines, 0, -1):
+            self.ask("c2VjcmV0", 334 if line > 1 else rng.choice((235, 235, 535)), last=True)
+
+    def secure(self) -> None:
+        rng = self.rng
+        if self.ask("STARTTLS", rng.choice((220, 220, 220, 454)), last=True) == 220:
+            names = [named(b"mx.example.com")] if rng.random() < 0.7 else []
+            self.say(C, record(HANDSHAKE, client_hello(*names), 0x0301))
+            if rng.random() < 0.9:
+                self.say(S, record(HANDSHAKE, server_hello(rng.choice([0x0301, 0x0303, 0x0304]))))
+                self.say(C, CLIENT_REST)
+                self.say(S, SERVER_REST)
+
+    def play(self) -> list[tuple[int, bytes]]:
+        rng = self.rng
+        self.begin()
+        if rng.random() < 0.2:
+            self.log_in()
+        if rng.random() < 0.2:
+            self.secure()
+            if self.runs[-1][1][:1] in (b"\x16", b"\x17") or self.runs[-1][1] in (CLIENT_REST, SERVER_REST):
+                return self.runs
+        for _ in range(rng.choice((0, 1, 1, 2, 4))):
+            if rng.random() < 0.2:
+                self.ask(rng.choice(("NOOP", "RSET")), 250)
+            self.mail()
+        self.flush()
+        match rng.randrange(4):
+            case 0:
+                self.say(C, "QUIT\r\n")
+            case 1 | 2:
+                self.ask("QUIT", 221, last=True)
+        if self._odd and rng.randrange(SCARCE) == 0:
+            del self.runs[rng.randrange(len(self.runs)) :]
+        return self.runs
+
+
+def plainness(dialogues) -> np.ndarray:
+    flows = flow_rows(len(dialogues), service="smtp")
+    around = circumstances(flows)
+    return Plain(kernels()).rows(usual(dialogues), np.arange(len(dialogues)), around)[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 1 << 40), st.booleans(), st.sampled_from(["smtp", "submission", "smtp-alt"]))
+def test_whatever_course_a_plain_dialogue_takes(seed, is_over, service):
+    dialogues = [Talk(seed + number, odd=False).play() for number in range(20)]
+    told = assert_equal(dialogues, service, conn_state="SF" if is_over else "S1")
+    assert plainness(dialogues).mean() > 0.4
+    assert len(told) >= plainness(dialogues).sum()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 1 << 40), st.booleans())
+def test_and_one_that_is_nearly_plain(seed, is_over):
+    dialogues = [Talk(seed + number, odd=True).play() for number in range(20)]
+    assert_equal(dialogues, "smtp", conn_state="SF" if is_over else "S1")
+
+
+HEAD = [(S, b"220 mx ESMTP\r\n"), (C, b"EHLO a\r\n"), (S, b"250-mx\r\n250 SIZE\r\n")]
+MAIL = [(C, b"MAIL FROM:<a>\r\n"), (S, b"250 ok\r\n"), (C, b"RCPT TO:<b>\r\n"), (S, b"250 ok\r\n")]
+NOT_PLAIN = {
+    "nothing but a greeting": HEAD[:1],
+    "nothing but EHLO": HEAD,
+    "two names": [*HEAD, (C, b"EHLO b\r\n"), (S, b"250 mx\r\n"), (C, b"QUIT\r\n"), (S, b"221 bye\r\n")],
+    "a login that goes on": [*HEAD, (C, b"AUTH LOGIN\r\n"), (S, b"334 x\r\n")],
+    "another mechanism": [*HEAD, (C, b"AUTH NTLM\r\n"), (S, b"504 no\r\n"), *MAIL],
+    "STARTTLS and nothing": [*HEAD, (C, b"STARTTLS\r\n"), (S, b"220 go\r\n")],
+    "no name": [*HEAD[:1], *MAIL],
+    "two senders": [*HEAD, *MAIL, *MAIL],
+    "a recipient without a sender": [*HEAD, *MAIL[2:]],
+    "the server goes": [*HEAD, *MAIL, (C, b"NOOP\r\n"), (S, b"421 bye\r\n")],
+    "a greeting that refuses": [(S, b"554 no\r\n"), *HEAD[1:], *MAIL],
+    "a message without an end": [*HEAD, *MAIL, (C, b"DATA\r\n"), (S, b"354 go\r\n"), (C, b"x")],
+    "no message": [*HEAD, *MAIL, (C, b"DATA\r\n"), (S, b"354 go\r\n")],
+    "a command without a reply": [*HEAD, *MAIL, (C, b"RSET\r\n")],
+    "chunks": [*HEAD, *MAIL, (C, b"BDAT 3 LAST\r\nabc"), (S, b"250 ok\r\n")],
+}
+
+
+@pytest.mark.parametrize("case", NOT_PLAIN)
+def test_what_is_not_plain(case):
+    assert plainness([[*HEAD, *MAIL], NOT_PLAIN[case]]).tolist() == [True, False]
+    assert_equal([NOT_PLAIN[case]] * 4, "smtp")
+
+
+def test_a_dialogue_without_an_end():
+    many = [
+        part for number in range(900) for part in ((C, b"RCPT TO:<b%d>\r\n" % number), (S, b"250 ok\r\n"))
+    ]
+    dialogues = [[*HEAD, *MAIL, *many], [*HEAD, *MAIL, *many * 5], [*HEAD, *MAIL]]
+    assert plainness(dialogues).tolist() == [True, False, True]
+    assert_equal(dialogues, "smtp")
