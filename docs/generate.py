@@ -26,6 +26,8 @@ def columns() -> str:
         "Every Parquet field carries its meaning in the Arrow metadata under `description`.",
         "Times are nanoseconds in UTC. Null means not seen, never a guess.",
         "",
+        "In CSV lists are JSON, and a text that a spreadsheet would run as a formula has a quote in front.",
+        "",
         "In a lake of `batch`, flows, sessions and transactions lie in folders named `date=2026-11-24`, which DuckDB",
         "and Arrow show as a column `date`: the day (UTC) on which the attempt began. Only a lake has a `manifest`.",
     ]

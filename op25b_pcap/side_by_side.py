@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from op25b_pcap.assembly.flows import Usual
+from op25b_pcap.compiled import kernels
 from op25b_pcap.facts import Found, gathered
 from op25b_pcap.faults import WorkerEnded, in_worker, place_of
 from op25b_pcap.flows import Flow
@@ -181,7 +182,7 @@ def _working(work: Callable[[Connection], None], there: Connection, here: Connec
 def _gather(share: Share, pile: Pile, give_way: bool, there: Connection) -> None:
     if give_way:
         os.nice(GIVING_WAY)
-    answers = Answers()
+    answers = Answers(kernels().read_messages)  # there are several shares only where kernels made them
     pile.put(gathered(share(), answers, pile.put))
     there.send((answers.told(), pile.bases))
 

@@ -49,7 +49,7 @@ def is_assembled(range_: Range, workshop_names: set[str]) -> bool:
 def assemble(range_: Range, earlier: str, lake: str) -> int:
     """Assemble a range, out of earlier results where there are any; gives the number of flows."""
     workshop = work.work_of(files(lake))
-    answers = Answers()
+    answers = Answers(kernels().read_messages)
     with ExitStack() as stack:
         stack.enter_context(seldom_sought())
         folder = stack.enter_context(workshop.scratch())

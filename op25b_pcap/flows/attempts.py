@@ -184,6 +184,8 @@ def _attempt_of_syn(recent: list[Attempt], segment: TcpSegment) -> Attempt | Non
             return attempt  # answered
         if acknowledged is None and _answers(attempt, dst, segment.seq):
             return attempt  # its answer was captured first
+        if acknowledged is None and _opens_too(attempt, src, dst):
+            return attempt
     if not recent or recent[0].is_over(segment.seen.time_ns):
         return None
     latest = recent[0]
@@ -203,6 +205,12 @@ def _answers(attempt: Attempt, answerer: Socket, isn: int) -> bool:
         and (first.ack - 1) % MODULO == isn
         and (first.src, first.src_port) == answerer
     )
+
+
+def _opens_too(attempt: Attempt, src: Socket, dst: Socket) -> bool:
+    """Whether a SYN is of the called server, which has not answered: both open (RFC 9293 section 3.5)."""
+    calls = attempt.evidence == "syn" and (attempt.opener, attempt.called) == (dst, src)
+    return calls and src not in attempt.isn and src[1] in SERVICES and dst[1] not in SERVICES
 
 
 def _orient_by_port(attempt: Attempt) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from op25b_pcap.flows.attempts import Attempt
 from op25b_pcap.flows.conn_state import Endpoints, conn_state
 from op25b_pcap.flows.identity import flow_id
-from op25b_pcap.flows.outcome import handshake, icmp_verdict, outcome
+from op25b_pcap.flows.outcome import decides, handshake, icmp_verdict, outcome
 from op25b_pcap.flows.reassembly import Stream
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, Seen, TcpSegment
 from op25b_pcap.tables.streams import Chunk, Side
@@ -247,8 +247,8 @@ def _answers(attempt: Attempt, directed: Directed) -> dict[str, float | None]:
 
 
 def _icmp(errors: list[IcmpError]) -> dict[str, Any]:
-    """The error that decides: the first that stops the attempt, else the first of all."""
-    error = next((e for e in errors if icmp_verdict(e)), errors[0] if errors else None)
+    """The error by which the outcome goes."""
+    error = decides(errors)
     return {
         "icmp_type": error.type if error else None,
         "icmp_code": error.code if error else None,
@@ -259,7 +259,9 @@ def _icmp(errors: list[IcmpError]) -> dict[str, Any]:
 def _oddities(attempt: Attempt, directed: Directed, became: str) -> set[str]:
     """Named oddities of the packets themselves."""
     sides = {side for side, _ in directed}
-    answer = next((s for side, s in directed if side is Side.SERVER and s.flags & SYN), None)
+    answer = next(
+        (s for side, s in directed if side is Side.SERVER and s.flags & SYN and s.flags & ACK), None
+    )
     isn = attempt.isn.get(attempt.opener)
     controls = {s.flags & (SYN | FIN | RST) for _, s in directed}
     named = {

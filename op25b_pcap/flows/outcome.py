@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
@@ -11,7 +11,8 @@ from op25b_pcap.tables.streams import Side
 # (IP version, type, code) of the errors that say "forbidden": RFC 1122 section 3.2.2.1,
 # RFC 1812 section 5.2.7.1, RFC 4443 section 3.1.
 PROHIBITED = frozenset({(4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 1, 5), (6, 1, 6)})
-FRAGMENTATION_NEEDED = (4, 3, 4)  # RFC 1191: says how large, not that there is no way
+_ICMP_OUTCOMES = ("prohibited", "unreachable")
+"""The stronger first."""
 
 
 def icmp_verdict(error: IcmpError) -> str | None:
@@ -21,7 +22,16 @@ def icmp_verdict(error: IcmpError) -> str | None:
     if what in PROHIBITED:
         return "prohibited"
     stops = (3, 11) if version == 4 else (1, 3)  # destination unreachable, time exceeded
-    return "unreachable" if error.type in stops and what != FRAGMENTATION_NEEDED else None
+    return "unreachable" if error.type in stops else None
+
+
+def decides(errors: Sequence[IcmpError]) -> IcmpError | None:
+    """The first of those by which `outcome` would go, else the first of all."""
+    verdicts = [icmp_verdict(error) for error in errors]
+    for verdict in (*_ICMP_OUTCOMES, None):
+        if verdict in verdicts:
+            return errors[verdicts.index(verdict)]
+    return None
 
 
 class Handshake(NamedTuple):
@@ -39,14 +49,16 @@ class Handshake(NamedTuple):
 
 def handshake(segments: Iterable[tuple[Side, TcpSegment]]) -> Handshake:
     """Read the opening of an attempt from its segments in order of time."""
-    syn = syn_ack = opener_went_on = called_went_on = refused = False
+    syn = syn_ack = opener_went_on = called_went_on = refused = both_open = False
     for side, segment in segments:
         flags = segment.flags
         if side is Side.CLIENT:
             syn |= flags & (SYN | ACK | RST) == SYN
             opener_went_on |= not flags & (SYN | RST) and bool(flags & (ACK | FIN) or segment.payload_length)
+            opener_went_on |= both_open and flags & (SYN | ACK | RST) == SYN | ACK
         else:
             syn_ack |= flags & (SYN | ACK | RST) == SYN | ACK
+            both_open |= flags & (SYN | ACK | RST) == SYN
             called_went_on |= not flags & (SYN | RST) and bool(flags & FIN or segment.payload_length)
             refused |= bool(flags & RST) and not (syn_ack or called_went_on)
     return Handshake(syn, syn_ack, opener_went_on, called_went_on, refused)
@@ -65,7 +77,7 @@ def outcome(seen: Handshake, icmp_errors: Iterable[IcmpError]) -> str:
     if seen.refused:
         return "refused"
     verdicts = {icmp_verdict(error) for error in icmp_errors}
-    for verdict in ("prohibited", "unreachable"):
+    for verdict in _ICMP_OUTCOMES:
         if verdict in verdicts:
             return verdict
     return "no_answer"

@@ -75,7 +75,7 @@ def may_answer(code: int, command: int) -> bool:
 
 def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the form of runs `begin` to `end`; whether there is one."""
-    reading, waiting, answered = _COMMANDS, 1, 0
+    reading, waiting, answered, last = _COMMANDS, 1, 0, GREETING
     in_chunks = False
     pen[QUEUE] = GREETING
     pen[BEGIN], pen[END] = 0, 0
@@ -86,7 +86,7 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
             while at < stop:
                 if answered == waiting:
                     return False
-                command = pen[QUEUE + answered]
+                command = last = pen[QUEUE + answered]
                 answered += 1
                 at = reply(text, at, stop, command, page, pen, blanks)
                 if at < 0 or not may_answer(pen[CODE], command):
@@ -127,7 +127,8 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 return False
             pen[QUEUE + waiting] = pen[CODE]
             waiting += 1
-    return pen[SPOILT] == 0
+    # What is said to a login at the end may repeat what was said to log in.
+    return pen[SPOILT] == 0 and last != AUTH
 
 
 def reply(text: Any, at: int, stop: int, command: int, page: Any, pen: Any, blanks: Any) -> int:

@@ -18,7 +18,8 @@ from op25b_pcap.tables import RETRIEVAL_SESSIONS, SMTP_SESSIONS, SMTP_TRANSACTIO
 Envelope = Literal["full", "domain", "none"]
 ENVELOPES: tuple[Envelope, ...] = get_args(Envelope)
 
-_ADDRESS_IN_TEXT = r"""("[^"\s]*"|[^\s<>"'(),:;=@\[\]]+)@([^\s<>"'(),;]+)"""
+_IN_BRACKETS = r"<[^<>]*@([^<>@]*)>"
+_ADDRESS_IN_TEXT = r"""("[^"]*"|[^\s<>"(),:;@\[\]]+)@([^\s<>"'(),;]+)"""
 _WITH_TEXT = (SMTP_SESSIONS.name, RETRIEVAL_SESSIONS.name)
 _FREE_TEXT = ("banner_text", "helo", "last_reply_text", "greeting")
 
@@ -51,16 +52,17 @@ def mask_text(frame: pd.DataFrame, envelope: Envelope) -> pd.DataFrame:
     """A session table with the addresses in its free text masked."""
     if envelope == "full" or frame.empty:
         return frame
-    kept = r"@\2" if envelope == "domain" else "@"
-    masked = {
-        name: _column(
-            pc.replace_substring_regex(
-                pa.chunked_array(frame[name].array.__arrow_array__()), _ADDRESS_IN_TEXT, kept
-            )
-        )
-        for name in _FREE_TEXT
-        if name in frame
-    }
+    masked = {}
+    for name in _FREE_TEXT:
+        if name in frame:
+            texts = pa.chunked_array(frame[name].array.__arrow_array__())
+            for address, domain, nothing in (
+                (_IN_BRACKETS, r"<@\1>", "<@>"),
+                (_ADDRESS_IN_TEXT, r"@\2", "@"),
+            ):
+                kept = domain if envelope == "domain" else nothing
+                texts = pc.replace_substring_regex(texts, address, kept)
+            masked[name] = _column(texts)
     return frame.assign(**masked)
 
 

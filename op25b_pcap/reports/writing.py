@@ -30,6 +30,9 @@ RUN, MANIFEST = "run.json", "manifest.parquet"
 """What is written last; and what only a lake has."""
 ROW_GROUP = 64 * 1024
 """Rows per row group: enough for zstd, small enough for readers to skip."""
+_FORMULA = r"(?s)^([=+\-@\t\r].*[(|!])"
+"""CWE-1236: what a spreadsheet would run, begun by one of these. A quote in front stops it. Without a
+function's bracket, or the mark of another program or sheet, nothing is run: `@example.com` stays as it is."""
 _PROBED = 4096
 """Rows that show whether a column's values repeat."""
 
@@ -230,7 +233,6 @@ def _for_csv(table: pa.Table) -> pa.Table:
             ]
             column = pa.chunked_array([pa.array(texts, pa.string())])
         elif pa.types.is_string(field.type):
-            # CWE-1236: = + - @, tab and return start a formula; a quote in front stops it.
-            column = pc.replace_substring_regex(column, r"^([=+\-@\t\r])", r"'\1")
+            column = pc.replace_substring_regex(column, _FORMULA, r"'\1")
         columns.append(column)
     return pa.Table.from_arrays(columns, names=table.column_names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from op25b_pcap.capture.aside import Kept, batches
-from op25b_pcap.roles.messages import MESSAGES, batch_of
+from op25b_pcap.roles.messages import MESSAGES, Messages
 from op25b_pcap.roles.records import Reader, Records, Thorough, may_matter, records
 from op25b_pcap.tables.columns import Flags, Indices
 from op25b_pcap.tables.packets import DnsMessage
 from op25b_pcap.tables.streams import Chunk, Side
 from op25b_pcap.wire.addresses import text
-from op25b_pcap.wire.dns import CNAME, MX
+from op25b_pcap.wire.dns import CNAME, HEADER, MX
 
 MAX_ANSWERS = 1 << 20
 """Names of addresses, and exchangers of domains, that are remembered; the first ones stay."""
@@ -80,15 +80,22 @@ class Answers:
         self._unread: list[pa.RecordBatch] = []
         self._unread_octets = 0
 
+    @cached_property
+    def _of_streams(self) -> Messages:
+        """Where messages of connections wait until there are some."""
+        return Messages(self.hear)
+
     @property
     def have_heard(self) -> bool:
         """Whether there was anything to learn from."""
+        self._of_streams.close()
         return bool(self._unread) or any(self._facts().values())
 
     def add_stream(self, chunks: Iterable[Chunk], client: str) -> None:
         """Learn from a connection to port 53: messages behind their lengths (RFC 1035 4.2.2)."""
         asked = _packed(client)
-        self.hear(batch_of(DnsMessage(time_ns, asked, payload) for time_ns, payload in _framed(chunks)))
+        for time_ns, payload in _framed(chunks):
+            self._of_streams.add(DnsMessage(time_ns, asked, payload))
 
     def hear(self, messages: pa.RecordBatch) -> None:
         """Keep `MESSAGES` until it is known which addresses matter: most answers are of no mail host."""
@@ -111,6 +118,7 @@ class Answers:
 
     def _read(self) -> None:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
+        self._of_streams.close()
         unread, self._unread, self._unread_octets = self._unread, [], 0
         if self._kept is not None:
             kept, self._kept = self._kept, None
@@ -152,7 +160,8 @@ class Answers:
     def told(self) -> dict[str, pa.Table]:
         """All of it, as `FACT`, for `take` of another."""
         self._read()
-        return {name: facts.all() for name, facts in self._facts().items()}
+        # In one piece: of a slice, a pipe would be given all that it is a slice of.
+        return {name: facts.all().combine_chunks() for name, facts in self._facts().items()}
 
     def take(self, told: Mapping[str, pa.Table]) -> None:
         """Learn what another has learnt."""
@@ -170,10 +179,10 @@ class Answers:
 
     def said(self, called: pa.Array) -> Said:
         """What is known of the addresses that were called."""
-        if self._unread:
-            if self._called is None:
-                self._called = _all_packed(called)
-            self._read()
+        self._of_streams.close()
+        if self._unread and self._called is None:
+            self._called = _all_packed(called)
+        self._read()
         names = _in_order(_among(self._names.all(), called))
         exchangers = _in_order(_among(self._exchangers.all(), pc.unique(names["other"])))
         domains = _in_order(_joined(names, _first(exchangers)))
@@ -326,7 +335,9 @@ def _framed(chunks: Iterable[Chunk]) -> Iterator[tuple[int, bytes]]:
         if chunk.skipped:
             return
         held += chunk.data
-        while len(held) >= 2 and len(held) >= 2 + int.from_bytes(held[:2]):
-            end = 2 + int.from_bytes(held[:2])
-            yield chunk.time_ns, held[2:end]
-            held = held[end:]
+        at = 0
+        while len(held) >= at + 2 and len(held) >= (end := at + 2 + int.from_bytes(held[at : at + 2])):
+            if end - at - 2 >= HEADER:
+                yield chunk.time_ns, held[at + 2 : end]
+            at = end
+        held = held[at:]

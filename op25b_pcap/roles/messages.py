@@ -6,7 +6,7 @@ for whoever takes them: which of them matter is known when all attempts are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -96,14 +96,6 @@ class Messages:
             self._take(pa.record_batch(columns, MESSAGES))
         if room > len(self._octets):
             self._octets = np.empty(room, np.uint8)
-
-
-def batch_of(messages: Iterable[DnsMessage]) -> pa.RecordBatch:
-    """A few messages in columns."""
-    columns = [*zip(*messages, strict=True)] or [(), (), ()]
-    return pa.record_batch(
-        [pa.array(values, field.type) for values, field in zip(columns, MESSAGES, strict=True)], MESSAGES
-    )
 
 
 def octets_of(column: pa.Array) -> tuple[bytes, NDArray[np.int64]]:

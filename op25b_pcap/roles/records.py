@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -168,6 +168,7 @@ def thoroughly(message: bytes) -> list[tuple[int, str, str]]:
     import dns.flags
     import dns.message
 
+    _load_types()
     try:
         parsed = dns.message.from_wire(message, ignore_trailing=True, continue_on_error=True)
     except (dns.exception.DNSException, ValueError, IndexError, OverflowError):
@@ -180,6 +181,15 @@ def thoroughly(message: bytes) -> list[tuple[int, str, str]]:
             if records_.rdclass == IN and records_.rdtype in kinds:
                 found += [(int(records_.rdtype), _text(records_.name), _data(record)) for record in records_]
     return found
+
+
+@cache
+def _load_types() -> None:
+    """Have dnspython know the types: what it has met first in another class it takes for unknown in ours."""
+    import dns.rdata
+
+    for kind in (A, AAAA, CNAME, MX):
+        dns.rdata.get_rdata_class(IN, kind)  # type: ignore[no-untyped-call]
 
 
 def _data(record: Any) -> str:

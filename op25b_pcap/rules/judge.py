@@ -131,7 +131,7 @@ def _wire(seen: Scene) -> _Wire:
         seen.allowed,
         seen.connected,
         seen.has("outcome", "half_open"),
-        seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable"),
+        seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable") & ~stopping.undecided(seen),
         seen.spoken,
         seen.has("outcome", "midstream") & src_data & dst_data,
         both_seen & dst_data,

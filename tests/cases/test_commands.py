@@ -14,6 +14,7 @@ import duckdb
 import pytest
 from typer.testing import CliRunner, Result
 
+from op25b_pcap.capture.observation import Observation
 from op25b_pcap.cli import app
 
 SAMPLES = Path(__file__).parents[2] / "sample_pcaps"
@@ -230,8 +231,33 @@ def test_carved_packets_go_through_a_pipe(reports, tmp_path):
     found = flow_id(reports, "src_ip = '203.0.113.8'")
     assert run("carve", reports, found, "-o", tmp_path / "proof.pcap").exit_code == 0
     command = [sys.executable, "-m", "op25b_pcap", "carve", reports, found, "-o", "-"]
-    carved = subprocess.run(command, check=True, capture_output=True).stdout
-    assert carved == (tmp_path / "proof.pcap").read_bytes()
+    (tmp_path / "carved").write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    records = [[*Observation([tmp_path / name])] for name in ("carved", "proof.pcap")]
+    assert len(records[0]) > 1
+    assert records[0] == records[1]
+
+
+def test_a_carved_capture_is_what_its_name_says_if_it_can_be(reports, tmp_path):
+    found = flow_id(reports, "src_ip = '203.0.113.8'")
+    tunnelled = flow_id(reports, "src_ip = '192.168.1.16' and dst_port = 25")
+    others = [name for (name,) in rows(reports, "select flow_id from flows")]
+    for name, flows, magic in (
+        ("one.pcap", [found], b"\xd4\xc3\xb2\xa1"),
+        ("one.pcapng", [found], b"\n\r\r\n"),
+        ("tunnel.pcap", [tunnelled], b"\xd4\xc3\xb2\xa1"),
+        ("all.pcap", others, b"\x4d\x3c\xb2\xa1"),  # in nanoseconds
+    ):
+        assert run("carve", reports, *flows, "-o", tmp_path / name).exit_code == 0
+        assert (tmp_path / name).read_bytes()[:4] == magic
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        shown = subprocess.run(["tcpdump", "-r", tmp_path / name], check=True, capture_output=True).stdout
+        assert len(shown.splitlines()) >= len([*Observation([tmp_path / name])]) > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "all.pcap",
+        "one.pcap",
+        "one.pcapng",
+        "tunnel.pcap",
+    ]
 
 
 def test_lakes_can_be_asked_like_reports(reports, tmp_path):

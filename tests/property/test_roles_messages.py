@@ -16,7 +16,7 @@ from op25b_pcap.compiled import kernels
 from op25b_pcap.roles import dns as answers_room
 from op25b_pcap.roles import messages as room
 from op25b_pcap.roles.dns import Answers
-from op25b_pcap.roles.messages import MESSAGES, Messages, batch_of, octets_of
+from op25b_pcap.roles.messages import MESSAGES, Messages, octets_of
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.packets import answer
 from op25b_pcap.tables.packets import DnsMessage
@@ -83,7 +83,11 @@ def test_octets_of_a_column_lie_one_behind_the_other(values, begin, count):
 def test_what_waits_in_a_file_says_the_same(reader, monkeypatch):
     others = [wire(f"d{n}.example.", f"d{n}.example. MX 10 mx.example.com.") for n in range(5)]
     told = [A_ANSWER, *others, MX_ANSWER, wire("mx.example.com.", "mx.example.com. A 192.0.2.9")]
-    batches = [batch_of([DnsMessage(n, bytes(4), payload)]) for n, payload in enumerate(told)]
+    batches: list[pa.RecordBatch] = []
+    for number, payload in enumerate(told):
+        messages = Messages(batches.append)
+        messages.add(DnsMessage(number, bytes(4), payload))
+        messages.close()
     found = []
     for most in (1 << 20, 3_000, 0):
         monkeypatch.setattr(answers_room, "_MOST_UNREAD", most)

@@ -12,6 +12,11 @@ def rows(talk: Talk) -> list[dict]:
     return [flow.row for flow in flows(talk.packets)]
 
 
+def both_open() -> Talk:
+    """A simultaneous open (RFC 9293 section 3.5)."""
+    return Talk().client("S").server("S").client("SA", -1).server("SA")
+
+
 def only(talk: Talk) -> dict:
     (row,) = rows(talk)
     return row
@@ -77,6 +82,9 @@ def test_a_retried_refusal_is_one_attempt():
         (lambda: Talk().handshake().server("FA", 0), "connected", "S3", "ShAf"),
         (lambda: Talk().client("S").client("R", 0), "no_answer", "RSTOS0", "SR"),
         (lambda: Talk().client("S").client("FA", 0), "connected", "SH", "SF"),
+        (lambda: Talk().client("S").server("S").client("SA", -1).server("SA"), "connected", "S1", "SsHh"),
+        (lambda: Talk().client("S").server("S"), "no_answer", "S1", "Ss"),
+        (lambda: both_open().client("A", 0).server("PA", 0, 0, b"220 mx"), "connected", "S1", "SsHhAd"),
         (lambda: Talk().server("SA"), "midstream", "OTH", "^h"),
         (lambda: Talk().server("SA").server("R", 0), "midstream", "RSTRH", "^hr"),
         (lambda: Talk().server("SA").server("FA", 0), "connected", "SHR", "^hf"),
@@ -104,7 +112,7 @@ def test_octets_and_packets_of_a_whole_session():
         (3, 10, "prohibited"),
         (3, 1, "unreachable"),
         (11, 0, "unreachable"),
-        (3, 4, "no_answer"),
+        (3, 4, "unreachable"),
     ],
 )
 def test_icmp_answers_the_attempt_that_it_quotes(type_, code, outcome):

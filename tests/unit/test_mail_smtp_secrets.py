@@ -70,6 +70,28 @@ def test_the_challenge_is_not_told():
     assert (row["last_reply_code"], row["last_reply_text"], row["auth_succeeded"]) == (334, None, None)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"C: AUTH PLAIN {SECRET}\nS: 535 bad credentials {SECRET}\n",
+        f"C: AUTH PLAIN {SECRET}\nS: 535 5.7.8 who is open-sesame?\n",
+        f"C: AUTH LOGIN\nS: 334 VXNl\nC: {SECRET}\nS: 334 UGFzc\nC: eA==\nS: 235 open-sesame is in\n",
+        f"C: AUTH {SECRET}\nS: 504 5.3.3 AUTH mechanism {SECRET} not available\n",
+        f"C: {SECRET} x\nS: 421 4.7.0 Unrecognized {SECRET}\n",
+        f"C: AUTH PLAIN {SECRET}\nS: 535 {'x' * 5_000}\n",
+    ],
+)
+def test_a_reply_that_repeats_what_somebody_logs_in_with_is_not_told(said):
+    assert read(AUTH_HELLO + said)["last_reply_text"] is None
+    assert read(AUTH_HELLO + said + "C: QUIT\nS: 221 bye\n")["last_reply_text"] == "bye"
+
+
+def test_why_nobody_gets_in_is_told():
+    assert read(AUTH_HELLO + f"C: AUTH PLAIN {SECRET}\nS: {NO}\n")["last_reply_text"] == "Not you"
+    refused = "C: AUTH PLAIN\nS: 504 5.5.4 PLAIN is not for you\n"
+    assert read(AUTH_HELLO + refused)["last_reply_text"] == "PLAIN is not for you"
+
+
 SECRETIVE = {
     "initial response": f"C: AUTH PLAIN {SECRET}\nS: {OK}\n",
     "initial response refused": f"C: AUTH PLAIN {SECRET}\nS: {NO}\n",

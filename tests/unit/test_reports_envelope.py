@@ -56,5 +56,23 @@ def test_addresses_in_replies_are_masked_likewise(envelope, text):
     assert mask_text(frame, envelope)["last_reply_text"][0] == text
 
 
+@pytest.mark.parametrize(
+    ("said", "of_domain", "of_none"),
+    [
+        ('550 <"john doe"@example.com> no', "550 <@example.com> no", "550 <@> no"),
+        ("<frank[x]@example.com>", "<@example.com>", "<@>"),
+        ("<o'brien@example.com> o'brien@example.com", "<@example.com> @example.com", "<@> @"),
+        ("<bounces+alice=example.org@list.example>", "<@list.example>", "<@>"),
+        ('<"gina\\"q"@example.com>', "<@example.com>", "<@>"),
+        ("<@r1.example:erin@example.com>", "<@example.com>", "<@>"),
+        ("to=<a@example.com>, b@example.org: no", "to=<@example.com>, @example.org: no", "to=<@>, @ no"),
+    ],
+)
+def test_whatever_an_address_looks_like(said, of_domain, of_none):
+    frame = SMTP_SESSIONS.frame([{"last_reply_text": said}])
+    for envelope, masked in (("full", said), ("domain", of_domain), ("none", of_none)):
+        assert mask_text(frame, envelope)["last_reply_text"][0] == masked
+
+
 def test_an_empty_table_stays_empty():
     assert len(mask_transactions(SMTP_TRANSACTIONS.frame([]), "domain")) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -279,3 +282,36 @@ def test_one_message_teaches_a_few_hundred_names():
     payload = wire("h.example.", *(f"h{n}.example. A 198.51.100.{n % 2}" for n in range(400)))
     (told,) = [facts for name, facts in answered(payload).told().items() if name == "names"]
     assert len(told) == room._MOST_TOLD
+
+
+def test_an_address_of_another_class_spoils_none_of_ours():
+    """dnspython remembers a type by the class that it has met first."""
+    code = "from op25b_pcap.roles.records import thoroughly; print(thoroughly(bytes.fromhex('{}')))"
+    owner = b"\x03a b\x07example\0"
+    records_ = b"".join(
+        owner + kind + class_ + bytes(4) + len(data).to_bytes(2) + data
+        for class_ in (b"\0\xff", b"\0\x01")
+        for kind, data in ((b"\0\x01", bytes(4)), (b"\0\x1c", bytes(16)), (b"\0\x0f", b"\0\0\0"))
+    )
+    message = b"\0\1\x81\x80\0\1\0\6\0\0\0\0" + owner + b"\0\1\0\1" + records_
+    command = [sys.executable, "-c", code.format(message.hex())]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "(1, 'a\\\\032b.example', '0.0.0.0')" in told
+    assert "(28, 'a\\\\032b.example', '::')" in told
+
+
+def test_a_stream_of_many_messages_and_of_nothing():
+    answers = Answers()
+    stream = b"\0\0" * 300_000 + framed(MX_ANSWER) + b"\0\5short" + framed(A_ANSWER) * 2_000
+    answers.add_stream([Chunk(Side.SERVER, START, 0, stream)], "203.0.113.5")
+    assert sum(map(len, answers._unread)) <= 2_001
+    assert named(answers, MX) == [KNOWN]
+
+
+def test_what_was_learnt_is_no_larger_in_a_pipe():
+    answers = Answers()
+    for part in range(10):
+        names = texts(*(f"h{n}.example" for n in range(5_000 * part, 5_000 * part + 5_000)))
+        answers.take({"names": pa.table([names, names, pa.array([0] * 5_000)], room.FACT)})
+    told = answers.told()
+    assert len(pickle.dumps(told)) < 2 * sum(table.nbytes for table in told.values())

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from op25b_pcap.mail.lines import CRLF, LF, Lines
+from op25b_pcap.mail.sasl import Trace, trace
 from op25b_pcap.mail.smtp.grammar import (
     END_OF_DATA,
     LAST_CHUNK,
@@ -37,6 +38,11 @@ _PIECE = 8_192
 """Octets of a message or chunk that are read at once."""
 _HANDSHAKE_RECORD = 0x16
 _HTTP_REQUEST = re.compile(rb"[A-Z]{3,10} [^ ]++ HTTP/\d")  # RFC 9112 section 3
+_AUTH = re.compile(rb"\A[ \t]*[A-Za-z]+")
+_MECHANISM = re.compile(_AUTH.pattern + rb"[ \t]+[^ \t]+")
+"""What is not secret of AUTH, before an initial response, if any (RFC 4954 section 4)."""
+_MOST_SECRETS = 48
+"""Words of an AUTH exchange of which something is remembered, with those of its last line beyond."""
 _HELLO = re.compile(rb"(?:EHLO|HELO) ")
 _ENDS_CHUNKS = frozenset({"MAIL", "RSET", "EHLO", "HELO"})
 
@@ -81,6 +87,8 @@ class ClientReader:
         self.awaited: Command | None = None
         self.message = Message()
         """The message that is being sent, or the last one."""
+        self.secrets: Trace = frozenset()
+        """Of what was said in the last AUTH exchange, which a reply must not repeat."""
         self.has_preamble = False
         self._is_inferred = False  # 354 was not seen
         self.is_doubtful = False
@@ -273,6 +281,7 @@ class ClientReader:
         if verb in _WAITED_FOR:
             self.reading, self.awaited = WAITING, found
             if verb == "AUTH":
+                self.secrets = trace((_MECHANISM if found.text else _AUTH).sub(b"", line))
                 self._forget()
         elif verb in ("BDAT", LAST_CHUNK):
             found = self._begin_chunk(found)
@@ -329,8 +338,10 @@ class ClientReader:
         return None if used is None else self.end_message()
 
     def _read_response(self) -> Command | None:
-        if self.lines.next_line() is None:
+        line = self.lines.next_line()
+        if line is None:
             return None
+        self.secrets = trace(line.text) | (self.secrets if len(self.secrets) < _MOST_SECRETS else frozenset())
         self._forget()
         self.reading, self.awaited = WAITING, RESPONSE
         return RESPONSE

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from op25b_pcap.mail.sasl import repeats
 from op25b_pcap.mail.smtp.client import HIDDEN, MESSAGE, ClientReader
 from op25b_pcap.mail.smtp.grammar import GREETING, LAST_CHUNK, RESPONSE, UNSEEN, Command
 from op25b_pcap.mail.smtp.preamble import MAX_PREAMBLE, preamble
@@ -279,14 +280,17 @@ class Dialogue:
     def _may_repeat(self, last_reply: Reply) -> bool:
         """Whether the text may hold what must not be kept: a challenge, a response, a message.
 
-        Sendmail quotes what it does not understand: `500 5.5.1 Command unrecognized: "…"`.
+        Sendmail quotes what it does not understand: `500 5.5.1 Command unrecognized: "…"`; some quote what
+        somebody has tried to log in with.
         """
         answered = self._last_answered
         if last_reply.code == 334:  # part of what authenticates (RFC 4954 section 4)
             return True
         if answered is None:
             return last_reply.code == 500
-        return not answered.verb and last_reply.code >= 500
+        if answered.verb in ("AUTH", RESPONSE.verb):
+            return repeats(b"\n".join(last_reply.lines), self._client.secrets)
+        return not answered.verb and last_reply.code >= 400
 
     def _server_gap(self) -> None:
         if self._server_is_hidden:

@@ -74,7 +74,7 @@ class Transaction:
             "rcpt_reply_codes": self.rcpt_reply_codes,
             "declared_size": self.options.size,
             "body": self.options.body,
-            "smtputf8": self.options.smtputf8,
+            "smtputf8": None if self.mail_from is None else self.options.smtputf8,
             "data_command": self.data_command,
             "message_bytes": self.message and self.message.octets,
             "received_headers": self.message and self.message.received,
@@ -236,8 +236,8 @@ class Session:
         elif said in _REFUSALS:
             self.recipients_rejected += 1
             self.is_refused = True
-        if command.text is None:
-            return
+        if command.text is None or (self._current is None and reply and reply.code == _BAD_SEQUENCE):
+            return  # the server says itself that there is no MAIL FROM
         transaction = self._current or self._begin(Transaction(rcpt_to=[]))
         transaction.is_settled |= reply is not None
         if self._recipients_kept == MAX_RECIPIENTS:
@@ -369,6 +369,7 @@ def reply_text(reply: Reply) -> str:
 
 
 _AUTHENTICATED = 235  # RFC 4954 section 6
+_BAD_SEQUENCE = 503  # RFC 5321 section 4.2.3
 _REFUSALS = (Answer.NO, Answer.GOODBYE)
 _Teller = Callable[[Session, Command, Reply | None, Answer | None], None]
 _TELLERS: dict[str, _Teller] = {
