@@ -206,9 +206,12 @@ def _handed_by(said: pd.DataFrame) -> tuple[Flags, Flags]:
 
 
 def _case(facts: _Facts, src_role: Coded, traffic_class: Coded) -> pd.Series:
-    """The four cases of a dynamic subscriber; 1 and 2 differ by who talks to the smarthost."""
+    """The four cases of a dynamic subscriber; 1 and 2 differ by who talks to the smarthost.
+
+    To submit at another server of the own provider is none of them.
+    """
     conditions = [
-        ~src_role.is_in("dynamic"),
+        ~src_role.is_in("dynamic") | facts.dst.within(*_OWN_SERVERS) & ~traffic_class.is_in("smarthost"),
         traffic_class.is_in("smarthost") & facts.by_client,
         traffic_class.is_in("smarthost") & facts.by_server,
         traffic_class.is_in("direct_to_mx"),

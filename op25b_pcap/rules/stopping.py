@@ -55,7 +55,8 @@ def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
     version, type_ = scene.number("ip_version"), scene.number("icmp_type")
     expired = unreachable & (type_ == np.where(version == 4, 11, 3))
     told = prohibited | (unreachable & ~expired)
-    own = scene.icmp_is_own
+    # Of a quote that is cut short it is not sure that it means this attempt.
+    own = scene.icmp_is_own & ~scene.list_has("anomalies", "icmp_quote_cut")
     addressee = scene.word("dst_ip").equals(scene.word("icmp_from"))
     return {
         "icmp_prohibited": prohibited,

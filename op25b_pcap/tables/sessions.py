@@ -39,17 +39,21 @@ SMTP_SESSIONS = Table(
         Column("auth_offered", "list<string>", "SASL mechanisms offered (RFC 4954)", nullable=True),
         Column("auth_mechanism", "string", "SASL mechanism the client chose", nullable=True),
         Column("auth_succeeded", "bool", "the server answered AUTH with 235", nullable=True),
-        Column("transactions", "uint32", "mail transactions begun (MAIL FROM)"),
-        Column("messages_accepted", "uint32", "messages the server took (250 at the end of data)"),
-        Column("recipients_accepted", "uint32", "RCPT TO answered with 2xx", nullable=True),
-        Column("recipients_rejected", "uint32", "RCPT TO answered with 4xx or 5xx", nullable=True),
+        Column("transactions", "uint32", "mail transactions begun (MAIL FROM), as far as seen"),
         Column(
-            "message_bytes", "uint64", "octets of message data sent, before dot-unstuffing", nullable=True
+            "messages_accepted", "uint32", "messages the server took (250 at the end of data), as far as seen"
+        ),
+        Column("recipients_accepted", "uint32", "RCPT TO answered with 2xx, as far as seen", nullable=True),
+        Column(
+            "recipients_rejected", "uint32", "RCPT TO answered with 4xx or 5xx, as far as seen", nullable=True
+        ),
+        Column(
+            "message_bytes", "uint64", "octets of message data seen, before dot-unstuffing", nullable=True
         ),
         Column("last_reply_code", "uint16", "code of the last complete reply", nullable=True),
         Column("last_enhanced_code", "string", "its enhanced status code (RFC 3463)", nullable=True),
         Column("last_reply_text", "string", "its text, addresses masked as `--envelope` says", nullable=True),
-        Column("quit", "bool", "the client said QUIT", nullable=True),
+        Column("quit", "bool", "the client was seen to say QUIT", nullable=True),
         Column("client_kind", "string", "what the client's manner shows it to be", words=CLIENT_KINDS),
         Column("result", "string", "how the session ended for the mail", words=RESULTS),
         Column("anomalies", "list<string>", "named oddities of the dialogue"),

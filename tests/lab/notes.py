@@ -57,9 +57,7 @@ class Session:
             "extensions": offered and [line.split()[0].upper() for line in offered],
             "starttls_offered": offered and any(line.upper() == "STARTTLS" for line in offered),
             "auth_offered": offered
-            and next(
-                (line.upper().split()[1:] for line in offered if line.upper().startswith("AUTH ")), None
-            ),
+            and next((line.upper().split()[1:] for line in offered if line.upper().startswith("AUTH ")), []),
             "transactions": len(self.transactions),
             "messages_accepted": sum(each.accepted for each in self.transactions),
             "recipients_accepted": sum(code < 300 for code in codes),

@@ -20,7 +20,7 @@ def test_a_mail_from_greeting_to_quit():
         "extensions": ["PIPELINING", "8BITMIME"],
         "starttls_offered": False,
         "starttls_accepted": None,
-        "auth_offered": None,
+        "auth_offered": [],
         "auth_mechanism": None,
         "auth_succeeded": None,
         "transactions": 1,

@@ -52,6 +52,11 @@ PATHS = [
 ]
 
 
+def test_to_submit_at_another_server_of_the_provider_is_none_of_the_cases():
+    rows = tagged(*(flow(HOME, dst, 587) for dst in (FRIEND, LOCAL_MX, MAILBOX, ROUTER)))
+    assert [row["op25b_case"] for row in rows] == [4, None, None, None]
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path[0]}>{path[1]}:{path[2]}")
 def test_each_path_of_mail(path):
     src, dst, port, *expected = path

@@ -99,6 +99,19 @@ def test_the_providers_own_router_is_proof():
     assert found == ("blocked", "proven", ["icmp_prohibited", "icmp_from_own_router", "role_assumed"])
 
 
+def test_a_quote_too_short_to_be_sure_proves_nothing():
+    row = flow(HOME, MX, outcome="prohibited", icmp_from=ROUTER, anomalies=["icmp_quote_cut"], **ICMP)
+    assert verdict(row) == ("blocked", "likely", ["icmp_prohibited", "role_assumed"])
+
+
+def test_what_comes_back_and_decides_nothing_is_no_silence():
+    for known in ({"dst_packets": 1}, {"icmp_type": 5, "icmp_code": 1}):
+        found = verdict(flow(HOME, MX, outcome="no_answer", **known))
+        assert found[0] == "inconclusive"
+        assert "undecided_answer" in found[2]
+        assert "silence" not in found[2]
+
+
 def test_somebody_elses_router_is_likely_the_filter():
     found = verdict(flow(HOME, MX, outcome="prohibited", icmp_from="198.51.100.1", **ICMP))
     assert found[:2] == ("blocked", "likely")

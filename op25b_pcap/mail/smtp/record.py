@@ -203,17 +203,17 @@ class Session:
         if not reply.is_whole:
             return
         words: dict[str, None] = {}
-        offered: dict[str, None] | None = None
+        offered: dict[str, None] = {}
         for line in reply.lines[1:]:
             extension = _extension(line.strip()[:MAX_TEXT])  # more of it would not be told
             if extension.word is not None:
                 words[extension.word] = None
             if extension.mechanisms is not None:
-                offered = (offered or {}) | dict.fromkeys(extension.mechanisms)
+                offered |= dict.fromkeys(extension.mechanisms)
             if extension.is_masked:
                 self.anomalies.add("starttls_masked")
         self.extensions = list(words)
-        self.auth_offered = None if offered is None else list(offered)
+        self.auth_offered = list(offered)
 
     def _mail(self, command: Command, reply: Reply | None, said: Answer | None) -> None:
         if command.text is None and said in _REFUSALS:
