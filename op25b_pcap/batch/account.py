@@ -49,6 +49,8 @@ class Account:
     skipped: dict[str, int] = field(default_factory=dict)
     records: int = 0
     """Packets of a capture, lines of a log."""
+    unread: int | None = None
+    """See `Capture`."""
     began_ns: int = -1
     """Time of the first packet in the file; -1 if there is none."""
     first_time_ns: int | None = None
@@ -92,6 +94,7 @@ class Account:
             self.format or self.kind,
             self.compression,
             self.records,
+            self.unread,
             self.first_time_ns,
             self.last_time_ns,
             damages,

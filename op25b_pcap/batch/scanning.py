@@ -108,6 +108,7 @@ def _read(
         capture.packets,
     )
     account.first_time_ns, account.last_time_ns = capture.first_time_ns, capture.last_time_ns
+    account.unread = capture.unread
     account.damages = [(damage.offset, damage.reason) for damage in capture.damages]
     account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
     account.by_scapy, account.layers = engine.by_scapy, compact(layers.sizes)

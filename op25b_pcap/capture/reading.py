@@ -56,6 +56,8 @@ class Capture:
     """`gzip`, `zstd`, `xz`, `bzip2`, `lz4`, or empty if there is none."""
     packets: int = 0
     """Packets read so far."""
+    unread: int | None = None
+    """Octets behind the last that could be read; of what flows or is compressed that is not known."""
     first_time_ns: int | None = None
     """Earliest time of a packet, nanoseconds since 1970 (UTC)."""
     last_time_ns: int | None = None
@@ -155,6 +157,8 @@ def read(
         except Broken as fault:
             capture.damaged(octets.offset, str(fault))
         capture.size = disk.size
+        if not (capture.compression or octets.fault or flows(capture.path)):
+            capture.unread = max(disk.size - octets.offset, 0)
         capture.reckoned = partial(_reckoned, capture, disk, octets.offset)
     except BaseException:
         disk.give_up()

@@ -42,6 +42,7 @@ def describe(
         "version": __version__,
         **settings,
         "inputs": [_input(capture) for capture in captures],
+        "lost": _lost(captures),
         "packets": dict(packets),
         **_judged(policy, counted, timings_s),
     }
@@ -141,6 +142,18 @@ def _input(capture: Capture) -> dict[str, Any]:
         "first_time": _iso(capture.first_time_ns),
         "last_time": _iso(capture.last_time_ns),
         "damages": [{"offset": d.offset, "reason": d.reason} for d in capture.damages],
+        "octets_lost": capture.unread,
+    }
+
+
+def _lost(captures: Sequence[Capture]) -> dict[str, Any]:
+    """How much there is of what could not be read; null octets: of some input that is not known."""
+    damaged = [capture for capture in captures if capture.damages]
+    octets = [capture.unread for capture in damaged]
+    return {
+        "inputs": len(damaged),
+        "damages": sum(len(capture.damages) for capture in damaged),
+        "octets": None if None in octets else sum(one or 0 for one in octets),
     }
 
 

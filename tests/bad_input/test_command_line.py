@@ -71,7 +71,16 @@ def test_a_damaged_capture_costs_itself_only(name, tmp_path):
     assert done.returncode == 3
     assert "damaged.pcap: at octet " in done.stderr
     assert reason in done.stderr
-    inputs = {entry["capture"]: entry for entry in assert_complete(tmp_path / "out")["inputs"]}
+    run = assert_complete(tmp_path / "out")
+    inputs = {entry["capture"]: entry for entry in run["inputs"]}
+    lost = inputs["damaged.pcap"]["octets_lost"]
+    assert (
+        lost is None
+        if "gzip" in name
+        else lost == len(content) - inputs["damaged.pcap"]["damages"][0]["offset"]
+    )
+    assert run["lost"] == {"inputs": 1, "damages": 1, "octets": lost}
+    assert inputs["capture.pcap"]["octets_lost"] == 0
     assert inputs["damaged.pcap"]["packets"] == packets
     assert inputs["damaged.pcap"]["damages"]
     assert inputs["capture.pcap"]["packets"] == 68
