@@ -79,16 +79,24 @@ class Answers:
         """Clients and the domains whose exchangers they were told."""
         self._unread: list[pa.RecordBatch] = []
         self._unread_octets = 0
+        self._streamed: list[pa.RecordBatch] = []
+        """What is to be heard of connections."""
 
     @cached_property
     def _of_streams(self) -> Messages:
         """Where messages of connections wait until there are some."""
-        return Messages(self.hear)
+        return Messages(self._streamed.append)
+
+    def _hear_streams(self, *, are_over: bool = False) -> None:
+        if are_over and "_of_streams" in vars(self):
+            self._of_streams.close()
+        while self._streamed:
+            self.hear(self._streamed.pop(0))
 
     @property
     def have_heard(self) -> bool:
         """Whether there was anything to learn from."""
-        self._of_streams.close()
+        self._hear_streams(are_over=True)
         return bool(self._unread) or any(self._facts().values())
 
     def add_stream(self, chunks: Iterable[Chunk], client: str) -> None:
@@ -96,6 +104,7 @@ class Answers:
         asked = _packed(client)
         for time_ns, payload in _framed(chunks):
             self._of_streams.add(DnsMessage(time_ns, asked, payload))
+            self._hear_streams()
 
     def hear(self, messages: pa.RecordBatch) -> None:
         """Keep `MESSAGES` until it is known which addresses matter: most answers are of no mail host."""
@@ -118,7 +127,7 @@ class Answers:
 
     def _read(self) -> None:
         """Learn from what was kept; of addresses only those that were called, if that is known."""
-        self._of_streams.close()
+        self._hear_streams(are_over=True)
         unread, self._unread, self._unread_octets = self._unread, [], 0
         if self._kept is not None:
             kept, self._kept = self._kept, None
@@ -179,7 +188,7 @@ class Answers:
 
     def said(self, called: pa.Array) -> Said:
         """What is known of the addresses that were called."""
-        self._of_streams.close()
+        self._hear_streams(are_over=True)
         if self._unread and self._called is None:
             self._called = _all_packed(called)
         self._read()
