@@ -56,6 +56,14 @@ class Plain:
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
         self._known = none_known()
+        self._desk = scribe.Desk(
+            np.empty(scribe.LONG_PAGE, np.uint8),
+            np.zeros(REGISTERS, np.int64),
+            np.empty((scribe.MOST_BLANKS, 2), np.int64),
+            np.zeros(scribe.REGISTERS_HERE, np.int64),
+            np.zeros((MOST_WAITING, scribe.QUEUE_CELLS), np.int64),
+            np.zeros((scribe.MOST_LINES, 2), np.int64),
+        )
         self._offers = [_Offer(None, None, [])]
         """By their numbers; 0 is HELO's, which offers nothing."""
         self._programs = Programs()
@@ -69,11 +77,14 @@ class Plain:
 
         `around` are their `reading.circumstances`.
         """
-        octets, known, used = len(usual.text), self._known, np.zeros(3, np.int64)
-        sessions = np.empty((len(speaking), scribe.SESSION), np.int64)
-        pieces = np.empty((octets // _LEAST_A_PIECE + 1, 2), np.int64)
-        mails = np.empty((octets // _LEAST_A_MAIL + 1, scribe.MAIL_CELLS), np.int64)
-        recipients = np.empty((octets // _LEAST_A_RECIPIENT + 1, scribe.RECIPIENT_CELLS), np.int64)
+        octets, known = len(usual.text), self._known
+        told = scribe.Told(
+            np.empty((len(speaking), scribe.SESSION), np.int64),
+            np.empty((octets // _LEAST_A_PIECE + 1, 2), np.int64),
+            np.empty((octets // _LEAST_A_MAIL + 1, scribe.MAIL_CELLS), np.int64),
+            np.empty((octets // _LEAST_A_RECIPIENT + 1, scribe.RECIPIENT_CELLS), np.int64),
+            np.zeros(3, np.int64),
+        )
         self._kernels.plain_of(
             usual.text,
             usual.runs,
@@ -81,19 +92,11 @@ class Plain:
             usual.ends[speaking],
             around,
             (known.octets, known.ends, known.slots, known.counts),
-            np.empty(scribe.LONG_PAGE, np.uint8),
-            np.zeros(REGISTERS, np.int64),
-            np.empty((scribe.MOST_BLANKS, 2), np.int64),
-            np.zeros(scribe.REGISTERS_HERE, np.int64),
-            np.zeros((MOST_WAITING, scribe.QUEUE_CELLS), np.int64),
-            np.zeros((scribe.MOST_LINES, 2), np.int64),
-            sessions,
-            pieces,
-            mails,
-            recipients,
-            used,
+            self._desk,
+            told,
         )
         self._learn()
+        sessions, pieces, mails, recipients, used = told
         is_plain = sessions[:, scribe.IS_PLAIN] == 1
         which = np.flatnonzero(is_plain)
         filled: dict[Table, Rows] = {}

@@ -8,7 +8,7 @@ but for a QUIT at the end, with its reply, or STARTTLS and the hellos of TLS. Wh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -116,6 +116,36 @@ _PLAIN, _LOGIN, _CRAM_MD5, _XOAUTH2 = (packed(name.encode()) for name in MECHANI
 _PARAMETER_SIZE, _PARAMETER_BODY, _PARAMETER_UTF8 = packed(b"SIZE"), packed(b"BODY"), packed(b"SMTPUTF8")
 _SEVEN, _EIGHT, _BINARY, _REST = packed(b"7BIT"), packed(b"8BITMIME"), packed(b"BINARYMI"), packed(b"ME")
 _CR, _SPACE, _DASH, _DOT, _LESS, _EQUALS, _MARKS = 0x0D, 0x20, 0x2D, 0x2E, 0x3C, 0x3D, 0x80
+
+
+class Desk(NamedTuple):
+    """What a dialogue is told with."""
+
+    page: Any
+    """Its form."""
+    pen: Any
+    blanks: Any
+    now: Any
+    """Where its reading is."""
+    queue: Any
+    """Commands that wait for their replies."""
+    lines: Any
+    """Where the text of each line of the last reply begins and ends."""
+
+
+class Told(NamedTuple):
+    """What was told of dialogues."""
+
+    sessions: Any
+    """A row for each."""
+    pieces: Any
+    """Where lines begin and end that sessions tell."""
+    mails: Any
+    recipients: Any
+    used: Any
+    """How many pieces, mails and recipients there are."""
+
+
 STATUS_DIGITS = 12
 """An enhanced status code as a number: digits one more than they are, a dot 11, to this base."""
 _OF_DOT = 11
@@ -300,10 +330,9 @@ def refuse(mails: Any, current: int, now: Any, session: Any) -> None:
     session[IS_REFUSED] = 1
 
 
-def exchange(
-    queue: Any, first: int, now: Any, session: Any, mails: Any, recipients: Any, used: Any, whose: int
-) -> bool:
+def exchange(queue: Any, first: int, now: Any, session: Any, told: Any, whose: int) -> bool:
     """Take in a command and its reply, as `mail.smtp.record` does; False if that is not plain."""
+    _, _, mails, recipients, used = told
     kind, code, state, current = queue[first, _KIND], now[_CODE], now[_STATE], now[_CURRENT]
     is_yes, is_no = code < 300, code >= 400
     if code == _GOODBYE or state == _CLOSED:
@@ -416,8 +445,9 @@ def told_hellos(page: Any, stop: int, blanks: Any, now: Any, session: Any) -> bo
     return True
 
 
-def put_lines(lines: Any, count: int, pieces: Any, used: Any) -> bool:
+def put_lines(lines: Any, count: int, told: Any) -> bool:
     """Set down where lines stand; False if there is no room."""
+    _, pieces, _, _, used = told
     if used[0] + count > len(pieces):
         return False
     for line in range(count):
@@ -426,23 +456,10 @@ def put_lines(lines: Any, count: int, pieces: Any, used: Any) -> bool:
     return True
 
 
-def tell(
-    page: Any,
-    pen: Any,
-    blanks: Any,
-    now: Any,
-    queue: Any,
-    lines: Any,
-    offers: Any,
-    session: Any,
-    pieces: Any,
-    mails: Any,
-    recipients: Any,
-    used: Any,
-    whose: int,
-    is_over: bool,
-) -> bool:
+def tell(desk: Any, offers: Any, told: Any, whose: int, is_over: bool) -> bool:
     """Tell the rows of a dialogue whose form stands on the page; False if it is not plain."""
+    page, pen, blanks, now, queue, lines = desk
+    session, mails, used = told[0][whose], told[2], told[4]
     octets, ends, slots, counts = offers
     stop, first, last, is_server = pen[USED], 0, 1, False
     offer_begin, offer_end = 0, 0
@@ -462,11 +479,11 @@ def tell(
         kind = queue[first, _KIND]
         if not told_reply(page, blanks, now, lines, kind):
             return False
-        if not exchange(queue, first, now, session, mails, recipients, used, whose):
+        if not exchange(queue, first, now, session, told, whose):
             return False
         if kind == _GREETING:
             session[BANNER], session[BANNER_LINES] = used[0], now[_LINES]
-            if not put_lines(lines, now[_LINES], pieces, used):
+            if not put_lines(lines, now[_LINES], told):
                 return False
         elif kind == _EHLO:
             offer_begin, offer_end = now[_OFFER_AT], now[_PLACE]
@@ -490,7 +507,7 @@ def tell(
         give_up(mails, now[_CURRENT])
     session[LAST_CODE], session[LAST_ENHANCED] = now[_CODE], now[_STATUS]
     session[LAST], session[LAST_LINES] = used[0], now[_LINES]
-    if not put_lines(lines, now[_LINES], pieces, used):
+    if not put_lines(lines, now[_LINES], told):
         return False
     session[HELO_BEGIN], session[HELO_END] = pen[BEGIN], pen[END]
     if offer_begin > 0:
@@ -499,57 +516,26 @@ def tell(
 
 
 def plain_of(
-    text: Any,
-    runs: Any,
-    begins: Any,
-    ends: Any,
-    circumstances: Any,
-    offers: Any,
-    page: Any,
-    pen: Any,
-    blanks: Any,
-    now: Any,
-    queue: Any,
-    lines: Any,
-    sessions: Any,
-    pieces: Any,
-    mails: Any,
-    recipients: Any,
-    used: Any,
+    text: Any, runs: Any, begins: Any, ends: Any, circumstances: Any, offers: Any, desk: Any, told: Any
 ) -> None:
     """Tell which dialogues, `runs[begins[i]:ends[i]]`, are plain, and their rows.
 
     `circumstances` are those of `forms_of`. `offers` is what is known of replies to EHLO, as
-    `write.Known` has it of forms. `used` counts pieces, mails and recipients.
+    `write.Known` has it of forms.
     """
+    page, pen, blanks = desk[0], desk[1], desk[2]
+    sessions, used = told[0], told[4]
     for index in range(len(begins)):
-        sessions[index, IS_PLAIN] = 0
+        for cell in range(SESSION):
+            sessions[index, cell] = 0
         if circumstances[index] < 0 or circumstances[index] % PROTOCOLS != IN_SMTP:
             continue
         pen[USED], pen[BLANKS], pen[SPOILT], pen[NUMBERS] = 0, 0, 0, _MOST_NUMBERS
         if not smtp(text, runs, begins[index], ends[index], page, pen, blanks) or pen[SPOILT] != 0:
             continue
-        session = sessions[index]
-        for cell in range(SESSION):
-            session[cell] = 0
-        before_pieces, before_mails, before_recipients = used[0], used[1], used[2]
+        pieces, mails, recipients = used[0], used[1], used[2]
         is_over = (circumstances[index] // PROTOCOLS) % 2 == 1
-        if tell(
-            page,
-            pen,
-            blanks,
-            now,
-            queue,
-            lines,
-            offers,
-            session,
-            pieces,
-            mails,
-            recipients,
-            used,
-            index,
-            is_over,
-        ):
-            session[IS_PLAIN] = 1
+        if tell(desk, offers, told, index, is_over):
+            sessions[index, IS_PLAIN] = 1
         else:
-            used[0], used[1], used[2] = before_pieces, before_mails, before_recipients
+            used[0], used[1], used[2] = pieces, mails, recipients
