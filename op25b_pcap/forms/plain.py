@@ -27,7 +27,7 @@ from op25b_pcap.tables.table import Table
 if TYPE_CHECKING:
     from op25b_pcap.scan.kernels import Kernels
 
-_LEAST_A_PIECE, _LEAST_A_MAIL, _LEAST_A_RECIPIENT = 5, 20, 15
+_LEAST_A_PIECE, _LEAST_A_MAIL, _LEAST_A_RECIPIENT = 5, 19, 17
 """Octets of a dialogue for each of these, at least: with what the server says."""
 _HELLO_OK = 250
 _VERSIONS = tuple(VERSIONS[0x0300 + octet] for octet in range(5))
