@@ -28,8 +28,9 @@ def columns() -> str:
         "",
         "In CSV lists are JSON, and a text that a spreadsheet would run as a formula has a quote in front.",
         "",
-        "In a lake of `batch`, flows, sessions and transactions lie in folders named `date=2026-11-24`, which DuckDB",
-        "and Arrow show as a column `date`: the day (UTC) on which the attempt began. Only a lake has a `manifest`.",
+        "In a lake of `batch`, flows, sessions and transactions lie in folders named `date=2026-11-24`,",
+        "which DuckDB and Arrow show as a column `date`: the day (UTC) on which the attempt began.",
+        "Only a lake has a `manifest`.",
     ]
     for table in DOCUMENTED.values():
         lines += ["", f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
