@@ -100,7 +100,7 @@ _GREETING, _EHLO, _HELO, _MAIL, _RCPT, _DATA, _END_OF_DATA, _RSET, _NOOP, _QUIT 
 _AUTH, _RESPONSE, _STARTTLS = range(10, 13)
 """What waits for a reply."""
 _CONNECTED, _GREETED, _READY, _IN_MAIL, _IN_RCPT, _IN_DATA, _IN_AUTH, _CLOSED = range(8)
-"""Where the session stands (`mail.smtp.state`)."""
+"""Where the session stands (`mail.smtp.state`); CLOSED: one of the two is going, and nothing may follow."""
 # A row of the queue: what waits, an address, a size, a body, and whether it is SMTPUTF8.
 _KIND, _AT, _CLOSE, _COUNT, _WORD, _FLAG = range(6)
 QUEUE_CELLS = 6
@@ -335,7 +335,9 @@ def exchange(queue: Any, first: int, now: Any, session: Any, told: Any, whose: i
     _, _, mails, recipients, used = told
     kind, code, state, current = queue[first, _KIND], now[_CODE], now[_STATE], now[_CURRENT]
     is_yes, is_no = code < 300, code >= 400
-    if code == _GOODBYE or state == _CLOSED:
+    if state == _CLOSED:
+        return False
+    if code == _GOODBYE and kind not in (_MAIL, _RCPT, _DATA, _END_OF_DATA):
         return False
     if kind == _NOOP:
         return True
@@ -481,6 +483,8 @@ def tell(desk: Any, offers: Any, told: Any, whose: int, is_over: bool) -> bool:
             return False
         if not exchange(queue, first, now, session, told, whose):
             return False
+        if now[_CODE] == _GOODBYE:
+            now[_STATE] = _CLOSED
         if kind == _GREETING:
             session[BANNER], session[BANNER_LINES] = used[0], now[_LINES]
             if not put_lines(lines, now[_LINES], told):

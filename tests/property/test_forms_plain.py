@@ -221,7 +221,23 @@ def test_what_is_not_plain(case):
     assert_equal([NOT_PLAIN[case]] * 4, "smtp")
 
 
-def test_a_dialogue_without_an_end():
+@pytest.mark.parametrize("commands", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("quits", [False, True])
+def test_the_server_may_go_at_any_step_of_a_mail(commands, quits):
+    said = [b"MAIL FROM:<a>\r\n", b"RCPT TO:<b>\r\n", b"RCPT TO:<c>\r\n", b"DATA\r\n", b"x\r\n.\r\n"]
+    answers = [b"250 ok\r\n"] * 3 + [b"354 go\r\n"]
+    dialogue = list(HEAD)
+    for step, answer in zip(said[:commands], answers, strict=False):
+        dialogue += [(C, step), (S, answer)]
+    dialogue += [(C, said[commands]), (S, b"421 4.3.2 shutting down\r\n")]
+    if quits:
+        dialogue.append((C, b"QUIT\r\n"))
+    assert plainness([dialogue]).tolist() == [not quits]
+    for state in ("SF", "S1", "RSTR"):
+        assert_equal([dialogue] * 4, "smtp", conn_state=state)
+
+
+def test_as_long_as_there_is_room():
     many = [
         part for number in range(900) for part in ((C, b"RCPT TO:<b%d>\r\n" % number), (S, b"250 ok\r\n"))
     ]
