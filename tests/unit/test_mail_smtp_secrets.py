@@ -90,6 +90,8 @@ def test_why_nobody_gets_in_is_told():
     assert read(AUTH_HELLO + f"C: AUTH PLAIN {SECRET}\nS: {NO}\n")["last_reply_text"] == "Not you"
     refused = "C: AUTH PLAIN\nS: 504 5.5.4 PLAIN is not for you\n"
     assert read(AUTH_HELLO + refused)["last_reply_text"] == "PLAIN is not for you"
+    unknown = "C: XYZZY plugh\nS: 421 4.7.0 too many errors\n"
+    assert read(AUTH_HELLO + unknown)["last_reply_text"] == "too many errors"
 
 
 SECRETIVE = {

@@ -88,7 +88,7 @@ class ClientReader:
         self.message = Message()
         """The message that is being sent, or the last one."""
         self.secrets: Trace = frozenset()
-        """Of what was said in the last AUTH exchange, which a reply must not repeat."""
+        """Of the last AUTH exchange, or line that is no command: what a reply must not repeat."""
         self.has_preamble = False
         self._is_inferred = False  # 354 was not seen
         self.is_doubtful = False
@@ -289,6 +289,7 @@ class ClientReader:
             self._chunks, self._message_began = None, True
         elif not verb:
             self.anomalies.add("unknown_command")
+            self.secrets = trace(line)
             if _HTTP_REQUEST.match(line):
                 self.anomalies.add("http_request")
         return found

@@ -288,9 +288,10 @@ class Dialogue:
             return True
         if answered is None:
             return last_reply.code == 500
-        if answered.verb in ("AUTH", RESPONSE.verb):
-            return repeats(b"\n".join(last_reply.lines), self._client.secrets)
-        return not answered.verb and last_reply.code >= 400
+        if not answered.verb and last_reply.code >= 500:
+            return True
+        has_secrets = answered.verb in ("", "AUTH", RESPONSE.verb)
+        return has_secrets and repeats(b"\n".join(last_reply.lines), self._client.secrets)
 
     def _server_gap(self) -> None:
         if self._server_is_hidden:
