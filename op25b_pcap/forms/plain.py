@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from op25b_pcap.assembly.flows import Usual
-from op25b_pcap.forms import scribe
+from op25b_pcap.forms import scribe, verbs
 from op25b_pcap.forms.patterns import Programs, Spoken, texts
 from op25b_pcap.forms.pen import MOST_WAITING, REGISTERS
 from op25b_pcap.forms.write import PROTOCOLS, none_known
@@ -153,7 +153,7 @@ class Plain:
             "tls_version": _words(cell[scribe.VERSION] - 1, _VERSIONS),
             "tls_sni": self._texts(np.where(is_named, 0, -1), np.arange(len(told)), Spoken(text, names)),
             "auth_offered": auth.take(offer),
-            "auth_mechanism": _words(cell[scribe.MECHANISM] - 1, scribe.MECHANISMS),
+            "auth_mechanism": _words(cell[scribe.MECHANISM] - 1, verbs.MECHANISMS),
             "auth_succeeded": _truths(cell[scribe.HAS_LOGGED_IN]),
             "transactions": pa.array(cell[scribe.MAILS]),
             "messages_accepted": pa.array(cell[scribe.ACCEPTED]),

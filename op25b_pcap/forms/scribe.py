@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from op25b_pcap.forms import verbs
 from op25b_pcap.forms.pen import (
     BEGIN,
     BLANKS,
@@ -62,7 +63,7 @@ _MOST_NUMBERS = 1 << 10
     IS_REFUSED,
     MESSAGES,
     RECEIVED,  # of the message that most Received: fields open
-    MECHANISM,  # 1: the first of MECHANISMS; 0 is null, as below
+    MECHANISM,  # 1: the first of `verbs.MECHANISMS`; 0 is null, as below
     HAS_LOGGED_IN,  # 1: no, 2: yes
     HAS_STARTTLS,  # the same
     IS_HIDDEN,
@@ -94,7 +95,6 @@ MAIL_CELLS = 15
 RECIPIENT_CELLS = 3
 """Begin and end of an address, and the code of the reply."""
 BODIES = ("7BIT", "8BITMIME", "BINARYMIME")
-MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2")
 
 _GREETING, _EHLO, _HELO, _MAIL, _RCPT, _DATA, _END_OF_DATA, _RSET, _NOOP, _QUIT = range(10)
 _AUTH, _RESPONSE, _STARTTLS = range(10, 13)
@@ -108,11 +108,6 @@ QUEUE_CELLS = 6
 _PLACE, _BLANK, _STATE, _CURRENT, _CODE, _STATUS, _LINES, _OFFER_AT, _LAST_KIND = range(9)
 MOST_LINES = 128
 REGISTERS_HERE = 9
-_VERB_EHLO, _VERB_HELO, _VERB_MAIL, _VERB_RCPT, _VERB_DATA, _VERB_RSET, _VERB_NOOP, _VERB_QUIT = (
-    packed(verb) for verb in (b"EHLO", b"HELO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"NOOP", b"QUIT")
-)
-_VERB_AUTH, _VERB_STARTTLS = packed(b"AUTH"), packed(b"STARTTLS")
-_PLAIN, _LOGIN, _CRAM_MD5, _XOAUTH2 = (packed(name.encode()) for name in MECHANISMS)
 _PARAMETER_SIZE, _PARAMETER_BODY, _PARAMETER_UTF8 = packed(b"SIZE"), packed(b"BODY"), packed(b"SMTPUTF8")
 _SEVEN, _EIGHT, _BINARY, _REST = packed(b"7BIT"), packed(b"8BITMIME"), packed(b"BINARYMI"), packed(b"ME")
 _CR, _SPACE, _DASH, _DOT, _LESS, _EQUALS, _MARKS = 0x0D, 0x20, 0x2D, 0x2E, 0x3C, 0x3D, 0x80
@@ -149,7 +144,6 @@ class Told(NamedTuple):
 STATUS_DIGITS = 12
 """An enhanced status code as a number: digits one more than they are, a dot 11, to this base."""
 _OF_DOT = 11
-_VERB = 4
 _GOODBYE = 421
 
 
@@ -219,22 +213,22 @@ def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: 
         return True
     if page[at] >= _MARKS:
         return False
-    if head(page, at, stop, 8) == _VERB_STARTTLS:
+    if head(page, at, stop, 8) == verbs.STARTTLS:
         queue[last, _KIND] = _STARTTLS
         now[_PLACE] = at + 10
         return True
-    verb = head(page, at, stop, _VERB)
-    at += _VERB
-    if verb in (_VERB_EHLO, _VERB_HELO):
-        queue[last, _KIND] = _EHLO if verb == _VERB_EHLO else _HELO
+    verb = head(page, at, stop, verbs.LENGTH)
+    at += verbs.LENGTH
+    if verb in (verbs.EHLO, verbs.HELO):
+        queue[last, _KIND] = _EHLO if verb == verbs.EHLO else _HELO
         while page[at] < _MARKS:
             at += 1
         if page[at] != TEXT:
             return False
         blank += 1
         at += 1
-    elif verb in (_VERB_MAIL, _VERB_RCPT):
-        queue[last, _KIND] = _MAIL if verb == _VERB_MAIL else _RCPT
+    elif verb in (verbs.MAIL, verbs.RCPT):
+        queue[last, _KIND] = _MAIL if verb == verbs.MAIL else _RCPT
         queue[last, _AT], queue[last, _CLOSE] = 0, 0
         queue[last, _COUNT], queue[last, _WORD], queue[last, _FLAG] = -1, -1, 0
         while page[at] != _LESS:
@@ -251,12 +245,12 @@ def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: 
             while page[at] not in (_EQUALS, _SPACE, _CR) and page[at] < _MARKS:
                 at += 1
             keyword = word(page, begin, at)
-            if verb == _VERB_MAIL and keyword == _PARAMETER_SIZE:
+            if verb == verbs.MAIL and keyword == _PARAMETER_SIZE:
                 if page[at] != _EQUALS or page[at + 1] != NUMBER:
                     return False
                 queue[last, _COUNT] = blanks[blank, 0]
                 blank += 1
-            elif verb == _VERB_MAIL and keyword == _PARAMETER_BODY:
+            elif verb == verbs.MAIL and keyword == _PARAMETER_BODY:
                 body = -1
                 if page[at] == _EQUALS:
                     begin = at + 1
@@ -266,11 +260,11 @@ def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: 
                 if body < 0:
                     return False
                 queue[last, _WORD] = body
-            elif verb == _VERB_MAIL and keyword == _PARAMETER_UTF8:
+            elif verb == verbs.MAIL and keyword == _PARAMETER_UTF8:
                 queue[last, _FLAG] = 1
             while page[at] != _SPACE and page[at] != _CR:
                 at += 1
-    elif verb == _VERB_AUTH:
+    elif verb == verbs.AUTH:
         queue[last, _KIND] = _AUTH
         begin = at + 1
         at = begin
@@ -279,13 +273,13 @@ def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: 
         queue[last, _WORD] = mechanism_word(page, begin, at)
         if page[at] == _SPACE:
             at += 2
-    elif verb == _VERB_DATA:
+    elif verb == verbs.DATA:
         queue[last, _KIND] = _DATA
-    elif verb == _VERB_RSET:
+    elif verb == verbs.RSET:
         queue[last, _KIND] = _RSET
-    elif verb == _VERB_NOOP:
+    elif verb == verbs.NOOP:
         queue[last, _KIND] = _NOOP
-    elif verb == _VERB_QUIT:
+    elif verb == verbs.QUIT:
         queue[last, _KIND] = _QUIT
     else:
         return False
@@ -308,13 +302,13 @@ def body_word(page: Any, begin: int, end: int) -> int:
 
 
 def mechanism_word(page: Any, begin: int, end: int) -> int:
-    """The number of one of MECHANISMS, one more."""
+    """The number of one of `verbs.MECHANISMS`, one more."""
     name = word(page, begin, end)
-    if name == _PLAIN:
+    if name == verbs.PLAIN:
         return 1
-    if name == _LOGIN:
+    if name == verbs.LOGIN:
         return 2
-    return 3 if name == _CRAM_MD5 else 4
+    return 3 if name == verbs.CRAM_MD5 else 4
 
 
 def give_up(mails: Any, current: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from op25b_pcap.forms import verbs
 from op25b_pcap.forms.message import end_of_data, received_in
 from op25b_pcap.forms.pen import (
     AGAIN,
@@ -41,14 +42,8 @@ GREETING, EXTENDED, DATA, AUTH, STARTTLS, QUIT, OTHER = range(7)
 """What waits for a reply, as far as it matters which replies it can have. OTHER: none in particular."""
 _COMMANDS, _WAITING, _MESSAGE, _RESPONSE = range(4)
 """What the client's next octets are."""
-_EHLO, _HELO, _MAIL, _RCPT = (packed(verb) for verb in (b"EHLO", b"HELO", b"MAIL", b"RCPT"))
-_AUTH, _BDAT, _DATA, _RSET = (packed(verb) for verb in (b"AUTH", b"BDAT", b"DATA", b"RSET"))
-_NOOP, _QUIT, _STARTTLS = (packed(verb) for verb in (b"NOOP", b"QUIT", b"STARTTLS"))
 _FROM, _TO, _LAST = packed(b"FROM:"), packed(b"TO:"), packed(b"LAST")
 _SIZE, _BODY, _SMTPUTF8 = packed(b"SIZE="), packed(b"BODY="), packed(b"SMTPUTF8")
-_PLAIN, _LOGIN, _CRAM_MD5, _XOAUTH2 = (packed(name) for name in (b"PLAIN", b"LOGIN", b"CRAM-MD5", b"XOAUTH2"))
-_VERB = 4
-"""Octets of the verbs that an argument follows."""
 _CLIENT = 0
 _CAPITAL, _B, _E = 0xDF, 0x42, 0x45
 _SPACE, _QUOTE, _STAR, _DASH, _DOT, _LESS, _EQUALS, _GREATER, _AT, _BRACKET, _BACKSLASH = tuple(
@@ -219,26 +214,26 @@ def command_line(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any
     close = space_or_end(text, at, end)
     verb, is_known = word(text, at, close), True
     if close < end:
-        if verb in (_EHLO, _HELO):
-            pen[CODE] = EXTENDED if verb == _EHLO else OTHER
+        if verb in (verbs.EHLO, verbs.HELO):
+            pen[CODE] = EXTENDED if verb == verbs.EHLO else OTHER
             is_known = hello(text, at, end, page, pen, blanks)
-        elif verb == _MAIL and head(text, close + 1, end, 5) == _FROM:
+        elif verb == verbs.MAIL and head(text, close + 1, end, 5) == _FROM:
             is_known = envelope(text, at, close + 6, end, True, page, pen, blanks)
-        elif verb == _RCPT and head(text, close + 1, end, 3) == _TO:
+        elif verb == verbs.RCPT and head(text, close + 1, end, 3) == _TO:
             is_known = envelope(text, at, close + 4, end, False, page, pen, blanks)
-        elif verb == _AUTH:
+        elif verb == verbs.AUTH:
             pen[CODE] = AUTH
             is_known = authentication(text, at, end, page, pen)
         else:
             return -1
     else:
-        if verb == _DATA:
+        if verb == verbs.DATA:
             pen[CODE] = DATA
-        elif verb == _QUIT:
+        elif verb == verbs.QUIT:
             pen[CODE] = QUIT
-        elif verb == _STARTTLS:
+        elif verb == verbs.STARTTLS:
             pen[CODE] = STARTTLS
-        elif verb != _RSET and verb != _NOOP:
+        elif verb != verbs.RSET and verb != verbs.NOOP:
             return -1
         put_all(text, at, end, page, pen)
     if not is_known:
@@ -250,7 +245,7 @@ def command_line(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any
 
 def hello(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write EHLO or HELO; another one must give the same name."""
-    name = at + _VERB + 1
+    name = at + verbs.LENGTH + 1
     put_all(text, at, name, page, pen)
     if name == end:
         return False
@@ -334,10 +329,10 @@ def parameter(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) ->
 
 def authentication(text: Any, at: int, end: int, page: Any, pen: Any) -> bool:
     """Write AUTH and a common mechanism; what stands behind it is a secret."""
-    name = at + _VERB + 1
+    name = at + verbs.LENGTH + 1
     close = space_or_end(text, name, end)
     mechanism = word(text, name, close)
-    is_known = mechanism in (_PLAIN, _LOGIN, _CRAM_MD5, _XOAUTH2)
+    is_known = mechanism in (verbs.PLAIN, verbs.LOGIN, verbs.CRAM_MD5, verbs.XOAUTH2)
     put_all(text, at, close, page, pen)
     if close < end:
         put(page, pen, _SPACE)
@@ -379,9 +374,13 @@ def chunk(
     """Write BDAT and its octets: where the next begin, or -1, and whether more chunks are to come."""
     end = line_end(text, at, stop)
     pen[CODE] = OTHER
-    if end <= at + _VERB or text[at + _VERB] != _SPACE or word(text, at, at + _VERB) != _BDAT:
+    if (
+        end <= at + verbs.LENGTH
+        or text[at + verbs.LENGTH] != _SPACE
+        or word(text, at, at + verbs.LENGTH) != verbs.BDAT
+    ):
         return -1, False
-    place = at + _VERB + 1
+    place = at + verbs.LENGTH + 1
     close = space_or_end(text, place, end)
     octets = number_in(text, place, close)
     is_last = close < end

@@ -131,7 +131,7 @@ def _wire(seen: Scene) -> _Wire:
         seen.allowed,
         seen.connected,
         seen.has("outcome", "half_open"),
-        seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable") & ~stopping.undecided(seen),
+        seen.has("outcome", "no_answer", "refused", "prohibited", "unreachable"),
         seen.spoken,
         seen.has("outcome", "midstream") & src_data & dst_data,
         both_seen & dst_data,
@@ -170,7 +170,7 @@ def _finding(wire: _Wire, fact: Holds) -> Coded:
     )
     reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | wire.half_open
     proof_of_filter = _stopped_by_network(fact) | _silenced(fact)
-    stopped = wire.stopped | fact["filter_said_so"]
+    stopped = (wire.stopped & ~fact["undecided_answer"]) | fact["filter_said_so"]
     return first_that_holds(
         len(blocked),
         (fact["roles_unknown"], "inconclusive"),

@@ -112,14 +112,11 @@ def _alike(refused: Flags, distance: Coded, counts: Numbers, nearest: Asked) -> 
     return _figures("rst_alike_for_many", distance, refused, (counts, counts, bound))
 
 
-def undecided(scene: Scene) -> Flags:
-    """No answer that says what became of it, but another packet of the called host, or about the attempt."""
-    back = (scene.number("dst_packets") > 0) | ~np.isnan(scene.number("icmp_type"))
-    return scene.has("outcome", "no_answer") & back
-
-
 def _silence(scene: Scene) -> Way[dict[str, Flags | Coded]]:
-    silent = scene.has("outcome", "no_answer") & ~undecided(scene)
+    unanswered = scene.has("outcome", "no_answer")
+    # What came of the called host, or is about the attempt, and does not say what became of it.
+    undecided = unanswered & ((scene.number("dst_packets") > 0) | ~np.isnan(scene.number("icmp_type")))
+    silent = unanswered & ~undecided
     dst, payer, pool = (scene.word(name) for name in ("dst_ip", "subscriber_key", "ip_version"))
     unheard = scene.blocked & silent
     answered = scene.has("outcome", "connected", "half_open")
@@ -143,7 +140,7 @@ def _silence(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     once = scene.number("syn_packets") <= 1
     return {
         "silence": silent,
-        "undecided_answer": undecided(scene),
+        "undecided_answer": undecided,
         "capture_ended": silent & once & (lasted < FIRST_RETRANSMISSION_S) & ~scene.filter_stopped,
         "addressee_answers_others": silent & server_answers.holds(),
         "source_answered_elsewhere": silent & payer_is_answered.holds(),
