@@ -23,7 +23,7 @@ import numpy as np
 
 import op25b_pcap
 from op25b_pcap import machine_code
-from op25b_pcap.assembly import copies, course, group, settle, skim, spans, spell, text
+from op25b_pcap.assembly import copies, course, group, midst, settle, skim, spans, spell, text
 from op25b_pcap.capture import runs
 from op25b_pcap.forms import imap, message, pen, pop3, scribe, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
@@ -43,13 +43,14 @@ _MODULES = (
     frame,
     dismissal,
     sweep,
+    skim,
     settle,
     group,
-    skim,
     spans,
     copies,
     text,
     course,
+    midst,
     spell,
     *_FORMS,
     dns,
@@ -69,7 +70,7 @@ _CALLED: tuple[Any, ...] = (
     settle.resettle,
     group.group,
     group.place,
-    skim.skim,
+    midst.pass_over,
     course.courses_of,
     spell.spell_digests,
     spell.spell_community_ids,

@@ -33,13 +33,12 @@ from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.skim import IN_HAND
 from op25b_pcap.assembly.store import Store, ends
 from op25b_pcap.assembly.text import MOST_RUNS_A_PACKET, MOST_RUNS_BESIDE, RUN, Told
-from op25b_pcap.assembly.thin import out_of_line, thinned
+from op25b_pcap.assembly.thin import thinned
 from op25b_pcap.flows import Flow, flows_of
 from op25b_pcap.flows.conversations import CutQuotes, conversation_key
 from op25b_pcap.tables import FLOWS
 from op25b_pcap.tables.streams import SIDES, Chunk, Passage
 from op25b_pcap.tables.table import arrow_type
-from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +68,6 @@ _LARGE_TURN = 128 << 10
 Where it is, a dialogue has no form (`forms`), and is read by itself."""
 _HEAD = 8 << 10
 """Octets that open such a turn and are kept: a message's Received: fields."""
-_MESSAGES_TO = [port for port, service in SERVICES.items() if service in SMTP_SERVICES]
 _NO_HOLES = np.empty((0, 2), np.int64)
 
 
@@ -198,7 +196,6 @@ class Courses:
         may_pass = of.may_pass
         parts = _BATCHES_A_TURN * turns if turns > 1 else 1
         if may_pass is not None:
-            # They are looked at where they lie: the more together, the less is passed by in between.
             captured = of.store.packets["captured"][of.order] * ~may_pass
             octets = np.concatenate([[0], np.cumsum(captured, dtype=np.int64)[begins[1:] - 1]])
             if 2 * octets[-1] < weights[-1]:
@@ -248,10 +245,9 @@ class Courses:
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
         """What the kernel tells: attempts, and in these rooms runs and text; and holes."""
         store, which, tails = of.store, of.order[of.begins[at] : of.begins[end]], of.tails
-        if passed is None:
-            store.fetched = self.left.fetch(store.packets, which)
-        else:
-            store.fetched = self.left.skim(store.packets, which, passed, self._kernels.skim, tails)
+        if passed is not None:
+            tails[which[passed]] = store.packets["tail"][which[passed]]
+        store.fetched = self.left.fetch(store.packets, which if passed is None else which[~passed])
         attempts = np.zeros(end - at, ATTEMPT)
         runs = in_runs.of(_most_runs(len(which), end - at) * RUN.itemsize).view(RUN)
         text = in_text.of(int(of.octets[end] - of.octets[at]))
@@ -259,7 +255,7 @@ class Courses:
         told = Told(attempts, runs, text, holes)
         used_runs, used, used_holes = self._follow(of, at, end, scratch, self._known, told)
         if passed is not None:
-            tails[which] = IN_HAND
+            tails[which[passed]] = IN_HAND
         return attempts, runs[:used_runs], text[:used], holes[:used_holes]
 
     def _follow(
@@ -381,6 +377,7 @@ class Sorted:
 
     def __init__(self, store: Store, kernels: Kernels) -> None:
         self.store = store
+        self._kernels = kernels
         found = grouped(store.packets, kernels)
         self.order, self.begins = found.order, found.begins
         """Conversation number i is `order[begins[i] : begins[i + 1]]`."""
@@ -398,11 +395,11 @@ class Sorted:
         self.places = np.array(numbers, np.int64)
         """By the number of a place: the same for the same interface and encapsulation."""
         self.may_pass = self._may_pass()
-        """Of packets, by their order, which need not be kept to be read; None: all are."""
+        """Of packets, by their order, which need not be read; None: all are."""
 
     @cached_property
     def tails(self) -> NDArray[np.int64]:
-        """Of each packet what `skim` knows: all octets are in hand."""
+        """Of each packet that all octets are in hand, until its tail stands there (`skim.tail_of`)."""
         return np.full(len(self.store.packets), IN_HAND, np.int64)
 
     def part(self, begin: int, end: int, room: Room) -> Sorted:
@@ -427,31 +424,12 @@ class Sorted:
         return part
 
     def _may_pass(self) -> NDArray[np.bool_] | None:
-        """Which packets were left in files, and are in the midst of a long turn of a client."""
-        sizes = np.diff(self.octets)
-        is_large = sizes >= _LARGE_TURN
-        if not is_large.any():
-            return None
-        places = np.flatnonzero(np.repeat(is_large, np.diff(self.begins)))
-        places = places[self.store.packets["length"][self.order[places]] > 0]
-        which, packets = self.order[places], self.store.packets
-        lengths = packets["length"][which].astype(np.int64)
-        is_new = np.ones(len(which), bool)
-        is_new[1:] = False
-        for name in ("conversation", "src_low", "src_port"):
-            told = packets[name][which]
-            is_new[1:] |= told[1:] != told[:-1]
-        firsts, turn = np.flatnonzero(is_new), np.cumsum(is_new) - 1
-        before = np.cumsum(lengths) - lengths
-        passes = before - before[firsts][turn] >= _HEAD
-        passes &= np.add.reduceat(lengths, firsts)[turn] >= _LARGE_TURN
-        passes &= (packets["at"][which] < 0) & np.isin(packets["dst_port"][which], _MESSAGES_TO)
-        passes &= ~out_of_line(packets["seq"][which].astype(np.int64), lengths, firsts, turn)
-        if not passes.any():
-            return None
-        found = np.zeros(len(self.order), bool)
-        found[places[passes]] = True
-        return found
+        """Which packets are in the midst of a long turn of a client, and need not be read."""
+        passed = np.zeros(len(self.order), bool)
+        some = self._kernels.pass_over(
+            self.store.packets, self.order, self.begins, self.octets, _LARGE_TURN, _HEAD, passed
+        )
+        return passed if some else None
 
     def one_by_one(self, index: int) -> Iterator[Flow]:
         """The flows of a conversation, as `flows` reads them."""

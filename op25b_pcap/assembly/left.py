@@ -15,25 +15,17 @@ import numpy as np
 
 from op25b_pcap.assembly.packet import file_and_offset
 from op25b_pcap.assembly.room import Room
-from op25b_pcap.assembly.skim import IN_HAND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from op25b_pcap.scan.kernels import Kernel
 
 CAN_READ_AGAIN = hasattr(os, "preadv")
 """Not everywhere."""
 _GAP = 4_096
 """Octets between two packets that are rather read than passed over: a call costs as much."""
-_GLANCE = 512 << 10
-"""Octets that are read in one go to be looked at: what is written there again and again stays at hand."""
-_GAP_AT_A_GLANCE = 16 << 10
-"""What lies in between costs less where it is written over at once."""
-_MOST_KEPT = 32 << 20
-"""Of them that are kept; what has no room must be fetched when it is needed."""
 
 
 class Left:
@@ -44,7 +36,7 @@ class Left:
         self.files = files
         """By their numbers in `packet.lying`."""
         self._may_go = may_go
-        self._room, self._glance = Room(), Room()
+        self._room = Room()
 
     def fetch(self, packets: NDArray[Any], which: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The octets of those of `which` that were left; their `at` then says where in these.
@@ -52,49 +44,9 @@ class Left:
         What is not there any more, as files may go, was not captured. The octets stay until the next
         are fetched.
         """
-        lie = _stretches(packets, which, _GAP)
+        lie = _stretches(packets, which)
         room = self._room.of(int(lie.lengths.sum()))
         self._fill_all(packets, lie, room)
-        return room
-
-    def skim(
-        self,
-        packets: NDArray[Any],
-        which: NDArray[np.int64],
-        passed: NDArray[np.bool_],
-        skim: Kernel,
-        tails: NDArray[np.int64],
-    ) -> NDArray[np.uint8]:
-        """The same, but those that are `passed` are looked at, and of most only `tails` are kept."""
-        others = _stretches(packets, which[~passed], _GAP)
-        lie = _stretches(packets, which[passed], _GAP_AT_A_GLANCE, _GLANCE)
-        used = int(others.lengths.sum())
-        room = self._room.of(used + min(int(lie.sizes.sum()), _MOST_KEPT))
-        self._fill_all(packets, others, room[:used])
-        lengths = np.append(lie.lengths, 0)
-        before = np.cumsum(lengths) - lengths
-        glance = self._glance.of(2 * _GLANCE + int(lengths.max()))
-        turns = np.searchsorted(before, np.arange(0, before[-1] + _GLANCE, _GLANCE))
-        for begin, end in zip(turns[:-1].tolist(), turns[1:].tolist(), strict=True):
-            if begin == end:
-                continue
-            spans = slice(begin, end)
-            there = self._read(lie.begins[spans], lie.lengths[spans], glance)
-            first, last = lie.of.searchsorted((begin, end)).tolist()
-            of = lie.of[first:last]
-            offsets = lie.offsets[first:last]
-            sizes = lie.sizes[first:last].copy()
-            left = lie.packets[first:last]
-            gone = offsets + sizes > there[of - begin]
-            sizes[gone] = 0
-            packets["captured"][left[gone]], packets["options"][left[gone]] = 0, 0
-            ats, told = np.zeros(len(left), np.int64), np.zeros(len(left), np.int64)
-            options = packets["options"][left].astype(np.int64)
-            places = before[of] - before[begin] + offsets
-            places[gone] = 0
-            used = skim(glance, places, sizes, options, room, used, ats, told)
-            tails[left] = told
-            packets["at"][left] = np.where(told == IN_HAND, ~ats, packets["at"][left])
         return room
 
     def _fill_all(self, packets: NDArray[Any], lie: _Stretches, room: NDArray[np.uint8]) -> None:
@@ -148,11 +100,8 @@ class _Stretches(NamedTuple):
     sizes: NDArray[np.int64]
 
 
-def _stretches(packets: NDArray[Any], which: NDArray[np.int64], gap: int, most: int = 0) -> _Stretches:
-    """Where those of `which` lie that were left, with no more than `gap` octets between two of them.
-
-    But for the last packet's, no more than `most` octets together.
-    """
+def _stretches(packets: NDArray[Any], which: NDArray[np.int64]) -> _Stretches:
+    """Where those of `which` lie that were left."""
     left = which[packets["at"][which] < 0]
     begins = ~packets["at"][left]
     order = np.argsort(begins)
@@ -160,9 +109,7 @@ def _stretches(packets: NDArray[Any], which: NDArray[np.int64], gap: int, most: 
     sizes = packets["options"][left] + packets["captured"][left].astype(np.int64)
     ends = begins + sizes
     is_new = np.ones(len(left), bool)
-    is_new[1:] = begins[1:] - ends[:-1] > gap
-    if most:
-        is_new[1:] |= begins[1:] // most != begins[:-1] // most
+    is_new[1:] = begins[1:] - ends[:-1] > _GAP
     firsts, of = np.flatnonzero(is_new), np.cumsum(is_new) - 1
     lasts = np.append(firsts[1:], len(left))[: len(firsts)] - 1
     lengths = ends[lasts] - begins[firsts]

@@ -45,6 +45,7 @@ PACKET = np.dtype(
         ("kind", "u1"),
         ("icmp_type", "u1"),
         ("icmp_code", "u1"),
+        ("tail", "u4"),  # of payload that may be passed over (`skim.tail_of`)
     ],
     align=True,
 )

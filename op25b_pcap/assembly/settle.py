@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from op25b_pcap.assembly.packet import ERROR, SEGMENT
+from op25b_pcap.assembly.skim import NO_TAIL, tail_of
 from op25b_pcap.scan import row as cell
 from op25b_pcap.wire import ip, link, tcp
 from op25b_pcap.wire.addresses import NOT_UNIQUE_V4
@@ -215,7 +216,9 @@ def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lying_at:
     captured = row[cell.END] - row[cell.PAYLOAD_AT]
     packet["options"] = options
     packet["captured"] = captured
-    if lying_at >= 0 and captured >= WORTH_LEAVING and row[cell.PAYLOAD_AT] == at + options:
+    is_worth = captured >= WORTH_LEAVING
+    packet["tail"] = tail_of(data, row[cell.PAYLOAD_AT], row[cell.END]) if is_worth else NO_TAIL
+    if lying_at >= 0 and is_worth and row[cell.PAYLOAD_AT] == at + options:
         packet["at"] = ~(lying_at + at)
         return to
     copy(data, at, options, octets, to)
@@ -226,6 +229,7 @@ def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lying_at:
 def _error(data: bytes, row: Any, packet: Any, octets: Any, to: int) -> int:
     """The rest of an ICMP error."""
     packet["kind"] = ERROR
+    packet["tail"] = NO_TAIL
     packet["icmp_type"] = row[cell.TYPE]
     packet["icmp_code"] = row[cell.CODE]
     packet["src_port"] = max(row[cell.SRC_PORT], 0)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from op25b_pcap.assembly.packet import PACKET, carried, chosen
 from op25b_pcap.assembly.settle import is_cut_quote
+from op25b_pcap.assembly.skim import NO_TAIL
 from op25b_pcap.assembly.store import Store, Where
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ class Layer:
         self._begin, self._size = file.read_buffer(1).address, file.size()
         self._reader = pa.ipc.open_file(file)
         self._together = PARTS // (self._reader.num_record_batches - 1)
-        self.wheres = [Where(*where) for where in json.loads(self._reader.schema.metadata[b"wheres"])]
+        told = self._reader.schema.metadata
+        self.wheres = [Where(*where) for where in json.loads(told[b"wheres"])]
+        self._has_tails = b"tails" in told
+        """Not in lakes of earlier versions."""
 
     def parts(self, parts: range) -> Iterator[Rows]:
         """Some parts, as many together as share a batch."""
@@ -128,8 +132,12 @@ class Layer:
         """Some rows of a batch."""
         (packets, ends), (octets, _) = map(_cells, self._reader.get_batch(batch).columns)
         lies_at = octets.ctypes.data - self._begin
+        records = packets[ends[begin] : ends[end]].view(PACKET)
+        if not self._has_tails:
+            records = records.copy()
+            records["tail"] = NO_TAIL
         return Rows(
-            packets[ends[begin] : ends[end]].view(PACKET),
+            records,
             octets,
             lies_at if 0 <= lies_at < self._size else -1,
         )
@@ -141,7 +149,7 @@ def set_down(kernels: Kernels, store: Store, path: Path, compression: str | None
     part = _part_of(packets)
     order = np.argsort(part.astype(np.int16), kind="stable")  # for so few bits it sorts by radix
     begins = np.searchsorted(part[order], np.arange(PARTS + 1))
-    schema = _CELLS.with_metadata({"wheres": json.dumps(store.wheres)})
+    schema = _CELLS.with_metadata({"wheres": json.dumps(store.wheres), "tails": "known"})
     octets = len(packets) * PACKET.itemsize + len(store.octets)
     together = _parts_together(octets)
     in_hand = max(together, PARTS >> (octets // _OCTETS_IN_HAND).bit_length())

@@ -1,20 +1,30 @@
-"""The kernel that looks through payload which was left in files, and keeps what may tell something.
+"""What is looked at of payload while it is at hand, so that most of a large message need not be read again.
 
 A large message is nobody's business but for where it ends, and how long it is. It ends with a line
-that is a dot. Octets in which no line begins with one are counted, and not kept.
+that is a dot. Of octets in which no line begins with one, the last few are all that can matter.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
-from op25b_pcap.assembly.settle import copy, signed
-
-IN_HAND, UNREAD = -1, -2
-"""What is known of a packet's payload beside its tail: it is there; it is not, and must be."""
+IN_HAND = -1
+"""Instead of a tail: a packet's payload is there."""
 TAIL = 4
 """Octets of a payload that are kept where the others are not: as many of an end of data, less one."""
+NO_TAIL = 0
+"""Of a payload that must be read; four NULs are none, either."""
 _CR, _LF, _DOT = 0x0D, 0x0A, 0x2E
+
+
+def tail_of(data: bytes, at: int, end: int) -> int:
+    """The last octets of a payload, as a number, if it may be passed over with nothing but these known."""
+    if not is_even(data, at, end):
+        return NO_TAIL
+    tail = 0
+    for place in range(end - TAIL, end):
+        tail = tail << 8 | int(np.int64(data[place]))
+    return tail
 
 
 def is_even(data: bytes, at: int, end: int) -> bool:
@@ -34,28 +44,3 @@ def has_dotted_line(data: bytes, at: int, end: int) -> bool:
     for index in range(len(octets)):
         found |= (before[index] == _LF) & (octets[index] == _DOT)
     return found
-
-
-def skim(
-    data: bytes, places: Any, sizes: Any, options: Any, kept: Any, used: int, ats: Any, tails: Any
-) -> int:
-    """Look at packets that stand at `places` in `data`; gives how much of `kept` is used then.
-
-    Each begins with its options. `tails` gets the last octets of payload that is passed over, as a
-    number; of other packets, a word, and `ats` where their octets stand in `kept`.
-    """
-    for index in range(len(places)):
-        at, size = places[index], sizes[index]
-        end = at + size
-        if is_even(data, at + options[index], end):
-            tail = 0
-            for place in range(end - TAIL, end):
-                tail = tail << 8 | signed(data[place])
-            tails[index] = tail
-        elif used + size > len(kept):
-            tails[index] = UNREAD
-        else:
-            copy(data, at, size, kept, used)
-            ats[index], tails[index] = used, IN_HAND
-            used += size
-    return used

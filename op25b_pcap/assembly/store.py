@@ -17,6 +17,7 @@ from op25b_pcap.assembly.ahead import Ahead
 from op25b_pcap.assembly.packet import ERROR, PACKET, SEGMENT, in_words, lying
 from op25b_pcap.assembly.room import Room
 from op25b_pcap.assembly.settle import Into, is_cut_quote
+from op25b_pcap.assembly.skim import NO_TAIL
 from op25b_pcap.flows.conversations import MAX_CUT_QUOTES, CutQuotes
 from op25b_pcap.scan import row as cell
 from op25b_pcap.scan.packets import seen
@@ -152,7 +153,7 @@ class Store:
                 record[name] = getattr(packet, name)
             record["options"], record["captured"] = len(packet.options), len(packet.payload)
             record["length"] = packet.payload_length
-        record["at"] = to
+        record["at"], record["tail"] = to, NO_TAIL
         self._octets[to : to + len(content)] = np.frombuffer(content, np.uint8)
         self._used += (1, len(content))
 

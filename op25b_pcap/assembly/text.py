@@ -13,7 +13,6 @@ import numpy as np
 from op25b_pcap.assembly.copies import Bytes
 from op25b_pcap.assembly.settle import copy
 from op25b_pcap.assembly.skim import IN_HAND, TAIL
-from op25b_pcap.assembly.skim import UNREAD as NOT_THERE
 
 NO_PACKET = -1
 """The packet of a piece that is missing."""
@@ -66,7 +65,7 @@ def read(
             continue
         tail = of.tails[packet]
         if tail != IN_HAND:
-            if tail == NOT_THERE or skip != 0 or length < TAIL:
+            if skip != 0 or length < TAIL:
                 return used_runs, NEEDED, used_holes
             if is_passing and side == last_side:
                 holes[used_holes - 1, 1] += length

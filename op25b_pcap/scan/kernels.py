@@ -27,7 +27,7 @@ class Kernels(NamedTuple):
     resettle: Kernel
     group: Kernel
     place: Kernel
-    skim: Kernel
+    pass_over: Kernel
     courses_of: Kernel
     spell_digests: Kernel
     spell_community_ids: Kernel

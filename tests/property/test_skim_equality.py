@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from op25b_pcap.assembly import skim
-from op25b_pcap.assembly.skim import IN_HAND, TAIL, UNREAD
+from op25b_pcap.assembly import midst, skim
+from op25b_pcap.assembly.packet import PACKET, SEGMENT
+from op25b_pcap.assembly.skim import NO_TAIL, TAIL
 from op25b_pcap.compiled import kernels
 from op25b_pcap.mail.sessions import READ, read, skimmed
 from op25b_pcap.tables.streams import CLIENT, SERVER, Chunk, Passage
@@ -97,24 +98,80 @@ def test_an_opening_is_not():
     assert skimmed(FLOW | {"service": "pop3"}, list(passed(told, set()))) is None
 
 
+@given(TEXTS | st.binary(min_size=TAIL, max_size=20))
+def test_a_tail(payload):
+    tail = skim.tail_of(b"-" + payload, 1, 1 + len(payload))
+    if tail == NO_TAIL:
+        assert b"\n." in payload or payload[0] in b"\r\n." or payload.endswith(bytes(TAIL))
+    else:
+        assert tail.to_bytes(TAIL) == payload[-TAIL:]
+        assert b"\n." not in payload
+        assert payload[0] not in b"\r\n."
+
+
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from([CLIENT, CLIENT, CLIENT, SERVER]),
+        st.integers(0, 40),  # where it begins, in tens of octets
+        st.sampled_from([0, 10, 10, 20, 30]),
+        st.booleans(),  # whether it has a tail
+    ),
+    max_size=40,
+)
+
+
+def laid(packets, origin):
+    """Segments of one conversation whose payload was left in a file."""
+    rows = np.zeros(len(packets), PACKET)
+    for row, (side, begin, length, has_tail) in zip(rows, packets, strict=True):
+        row["src_low"], row["dst_low"] = (1, 2) if side == CLIENT else (2, 1)
+        row["src_port"], row["dst_port"] = (4_000, 25) if side == CLIENT else (25, 4_000)
+        row["kind"], row["at"], row["seq"] = SEGMENT, -1, (origin + 10 * begin) % 2**32
+        row["length"] = row["captured"] = length
+        row["tail"] = 7 if has_tail else NO_TAIL
+    return rows
+
+
+def turns(packets):
+    """What each side says before the other does, as numbers of packets."""
+    told, last = [], None
+    for number, (side, _, length, _) in enumerate(packets):
+        if length:
+            if side != last:
+                told.append([])
+            told[-1].append(number)
+            last = side
+    return told
+
+
 @settings(deadline=None)  # the first compiles
-@given(st.lists(st.one_of(TEXTS, st.binary(max_size=20)), max_size=9), st.integers(0, 60))
-def test_compiled_or_not(packets, room):
-    data = np.frombuffer(b"".join(packets) or b"-", np.uint8)
-    sizes = np.array([len(packet) for packet in packets], np.int64)
-    told = []
-    for kernel in (skim.skim, kernels().skim):
-        kept, ats, tails = (
-            np.zeros(size, kind) for size, kind in ((room, "u1"), (len(sizes), "i8"), (len(sizes), "i8"))
-        )
-        used = kernel(data, np.cumsum(sizes) - sizes, sizes, np.zeros_like(sizes), kept, 0, ats, tails)
-        told.append((used, kept.tolist(), ats.tolist(), tails.tolist()))
-    assert told[0] == told[1]
-    used, kept, ats, tails = told[0]
-    for packet, at, tail in zip(packets, ats, tails, strict=True):
-        if tail == IN_HAND:
-            assert bytes(kept[at : at + len(packet)]) == packet
-        elif tail != UNREAD:
-            assert tail.to_bytes(TAIL) == packet[-TAIL:]
-            assert b"\n." not in packet
-            assert packet[0] not in b"\r\n."
+@given(TURNS, st.sampled_from([0, 2**32 - 100]), st.sampled_from([0, 30]), st.sampled_from([1, 100]))
+@example([(CLIENT, begin, 10, True) for begin in (0, 1, 2, 3, 4, 2, 5)], 0, 0, 1)
+def test_what_is_passed_over_came_once_and_in_order(packets, origin, head, large):
+    rows, order = laid(packets, origin), np.arange(len(packets))
+    edges = np.array([0, len(packets)]), np.array([0, int(rows["length"].sum())])
+    passed = []
+    for kernel in (midst.pass_over, kernels().pass_over):
+        passed.append(np.zeros(len(packets), bool))
+        count = kernel(rows, order, *edges, large, head, passed[-1])
+        assert count == passed[-1].sum()
+    assert (passed[0] == passed[1]).all()
+    for turn in turns(packets):
+        seen, newest = 0, 10 * packets[turn[0]][1]
+        spans = [(10 * packets[number][1], packets[number][2]) for number in turn]
+        is_large = sum(length for _, length in spans) >= large
+        for number, (begin, length) in zip(turn, spans, strict=True):
+            is_in_order = begin == newest
+            once = sum(begin < at + size and at < begin + length for at, size in spans) == 1
+            may = packets[number][0] == CLIENT and packets[number][3] and seen >= head and is_large
+            assert passed[0][number] == (may and is_in_order and once)
+            seen, newest = seen + length, max(newest, begin + length)
+
+
+def test_who_sends_very_much_again_is_not_waited_for():
+    count = 5_000
+    packets = [(CLIENT, begin, 10, True) for begin in range(count)] + [(CLIENT, 0, 10, True)]
+    rows, passed = laid(packets, 0), np.zeros(count + 1, bool)
+    edges = np.array([0, count + 1]), np.array([0, 10 * (count + 1)])
+    assert kernels().pass_over(rows, np.arange(count + 1), *edges, 1, 0, passed) == 0
+    assert not passed.any()
