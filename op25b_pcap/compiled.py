@@ -25,14 +25,14 @@ import op25b_pcap
 from op25b_pcap import machine_code
 from op25b_pcap.assembly import copies, course, group, midst, settle, skim, spans, spell, text
 from op25b_pcap.capture import runs
-from op25b_pcap.forms import imap, message, pen, pop3, scribe, smtp, tls, write
+from op25b_pcap.forms import imap, message, pen, pop3, retrieval, scribe, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
 from op25b_pcap.machine_code import DATA, FLAGS, IS_C_CONTIGUOUS, LENGTHS, Kernel, Kind, entry_source
 from op25b_pcap.scan import below_ip, dismissal, frame, ip, sweep, udp_tunnels, view
 from op25b_pcap.scan.kernels import Kernels
 from op25b_pcap.wire import dns, words
 
-_FORMS = (pen, message, tls, smtp, pop3, imap, write, scribe, spell_forms)
+_FORMS = (pen, message, tls, smtp, retrieval, pop3, imap, write, scribe, spell_forms)
 _MODULES = (
     words,
     runs,

@@ -1,6 +1,7 @@
-"""The form of an IMAP dialogue (RFC 9051) in clear: tagged commands and their tagged replies.
+"""The form of an IMAP dialogue (RFC 9051): tagged commands and their tagged replies.
 
 Untagged responses tell `mail` nothing, so they do not stand in the form; their literals are passed over.
+A client's literal has no form.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from typing import Any
 
 from op25b_pcap.forms.pen import (
     CLIENT_SAYS,
-    SECRET,
     SERVER_SAYS,
     SPOILT,
+    TAGGED_COMMANDS,
+    head,
     line_end,
     number_in,
     packed,
@@ -20,95 +22,153 @@ from op25b_pcap.forms.pen import (
     space_or_end,
     word,
 )
-from op25b_pcap.forms.pop3 import rest_of_line
+from op25b_pcap.forms.retrieval import CLIENT, SPACE, end_line, greet, say
+from op25b_pcap.forms.smtp import mechanism
+from op25b_pcap.forms.tls import tls
 
-_LOGIN, _SELECT, _EXAMINE, _LIST, _STATUS = (
-    packed(verb) for verb in (b"LOGIN", b"SELECT", b"EXAMINE", b"LIST", b"STATUS")
-)
-_FETCH, _NOOP, _LOGOUT, _UID = (packed(verb) for verb in (b"FETCH", b"NOOP", b"LOGOUT", b"UID"))
+_LOGIN, _STARTTLS, _COMPRESS = (packed(verb) for verb in (b"LOGIN", b"STARTTLS", b"COMPRESS"))
+_AUTHENTI, _CATE = packed(b"AUTHENTI"), packed(b"CATE")
+_AUTHENTICATE = 12
+"""Octets of it."""
 _OK, _NO, _BAD, _BYE, _PREAUTH = (packed(status) for status in (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH"))
-_CLIENT = 0
-_SPACE, _STAR, _OPENING, _CLOSING, _PLUS = tuple(b" *{}+")
-_MOST_TAG = 12
+_STAR, _OPENING, _CLOSING, _PLUS, _DASH, _DOT = tuple(b"*{}+-.")
+_TAG = 0x62
+_MOST_TAG = 64
 _MOST_DIGITS = 9
+_MOST_BETWEEN = 60
+"""Commands between one that tells something and its reply; `mail` may forget what more are before
+(`mail.imap.MAX_OUTSTANDING`)."""
+_NOTHING, _LOGS_IN, _SECURES = range(3)
+"""What a command tells beside that it is one."""
 
 
 def imap(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the form of runs `begin` to `end`; whether there is one."""
+    counted, commands, has_spoken = -1, 0, False
+    due, between, tag, tag_end = _NOTHING, 0, 0, 0
     for number in range(begin, end):
         at, stop = runs[number]["begin"], runs[number]["end"]
-        is_client = runs[number]["side"] == _CLIENT
-        if is_client and number == begin:
-            return False
-        put(page, pen, CLIENT_SAYS if is_client else SERVER_SAYS)
-        if number == begin:
-            at = greeting(text, at, stop, page, pen, blanks)
-            if at < 0:
-                return False
+        is_client = runs[number]["side"] == CLIENT
         while at < stop:
-            if is_client:
-                at = tagged(text, at, stop, True, page, pen)
-            elif text[at] == _STAR:
-                at = untagged(text, at, stop)
-            else:
-                at = tagged(text, at, stop, False, page, pen)
-            if at < 0:
+            if pen[SPOILT] != 0:
                 return False
-    return pen[SPOILT] == 0
+            if counted < 0:
+                close = line_end(text, at, stop)
+                status = status_end(text, at, close)
+                if is_client or status < 0:
+                    return False
+                counted = greet(text, at, status, close, TAGGED_COMMANDS, page, pen, blanks)
+                if counted < 0:
+                    return False
+                at = close + 2
+                continue
+            if not is_client and text[at] == _STAR:
+                at = untagged(text, at, stop)
+                if at < 0:
+                    return False
+                continue
+            close = line_end(text, at, stop)
+            if close <= at or (is_client and text[close - 1] == _CLOSING):
+                return False
+            before, at = at, close + 2
+            if not is_client and text[before] == _PLUS:
+                continue
+            has_spoken |= is_client
+            space = space_or_end(text, before, close)
+            if is_client and due == _SECURES:
+                return False
+            if is_client and space == close:
+                continue  # DONE, which ends IDLE; the answer to a SASL challenge; or nothing of IMAP
+            if not has_spoken or not (0 < space - before <= _MOST_TAG and is_plain(text, before, space)):
+                return False
+            is_its = due != _NOTHING and are_alike(text, before, space, tag, tag_end)
+            verb = space + 1
+            verb_end = space_or_end(text, verb, close)
+            if is_client:
+                what = meaning(text, verb, verb_end, close, page, pen)
+                if what < 0 or is_its or (what != _NOTHING and due != _NOTHING):
+                    return False
+                if what == _NOTHING:
+                    commands += 1
+                    between += 1
+                else:
+                    due, between, tag, tag_end = what, 0, before, space
+                if (due != _NOTHING and between > _MOST_BETWEEN) or (what == _SECURES and at != stop):
+                    return False
+                continue
+            status = word(text, verb, verb_end)
+            if status not in (_OK, _NO, _BAD):
+                return False
+            if is_its:
+                begin_line(SERVER_SAYS, page, pen)
+                say(text, verb, verb_end, False, page, pen)
+                if due == _SECURES and status == _OK:
+                    blanks[counted, 0] = commands
+                    return at == stop and tls(text, runs, number + 1, end, page, pen, blanks)
+                due = _NOTHING
+    if counted < 0 or pen[SPOILT] != 0:
+        return False
+    blanks[counted, 0] = commands
+    return True
 
 
-def greeting(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any) -> int:
-    """Write `* OK` and a blank, or what else a server greets with: where the next line begins, or -1."""
-    end = line_end(text, at, stop)
-    if end < at + 3 or text[at] != _STAR or text[at + 1] != _SPACE:
+def status_end(text: Any, at: int, end: int) -> int:
+    """Where `* OK` ends; -1: that is not what the server greets with."""
+    if end < at + 4 or text[at] != _STAR or text[at + 1] != SPACE:
         return -1
     close = space_or_end(text, at + 2, end)
-    if word(text, at + 2, close) != _OK:
-        return -1
-    put_all(text, at, close, page, pen)
-    if not rest_of_line(text, close, end, True, page, pen, blanks):
-        return -1
-    put_all(text, end, end + 2, page, pen)
-    return end + 2
+    return close if word(text, at + 2, close) == _OK else -1
 
 
-def tagged(text: Any, at: int, stop: int, is_command: bool, page: Any, pen: Any) -> int:
-    """Write a tag, and a command or a status: where the next line begins, or -1.
-
-    What stands behind is not told.
-    """
-    end = line_end(text, at, stop)
-    if end < 0 or text[end - 1] == _CLOSING:
-        return -1
-    close = space_or_end(text, at, end)
-    if close in (at, end) or close - at > _MOST_TAG:
-        return -1
-    for place in range(at, close):
+def is_plain(text: Any, begin: int, end: int) -> bool:
+    """Whether these are letters, digits, dots and dashes."""
+    is_so = True
+    for place in range(begin, end):
         octet = text[place]
-        if not (0x30 <= octet <= 0x39 or 0x41 <= octet <= 0x5A or 0x61 <= octet <= 0x7A):
-            return -1
-    verb = close + 1
-    close = space_or_end(text, verb, end)
-    said = word(text, verb, close)
-    if is_command:
-        is_known = said in (_LOGIN, _SELECT, _EXAMINE, _LIST, _STATUS, _FETCH, _NOOP, _LOGOUT, _UID)
-    else:
-        is_known = said in (_OK, _NO, _BAD)
-    if not is_known:
+        is_small = 0x61 <= octet | 0x20 <= 0x7A
+        is_so &= is_small or 0x30 <= octet <= 0x39 or octet in (_DASH, _DOT)
+    return is_so
+
+
+def are_alike(text: Any, begin: int, end: int, other: int, other_end: int) -> bool:
+    """Whether two words are the same."""
+    is_so = end - begin == other_end - other
+    for index in range(min(end - begin, other_end - other)):
+        is_so &= text[begin + index] == text[other + index]
+    return bool(is_so)
+
+
+def meaning(text: Any, at: int, close: int, end: int, page: Any, pen: Any) -> int:
+    """What a command tells, -1 if it is unusual; it is written if it tells more than that it is one."""
+    if close == at or not 0x61 <= text[at] | 0x20 <= 0x7A or not is_plain(text, at, close):
         return -1
-    put_all(text, at, close, page, pen)
-    if close < end:
-        if close + 1 == end or text[close + 1] == _SPACE:
-            return -1
-        put(page, pen, _SPACE)
-        put(page, pen, SECRET)
-    put_all(text, end, end + 2, page, pen)
-    return end + 2
+    verb = word(text, at, close)
+    if verb == _COMPRESS:
+        return -1
+    is_long = close - at == _AUTHENTICATE
+    if is_long and head(text, at, close, 8) == _AUTHENTI and head(text, at + 8, close, 4) == _CATE:
+        begin_line(CLIENT_SAYS, page, pen)
+        put_all(text, at, close + 1, page, pen)
+        is_known = close < end and mechanism(text, close + 1, end, page, pen)
+        end_line(page, pen)
+        return _LOGS_IN if is_known else -1
+    if verb not in (_LOGIN, _STARTTLS):
+        return _NOTHING
+    begin_line(CLIENT_SAYS, page, pen)
+    say(text, at, close, close < end, page, pen)
+    return _LOGS_IN if verb == _LOGIN else _SECURES
+
+
+def begin_line(mark: int, page: Any, pen: Any) -> None:
+    """Write who says a line, and a tag that is the same for all."""
+    put(page, pen, mark)
+    put(page, pen, _TAG)
+    put(page, pen, SPACE)
 
 
 def untagged(text: Any, at: int, stop: int) -> int:
     """Pass over an untagged response with its literals: where the next line begins, or -1."""
-    if at + 1 >= stop or text[at + 1] != _SPACE:
+    if at + 1 >= stop or text[at + 1] != SPACE:
         return -1
     is_first = True
     while True:

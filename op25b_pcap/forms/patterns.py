@@ -16,7 +16,7 @@ from op25b_pcap.tables.table import Column, Table, arrow_type
 if TYPE_CHECKING:
     from op25b_pcap.scan.kernels import Kernels
 
-_TEXT, _TEXTS, _SIZE = "string", "list<string>", "uint64"
+_TEXT, _TEXTS, _NUMBERS = "string", "list<string>", ("uint32", "uint64")
 """Types of columns in which blanks may stand."""
 _NULL = -1
 
@@ -102,7 +102,7 @@ class Patterns:
         self._kernels = kernels
         self._constants: dict[str, list[Any]] = {column.name: [] for column in self._columns}
         self._of: dict[str, list[Any]] = {
-            column.name: [] for column in self._columns if column.type in (_TEXT, _TEXTS, _SIZE)
+            column.name: [] for column in self._columns if column.type in (_TEXT, _TEXTS, *_NUMBERS)
         }
         """Of each row its program, or several of a list; None: the value is null."""
         self._has_blanks: dict[str, list[bool]] = {name: [] for name in self._of}
@@ -113,7 +113,7 @@ class Patterns:
         for column in self._columns:
             told = row.get(column.name)
             self._constants[column.name].append(told)
-            if column.type == _SIZE:
+            if column.type in _NUMBERS:
                 has_blanks = told is not None and told >= UNIT
                 program = None if told is None else self._programs.of_number(told, numbers)
             elif column.type == _TEXT:
@@ -158,7 +158,7 @@ class Patterns:
         bounds, pieces, _ = self._programs.arrays()
         sums = np.zeros(len(own), np.int64)
         self._kernels.add_numbers(own, firsts, bounds, pieces, spoken.blanks, sums)
-        return pa.array(sums, mask=own == _NULL).cast(pa.uint64())
+        return pa.array(sums, mask=own == _NULL).cast(arrow_type(column.type))
 
     def _lists(
         self,

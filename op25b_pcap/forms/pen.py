@@ -26,8 +26,8 @@ AGAIN = 0x87
 """The name of the first greeting once more."""
 SECRET = 0x88
 """Something that is not told: a word or several."""
-LINES = 0x89
-"""Lines of a text that are not told, with the dot that ends them."""
+COMMANDS, TAGGED_COMMANDS = 0x89, 0x8D
+"""A blank: how many commands, each with its reply, tell nothing but that they are some; IMAP's have tags."""
 CLIENT_HELLO, NAMELESS_HELLO, SERVER_HELLO = 0x8A, 0x8B, 0x8C
 """TLS begins: the name that is asked for is a blank; behind the last stands the version's second octet."""
 

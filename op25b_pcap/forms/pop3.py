@@ -1,103 +1,136 @@
-"""The form of a POP3 dialogue (RFC 1939) in which one command follows one reply."""
+"""The form of a POP3 dialogue (RFC 1939): replies belong to commands by their order."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from op25b_pcap.forms import verbs
 from op25b_pcap.forms.message import end_of_data
 from op25b_pcap.forms.pen import (
     CLIENT_SAYS,
-    LINES,
+    COMMANDS,
+    MOST_WAITING,
+    QUEUE,
     SECRET,
     SERVER_SAYS,
     SPOILT,
-    TEXT,
     head,
     line_end,
     packed,
     put,
     put_all,
-    put_blank,
     space_or_end,
     word,
 )
+from op25b_pcap.forms.retrieval import CLIENT, SPACE, end_line, greet, say
+from op25b_pcap.forms.smtp import mechanism
+from op25b_pcap.forms.tls import tls
 
 _OK, _ERR = packed(b"+OK"), packed(b"-ERR")
-_USER, _PASS, _STAT, _DELE, _NOOP, _RSET, _QUIT = (
-    packed(verb) for verb in (b"USER", b"PASS", b"STAT", b"DELE", b"NOOP", b"RSET", b"QUIT")
-)
-_LIST, _UIDL, _RETR, _TOP, _CAPA = (packed(verb) for verb in (b"LIST", b"UIDL", b"RETR", b"TOP", b"CAPA"))
-_NOTHING, _LINE, _TEXT = range(3)
-"""What a command is answered with: it is none; a line; lines up to a dot, unless it is refused."""
-_CLIENT = 0
-_SPACE = 0x20
+_USER, _PASS, _APOP, _STLS = (packed(verb) for verb in (b"USER", b"PASS", b"APOP", b"STLS"))
+_LIST, _UIDL, _LANG = (packed(verb) for verb in (b"LIST", b"UIDL", b"LANG"))
+_RETR, _TOP, _CAPA = (packed(verb) for verb in (b"RETR", b"TOP", b"CAPA"))
+_LINE, _TEXT, _LOGIN, _SASL, _TLS = range(5)
+"""What a command is answered with: a line that tells nothing; lines up to a dot, unless it is refused;
+and lines that tell something, of which one may be a challenge, and one the last in clear."""
+_FREELY, _WAITS, _RESPONDS = range(3)
+"""How the client goes on."""
+_PLUS = 0x2B
 
 
 def pop3(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the form of runs `begin` to `end`; whether there is one."""
-    due = _LINE
+    counted, commands, first, last, turn = -1, 0, 0, 0, _FREELY
     for number in range(begin, end):
         at, stop = runs[number]["begin"], runs[number]["end"]
-        is_client = runs[number]["side"] == _CLIENT
-        close = line_end(text, at, stop)
-        if is_client != ((number - begin) % 2 == 1) or close < 0:
-            return False
-        put(page, pen, CLIENT_SAYS if is_client else SERVER_SAYS)
-        if is_client:
-            due = retrieval_command(text, at, close, page, pen)
-            if due == _NOTHING or close + 2 != stop:
+        is_client = runs[number]["side"] == CLIENT
+        while at < stop:
+            close = line_end(text, at, stop)
+            if close <= at or pen[SPOILT] != 0:
                 return False
-            put_all(text, close, stop, page, pen)
-            continue
-        is_taken = head(text, at, close, 3) == _OK
-        if not is_taken and head(text, at, close, 4) != _ERR:
-            return False
-        told = at + (3 if is_taken else 4)
-        put_all(text, at, told, page, pen)
-        if not rest_of_line(text, told, close, number == begin, page, pen, blanks):
-            return False
-        put_all(text, close, close + 2, page, pen)
-        at = close + 2
-        if due == _TEXT and is_taken:
-            dot = end_of_data(text, at, stop)
-            if dot < 0 or dot + 3 != stop:
+            follows = close + 2
+            if is_client:
+                if counted < 0 or turn == _WAITS or last == MOST_WAITING:
+                    return False
+                if turn == _RESPONDS:
+                    put(page, pen, CLIENT_SAYS)
+                    put(page, pen, SECRET)
+                    end_line(page, pen)
+                    turn = _WAITS
+                else:
+                    due = command(text, at, close, page, pen)
+                    if due < 0:
+                        return False
+                    if due in (_SASL, _TLS):
+                        if first < last:
+                            return False
+                        turn = _WAITS
+                    if due in (_LINE, _TEXT):
+                        commands += 1
+                    pen[QUEUE + last] = due
+                    last += 1
+                if turn == _WAITS and follows != stop:
+                    return False
+                at = follows
+                continue
+            is_taken = head(text, at, close, 3) == _OK
+            told = at + (3 if is_taken else 4)
+            if not is_taken and head(text, at, close, 4) != _ERR:
+                if first == last or pen[QUEUE + first] != _SASL or text[at] != _PLUS or follows != stop:
+                    return False
+                put(page, pen, SERVER_SAYS)
+                say(text, at, at + 1, False, page, pen)
+                at, turn = follows, _RESPONDS
+                continue
+            at, before = follows, at
+            if counted < 0:
+                counted = greet(text, before, told, close, COMMANDS, page, pen, blanks)
+                if counted < 0:
+                    return False
+                continue
+            if first == last:
                 return False
-            put(page, pen, LINES)
-        elif at != stop:
-            return False
-    return pen[SPOILT] == 0
-
-
-def rest_of_line(text: Any, at: int, end: int, is_told: bool, page: Any, pen: Any, blanks: Any) -> bool:
-    """Write what stands behind the first word, which is told of a greeting only."""
-    if at == end:
-        return True
-    if text[at] != _SPACE or at + 1 == end or text[at + 1] == _SPACE or text[end - 1] == _SPACE:
+            due = pen[QUEUE + first]
+            first += 1
+            if due == _TEXT and is_taken:
+                dot = end_of_data(text, at, stop)
+                if dot < 0:
+                    return False
+                at = dot + 3
+            elif due in (_LOGIN, _SASL, _TLS):
+                put(page, pen, SERVER_SAYS)
+                say(text, before, told, False, page, pen)
+                turn = _FREELY
+            if due == _TLS and is_taken:
+                blanks[counted, 0] = commands
+                return at == stop and tls(text, runs, number + 1, end, page, pen, blanks)
+            if first == last:
+                first, last = 0, 0
+    if counted < 0 or pen[SPOILT] != 0:
         return False
-    put(page, pen, _SPACE)
-    if is_told:
-        put_blank(at + 1, end, TEXT, page, pen, blanks)
-    else:
-        put(page, pen, SECRET)
+    blanks[counted, 0] = commands
     return True
 
 
-def retrieval_command(text: Any, at: int, end: int, page: Any, pen: Any) -> int:
-    """Write a command; whether its positive reply has several lines."""
+def command(text: Any, at: int, end: int, page: Any, pen: Any) -> int:
+    """What a command is answered with, -1 if it is unusual; it is written if it tells more than itself."""
     close = space_or_end(text, at, end)
     has_argument = close < end
-    if has_argument and (close + 1 == end or text[close + 1] == _SPACE):
-        return _NOTHING
-    verb, due = word(text, at, close), _NOTHING
-    if verb in (_USER, _PASS, _STAT, _DELE, _NOOP, _RSET, _QUIT):
-        due = _LINE
-    elif verb in (_LIST, _UIDL):
-        due = _LINE if has_argument else _TEXT
-    elif verb in (_RETR, _TOP, _CAPA):
-        due = _TEXT
-    if due != _NOTHING:
-        put_all(text, at, close, page, pen)
-        if has_argument:
-            put(page, pen, _SPACE)
-            put(page, pen, SECRET)
-    return due
+    if close == at or (has_argument and (close + 1 == end or text[close + 1] == SPACE)):
+        return -1
+    verb = word(text, at, close)
+    is_sasl = verb == verbs.AUTH and has_argument
+    if is_sasl or verb in (_USER, _PASS, _APOP, _STLS):
+        put(page, pen, CLIENT_SAYS)
+        if is_sasl:
+            put_all(text, at, close + 1, page, pen)
+            is_known = mechanism(text, close + 1, end, page, pen)
+            end_line(page, pen)
+            return _SASL if is_known else -1
+        say(text, at, close, has_argument, page, pen)
+        if verb == _STLS:
+            return -1 if has_argument else _TLS
+        return _LOGIN
+    if verb in (_RETR, _TOP, _CAPA):
+        return _TEXT
+    return _TEXT if verb in (_LIST, _UIDL, _LANG, verbs.AUTH) and not has_argument else _LINE

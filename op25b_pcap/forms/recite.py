@@ -21,7 +21,12 @@ _PIECE = re.compile(
 """What was said as it stands; a mark with the octet behind it, or alone."""
 _RECEIVED, _FIELD = b"Received: x\r\n", b"X: "
 _SIDES = {pen.CLIENT_SAYS: CLIENT, pen.SERVER_SAYS: SERVER}
-_SECRET, _LINES = b"secret", b"x\r\n.\r\n"
+_SECRET = b"secret"
+_COMMANDS = {
+    pen.COMMANDS: (b"NOOP\r\n", b"+OK\r\n"),
+    pen.TAGGED_COMMANDS: (b"a NOOP\r\n", b"a OK\r\n"),
+}
+"""One, and its reply."""
 
 
 class Recital(NamedTuple):
@@ -54,6 +59,10 @@ class _Recital:
             elif mark in (pen.CLIENT_HELLO, pen.NAMELESS_HELLO):
                 name = self._word() if mark == pen.CLIENT_HELLO else b""
                 self._runs.append((CLIENT, bytearray(_client_hello(name))))
+            elif mark in _COMMANDS:
+                command, reply = _COMMANDS[mark]
+                count = self._number()
+                self._runs += [(CLIENT, bytearray(command * count)), (SERVER, bytearray(reply * count))]
             elif mark == pen.SERVER_HELLO:
                 self._runs.append((SERVER, bytearray(_server_hello(piece[1]))))
             else:
@@ -77,8 +86,6 @@ class _Recital:
                 return self._name
             case pen.SECRET:
                 return _SECRET
-            case pen.LINES:
-                return _LINES
         return piece
 
     def _word(self) -> bytes:

@@ -328,16 +328,23 @@ def parameter(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) ->
 
 
 def authentication(text: Any, at: int, end: int, page: Any, pen: Any) -> bool:
-    """Write AUTH and a common mechanism; what stands behind it is a secret."""
+    """Write AUTH and a common mechanism."""
     name = at + verbs.LENGTH + 1
-    close = space_or_end(text, name, end)
-    mechanism = word(text, name, close)
-    is_known = mechanism in (verbs.PLAIN, verbs.LOGIN, verbs.CRAM_MD5, verbs.XOAUTH2)
+    put_all(text, at, name, page, pen)
+    return mechanism(text, name, end, page, pen)
+
+
+def mechanism(text: Any, at: int, end: int, page: Any, pen: Any) -> bool:
+    """Write the name of a mechanism, if it is a common one; what stands behind it is a secret."""
+    close = space_or_end(text, at, end)
+    name = word(text, at, close)
+    if name not in (verbs.PLAIN, verbs.LOGIN, verbs.CRAM_MD5, verbs.XOAUTH2):
+        return False
     put_all(text, at, close, page, pen)
     if close < end:
         put(page, pen, _SPACE)
         put(page, pen, SECRET)
-    return is_known
+    return True
 
 
 def secret_line(text: Any, at: int, stop: int, page: Any, pen: Any) -> int:

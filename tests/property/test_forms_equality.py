@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -105,7 +108,26 @@ SCRIPTS = {
         C: DELE 1
         S: -ERR $5
         C: QUIT
-        S: +OK bye"""
+        S: +OK bye""",
+        """S: +OK $0
+        C: CAPA
+        S: +OK|PIPELINING|SASL PLAIN|.
+        C: AUTH PLAIN
+        S: +
+        C: $1
+        S: -ERR $2
+        C: APOP $1 $2
+        S: +OK
+        C: UIDL|LIST 1|RETR 1|LANG
+        S: +OK|1 $3|.|+OK 1 $n|-ERR $5|+OK|.
+        C: XTND $4|QUIT""",
+        """S: +OK $0
+        C: STLS
+        S: +OK $2
+        C: $client
+        S: $server
+        C: $more
+        S: $rest""",
     ],
     "imap": [
         """S: * OK $0
@@ -116,7 +138,27 @@ SCRIPTS = {
         C: a4 FETCH 1 BODY[]
         S: * 1 FETCH (BODY[] {6}|abcd|)|a4 NO $6
         C: a5 LOGOUT
-        S: * BYE $7|a5 OK"""
+        S: * BYE $7|a5 OK""",
+        """S: * OK $0
+        C: $1 CAPABILITY
+        S: * CAPABILITY IMAP4rev1|$1 OK $3
+        C: $2 AUTHENTICATE PLAIN
+        S: +
+        C: $3
+        S: $2 NO [AUTHENTICATIONFAILED] $4
+        C: x AUTHENTICATE LOGIN $5
+        S: x OK
+        C: $4 IDLE
+        S: + idling|* 2 EXISTS
+        C: DONE|$5 UID SEARCH ALL|$6 LIST "" *
+        S: $4 OK|* SEARCH 1 2|$5 OK|$6 BAD $7""",
+        """S: * OK $0
+        C: a STARTTLS
+        S: a OK $2
+        C: $client
+        S: $server
+        C: $more
+        S: $rest""",
     ],
 }
 ODD = [
@@ -141,6 +183,27 @@ LINES = [
     *("220 $0", "250 ok", "250-x", "250 2.1.0", "354 go", "421 $5", "334 x", "235 x", "503 5.5.1 $1", "99 x"),
     *("221 x", "250ok", "250  two", "+OK", "-ERR", "* 1 FETCH {3}", "a1 OK", "a2 BAD x", "+ go", "* OK {2}"),
     *("RETR 2", "CAPA", "USER", "a9 STARTTLS", "a9 LOGIN {3}", "$b", "\tx", "a.b", "MAIL FROM:<> SIZE=x"),
+    *(
+        "AUTH",
+        "LIST ",
+        "LIST 1",
+        "STLS",
+        "APOP a b",
+        "PASS",
+        "a1 LOGIN a b",
+        "a1 STATUS b",
+        "a2 COMPRESS DEFLATE",
+    ),
+    *(
+        "a3 AUTHENTICATE",
+        "a3 AUTHENTICATE plain",
+        "* BAD x",
+        "* PREAUTH x",
+        "x@ NOOP",
+        "a NO",
+        "b OK",
+        "+OK x",
+    ),
 ]
 word = st.one_of(st.from_regex(r"[a-z0-9.+-]{1,20}", fullmatch=True), st.sampled_from(ODD))
 polite = st.from_regex(r"[a-z0-9][a-z0-9.+-]{0,20}", fullmatch=True)
@@ -279,6 +342,58 @@ def test_dialogues_in_disorder(data, chosen):
     places = data.draw(st.lists(instances(polite), min_size=ALIKE, max_size=ALIKE))
     dialogues = [[(side, said(lines, one)) for side, lines in runs] for one in places]
     assert_equal(dialogues, service)
+
+
+RETRIEVAL = {
+    "pop3": (
+        "+OK a",
+        """USER a > +OK|PASS b > -ERR no|PASS c > +OK|APOP a b > -ERR|STAT > +OK 1 2|LIST > -ERR
+        LIST > +OK, 1 2, .|LIST 1 > +OK 1|RETR 1, DELE 1 > +OK, .., ., +OK|RETR 1 > +OK|UIDL > +OK, .|CAPA >
+        AUTH PLAIN > +|x y > +OK|STLS > -ERR|QUIT > +OK bye| > -ERR bye|AUTH > +OK, PLAIN, .|FOO > -ERR x""",
+    ),
+    "imap": (
+        "* OK a",
+        """$ LOGIN a b > $ OK|$ LOGIN a b > $ NO x|$ AUTHENTICATE PLAIN > +|YQ== > $ OK
+        $ SELECT a > * 1 EXISTS, $ OK|$ LIST a b > $ BAD|$ FETCH 1 x > * 1 FETCH {5}, $ O, ), $ OK
+        $ IDLE > + x, * 1 RECENT|DONE > $ OK|$ LOGIN a b, $ NOOP > $ OK| > * BYE x|$ STARTTLS > $ NO
+        $ LOGOUT > * BYE, $ OK|$ X-A b > $ BAD|$ > |$ LOGIN {1} > +|a b c > a OK| > z OK""",
+    ),
+}
+"""How a server greets, and what may follow: lines of the client, and of the server."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([*RETRIEVAL]), st.booleans())
+def test_retrieval_in_any_order(seed, service, has_few_tags):
+    """Of which hardly two dialogues take the same course."""
+    rng = random.Random(seed)
+    greeting, may_follow = RETRIEVAL[service]
+    steps = [step.split(">") for step in re.split(r"\||\n", may_follow)]
+    steps += [["NOOP, " * 70, "+OK, " * 70], ["$ NOOP, " * 70, "$ OK, " * 70]][service == "imap" :][:1]
+    dialogues = []
+    for _ in range(200):
+        runs, tag = [(S, said([greeting], {}))], 0
+        for _ in range(rng.randrange(12)):
+            tag += rng.random() < 0.9
+            name = f"a{tag % 3 if has_few_tags else tag}"
+            for side, lines in zip((C, S), rng.choice(steps), strict=True):
+                if rng.random() < 0.98:
+                    each = [line.strip().replace("$", name) for line in lines.split(",") if line.strip()]
+                    runs.append((side, said(each, {})))
+        dialogues.append(runs)
+    told = assert_equal(dialogues, service)
+    assert len(told) > len(dialogues) // 20
+
+
+def test_commands_that_tell_nothing_are_counted():
+    dialogues = []
+    for count in range(100):
+        runs = [(S, b"+OK a\r\n")]
+        for _ in range(count):
+            runs += [(C, b"RETR 1\r\n"), (S, b"+OK\r\na\r\n.\r\n")]
+        dialogues.append(runs)
+    told = assert_equal(dialogues, "pop3")
+    assert [rows[0]["commands"] for _, rows in sorted(told.items())] == [*range(100)]
 
 
 @settings(max_examples=80, deadline=None)
