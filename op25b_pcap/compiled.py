@@ -100,10 +100,10 @@ def is_available() -> bool:
     return find_spec("numba") is not None
 
 
-def is_at_hand() -> bool:
-    """Whether they have been compiled before, and kept."""
+def is_at_hand(kernel: str = "sweep") -> bool:
+    """Whether it, and so those that are called with it, has been compiled before, and kept."""
     folder = _folder()
-    return folder is not None and any(folder.glob("sweep-*.o"))
+    return folder is not None and any(folder.glob(f"{kernel}-*.o"))
 
 
 @cache

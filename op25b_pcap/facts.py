@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from op25b_pcap.assembly.flows import Usual
-from op25b_pcap.compiled import kernels
+from op25b_pcap.compiled import is_at_hand, kernels
 from op25b_pcap.flowlogs import Flow as LoggedFlow
 from op25b_pcap.flows import Flow
 from op25b_pcap.forms.reading import Forms
@@ -229,7 +229,7 @@ def _forms() -> Forms:
     It has kernels, for they have told the flows.
     """
     if not hasattr(_learnt, "forms"):
-        _learnt.forms = Forms(kernels())
+        _learnt.forms = Forms(kernels(), are_at_hand=is_at_hand("plain_of"))
     forms: Forms = _learnt.forms
     return forms
 

@@ -27,8 +27,8 @@ from op25b_pcap.tables.table import Table
 if TYPE_CHECKING:
     from op25b_pcap.scan.kernels import Kernels
 
-_WORTH_A_LOOK = 1_000
-"""Dialogues met from which on the kernels are asked: to load them takes as long as to read these."""
+_WORTH_LOADING, _WORTH_COMPILING = 200, 1_000
+"""Dialogues met from which on the kernels are asked, as they have been compiled before or not."""
 _WORTH_LEARNING = 3
 """Dialogues of one form: to learn it costs what reading two of them does."""
 _TABLES = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
@@ -65,8 +65,10 @@ class _Example(NamedTuple):
 class Forms:
     """The forms that were learnt, and those that were met."""
 
-    def __init__(self, kernels: Kernels) -> None:
+    def __init__(self, kernels: Kernels, *, are_at_hand: bool = False) -> None:
+        """`are_at_hand`: they have been compiled before."""
         self._kernels = kernels
+        self._worth_asking = _WORTH_LOADING if are_at_hand else _WORTH_COMPILING
         self._known = none_known()
         self._plain = Plain(kernels)
         self._programs = Programs()
@@ -79,7 +81,7 @@ class Forms:
     def are_worth_a_look(self, dialogues: int) -> bool:
         """Whether so many more are enough to ask for their forms, with all that were met before."""
         self._dialogues += dialogues
-        return self._dialogues >= _WORTH_A_LOOK
+        return self._dialogues >= self._worth_asking
 
     def rows(
         self, usual: Usual, speaking: NDArray[np.int64], flows: pa.Table
