@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from op25b_pcap.flows.attempts import Attempt
 from op25b_pcap.flows.conn_state import Endpoints, conn_state
 from op25b_pcap.flows.identity import flow_id
-from op25b_pcap.flows.outcome import decides, handshake, icmp_verdict, outcome
+from op25b_pcap.flows.outcome import decides, handshake, icmp_verdict, is_about_size, outcome
 from op25b_pcap.flows.reassembly import Stream
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, Seen, TcpSegment
 from op25b_pcap.tables.streams import Chunk, Side
@@ -273,7 +273,8 @@ def _oddities(attempt: Attempt, directed: Directed, became: str) -> set[str]:
         "flag_combination": any(control not in (0, SYN, FIN, RST) for control in controls),
         "data_in_syn": any(s.flags & SYN and s.payload_length for _, s in directed),
         "icmp_quote_cut": any(e.seq is None for e in attempt.icmp_errors),
-        "icmp_after_answer": became == "connected" and any(map(icmp_verdict, attempt.icmp_errors)),
+        "icmp_after_answer": became == "connected"
+        and any(icmp_verdict(e) and not is_about_size(e) for e in attempt.icmp_errors),
         "no_timestamp": directed[0][1].seen.time_ns == 0,
     }
     return {name for name, holds in named.items() if holds}

@@ -25,6 +25,11 @@ def icmp_verdict(error: IcmpError) -> str | None:
     return "unreachable" if error.type in stops else None
 
 
+def is_about_size(error: IcmpError) -> bool:
+    """Whether a router asks for smaller packets (RFC 1191): it stops nobody who has been answered."""
+    return len(error.dst) == 4 and (error.type, error.code) == (3, 4)
+
+
 def decides(errors: Sequence[IcmpError]) -> IcmpError | None:
     """The first of those by which `outcome` would go, else the first of all."""
     verdicts = [icmp_verdict(error) for error in errors]

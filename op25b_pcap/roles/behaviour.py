@@ -42,8 +42,9 @@ class Conduct(NamedTuple):
     said: pd.DataFrame
     auth_used: Flags
     """In this flow."""
-    auth_at_host: Asked
-    """On port 25, in any flow to it."""
+    auth_used_at_host: Asked
+    """On port 25, in any flow to it; and whether it offers that."""
+    auth_offered_at_host: Asked
     mailbox_at_host: Asked
     """Whether the same subscriber fetches or submits mail there."""
     calls_itself_exchanger: Asked
@@ -62,7 +63,6 @@ def conduct(
     between = ends(flows)
     service, dst = coded(flows["service"]), between.dst.column
     smtp, used = service.is_in("smtp"), said["auth_mechanism"].notna().to_numpy(bool)
-    asks = used | is_filled(said["auth_offered"])
     banner = coded(said["banner_text"])
     names_itself = banner.where([bool(_EXCHANGER_NAME.match(text or "")) for text in banner.values])
     fetched = service.is_in(*_FETCHING) & coded(flows["outcome"]).is_in("connected")
@@ -71,7 +71,8 @@ def conduct(
         between,
         said,
         used,
-        everywhere.any("auth_at_host", smtp & asks, dst),
+        everywhere.any("auth_used_at_host", smtp & used, dst),
+        everywhere.any("auth_offered_at_host", smtp & is_filled(said["auth_offered"]), dst),
         everywhere.any("mailbox_at_host", fetched, coded(flows["subscriber_key"]), dst),
         everywhere.any("calls_itself_exchanger", smtp & names_itself, dst),
         everywhere.any("mx_in_dns", is_filled(flows["dst_mx_of"]), dst),

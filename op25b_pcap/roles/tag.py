@@ -61,7 +61,8 @@ class _Facts(NamedTuple):
     """A client hands the mail over."""
     by_server: Flags
     auth_used: Flags
-    auth_at_dst: Flags
+    auth_used_at_dst: Flags
+    auth_offered_at_dst: Flags
     mailbox_at_dst: Flags
     calls_itself_exchanger: Flags
 
@@ -106,7 +107,8 @@ def _facts(flows: pd.DataFrame, shown: Conduct, policy: Policy) -> _Facts:
         shown.mx_in_dns.holds(src.column),
         *_handed_by(shown.said),
         shown.auth_used,
-        shown.auth_at_host.holds(),
+        shown.auth_used_at_host.holds(),
+        shown.auth_offered_at_host.holds(),
         shown.mailbox_at_host.holds(),
         shown.calls_itself_exchanger.holds(),
     )
@@ -144,8 +146,9 @@ def _dst_role(facts: _Facts, policy: Policy) -> tuple[Coded, Coded]:
         (~smtp, "submission_server", "port"),
         # Nobody logs in to hand mail to an exchanger: whoever does, submits it.
         (facts.dst_mx_in_dns & ~facts.auth_used, "mx", "dns_mx"),
-        (facts.auth_at_dst, "third_party_relay", "dialogue"),
+        (facts.auth_used_at_dst, "third_party_relay", "dialogue"),
         (facts.calls_itself_exchanger, "mx", "dialogue"),
+        (facts.auth_offered_at_dst, "third_party_relay", "dialogue"),
         (facts.mailbox_at_dst, "third_party_relay", "behaviour"),
     ]
     roles = first_that_holds(len(service), *((holds, role) for holds, role, _ in rungs), otherwise="mx")

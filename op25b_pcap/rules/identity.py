@@ -18,6 +18,8 @@ from op25b_pcap.wire.domains import registrable
 
 _TOGETHER = 1 << 16
 """Greetings that are cut into words at a time: of all, the words would be a hundred megabytes."""
+_HOST = r"^([a-z0-9_-]+\.)+[a-z][a-z0-9-]*$"
+"""Of a name in small letters: several labels, of which the last is no number (RFC 3696 section 2)."""
 PLACES = 2
 """Addresses at which one foreign name must be met: one may be a customer's own name for it."""
 
@@ -54,10 +56,13 @@ def _greeted_names(banners: Coded) -> Coded:
 
 
 def _names(greetings: pa.Array) -> pa.Array:
-    """The first word of each, if it is the name of a host."""
+    """The first word of each, if it is the name of a host.
+
+    Who refuses at once may begin with something else: a status code, `IP=203.0.113.1`.
+    """
     words = pc.split_pattern(greetings, " ", max_splits=1)
     names = pc.utf8_lower(pc.list_element(words, 0))
-    return pc.if_else(pc.match_substring(names, "."), names, pa.scalar(None, pa.string()))
+    return pc.if_else(pc.match_substring_regex(names, _HOST), names, pa.scalar(None, pa.string()))
 
 
 def _strays(scene: Scene, host: Coded, foreign: Flags, same_registrant: Flags) -> Way[Flags]:

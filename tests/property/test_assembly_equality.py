@@ -12,7 +12,7 @@ from op25b_pcap.tables.packets import IcmpError, TcpSegment
 from tests.assemblies import assembled, by_reference
 from tests.segments import SECOND, Talk, mail_session, octets
 
-many = settings(max_examples=400, deadline=None)
+many = settings(max_examples=400)
 
 
 def delivery(talk: Talk) -> Talk:
@@ -167,7 +167,7 @@ def test_a_story_that_something_happened_to(number, what):
     told(number, what)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @happenings
 def test_a_long_story_is_told_by_what_is_new_in_it(number, what):
     with mock.patch.object(flows, "_MANY_PACKETS", 9), mock.patch.object(thin, "AT_BOTH_ENDS", 2):

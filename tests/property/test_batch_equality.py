@@ -39,7 +39,7 @@ def test_the_samples_as_they_are(tmp_path):
     assert_like(tmp_path / "lake", analysed(*CAPTURES), same_pieces=True)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_any_cuts_in_any_order(whole, data):
     records, expected = whole
@@ -88,7 +88,7 @@ def name_service(start_ns: int) -> list[Record]:
     return found
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 1 << 30))
 def test_growth_mends_what_errors_and_name_servers_tell(whole, seed):
     """ICMP errors whose quote ends before the ports, and DNS over TCP, cut between pieces."""
@@ -115,7 +115,7 @@ def test_growth_mends_what_errors_and_name_servers_tell(whole, seed):
         assert_like(lake, expected)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_an_inbox_that_grows_piece_by_piece(whole, data):
     records, expected = whole
@@ -139,7 +139,7 @@ def test_an_inbox_that_grows_piece_by_piece(whole, data):
         assert not run(inbox, lake).is_new
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 1 << 30))
 def test_fragments_of_one_packet_in_several_pieces(whole, seed):
     """Fragments in fragments, too, late ones and lost ones."""

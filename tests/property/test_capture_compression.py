@@ -124,7 +124,7 @@ def test_a_fault_costs_no_more_than_in_the_simple_way(name, eighth):
     assert found.startswith(plain)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     names,
     st.lists(st.tuples(contents, st.integers(0, 209)), min_size=1, max_size=3),

@@ -47,7 +47,7 @@ CAPTURES |= {
     "lz4": lz4.frame.compress(CAPTURES["pcap"]),
 }
 names = st.sampled_from(sorted(CAPTURES))
-few = settings(max_examples=150, deadline=None)
+few = settings(max_examples=150)
 contents = st.lists(
     st.builds(
         Packet, st.integers(0, (1 << 62) - 1), st.binary(max_size=60), st.none() | st.integers(0, 2**32 - 1)
@@ -84,7 +84,7 @@ def test_both_byte_orders_hold_the_same_records(content):
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 40), max_size=6),
     st.randoms(use_true_random=False),
@@ -108,7 +108,7 @@ def test_any_split_in_any_order_gives_the_same_records(cuts: list[int], rng: ran
         assert not any(capture.damages for capture in observation.captures)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(names, st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
 def test_changed_octets_never_raise(name, changes):
     octets = bytearray(CAPTURES[name])

@@ -41,7 +41,7 @@ def each(run: Run) -> Iterator[Record]:
         yield Record(run.capture, number, row[TIME], row[LINK_TYPE], row[INTERFACE], row[LENGTH], data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(CAPTURES, st.sampled_from([100, 1000, 1 << 20]), st.integers(1, 9))
 def test_what_is_set_aside_comes_back_in_the_order_of_the_observation(captures, step, held):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

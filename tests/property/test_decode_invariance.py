@@ -27,7 +27,7 @@ from tests.encapsulations import (
 names = st.sampled_from(sorted(WRAPPED))
 link_types = st.sampled_from(sorted(LINK_TYPES)) | st.integers(0, 65535)
 lengths = st.none() | st.integers(0, 1 << 32)
-many = settings(max_examples=400, deadline=None)
+many = settings(max_examples=400)
 
 
 @many

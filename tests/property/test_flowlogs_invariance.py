@@ -94,7 +94,7 @@ def told(found) -> list[dict]:
 
 @pytest.mark.parametrize("kind", LOGS)
 @given(seed=st.integers(0, 9999), cuts=st.lists(st.integers(0, 3000), max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_pieces_of_any_size(kind, seed, cuts):
     log = LOGS[kind](seed, whole)
     places = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
@@ -105,7 +105,7 @@ def test_pieces_of_any_size(kind, seed, cuts):
 
 @pytest.mark.parametrize("kind", LOGS)
 @given(seed=st.integers(0, 9999), at=st.integers(1, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_log_that_is_split_between_two_files(kind, seed, at):
     log = LOGS[kind](seed, whole)
     parts = [LOGS[kind](seed, lambda r: r[:at]), LOGS[kind](seed, lambda r: r[at:])]
@@ -116,7 +116,7 @@ def test_a_log_that_is_split_between_two_files(kind, seed, at):
 
 @pytest.mark.parametrize("kind", LOGS)
 @given(seed=st.integers(0, 9999), order=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_order_of_a_conversations_entries_does_not_matter(kind, seed, order):
     log = LOGS[kind](seed, whole)
     found = list(entries(iter([log]), kind_of(log), Log(0, print, WRITTEN_NS)))
@@ -130,7 +130,7 @@ def test_the_order_of_a_conversations_entries_does_not_matter(kind, seed, order)
 
 
 @given(seed=st.integers(0, 9999), at=st.integers(0, 12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_dialogue_finds_its_connection_in_another_file(seed, at):
     records = zeek_records(seed)
     mails = [

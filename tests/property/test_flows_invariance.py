@@ -36,7 +36,7 @@ def told(packets) -> list:
     return [(flow.row, flow.chunks) for flow in found]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False))
 def test_any_order_of_arrival_gives_the_same_flows(rng: random.Random):
     shuffled = STORY[:]
@@ -44,7 +44,7 @@ def test_any_order_of_arrival_gives_the_same_flows(rng: random.Random):
     assert told(shuffled) == told(STORY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sets(st.integers(0, len(STORY) - 1)))
 def test_any_packets_captured_twice_count_once(which: set[int]):
     doubled = []
@@ -61,7 +61,7 @@ def test_any_packets_captured_twice_count_once(which: set[int]):
         assert again | {"anomalies": []} == row | {"anomalies": []}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_where_on_the_circle_the_numbers_start_does_not_matter(client_isn: int, server_isn: int):
     (plain,) = flows(mail_session().packets)
@@ -70,7 +70,7 @@ def test_where_on_the_circle_the_numbers_start_does_not_matter(client_isn: int, 
     assert moved.row | {"flow_id": ""} == plain.row | {"flow_id": ""}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), min_size=1, max_size=25),
     st.randoms(use_true_random=False),
@@ -127,7 +127,7 @@ def flood(rng: random.Random) -> list[TcpSegment | IcmpError]:
     return packets
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 30), st.sampled_from([20, 24, 64]))
 def test_a_flood_is_told_piece_by_piece(seed, at_once):
     packets = flood(random.Random(seed))

@@ -326,7 +326,7 @@ def assert_equal(dialogues, service, **known):
 scripts = st.sampled_from([(service, script) for service, known in SCRIPTS.items() for script in known])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(scripts, st.lists(instances(word), min_size=ALIKE, max_size=ALIKE), st.booleans())
 def test_dialogues_in_good_order(chosen, places, is_over):
     service, script = chosen
@@ -334,7 +334,7 @@ def test_dialogues_in_good_order(chosen, places, is_over):
     assert_equal(dialogues, service, conn_state="SF" if is_over else "S1")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data(), scripts)
 def test_dialogues_in_disorder(data, chosen):
     service, script = chosen
@@ -362,7 +362,7 @@ RETRIEVAL = {
 """How a server greets, and what may follow: lines of the client, and of the server."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from([*RETRIEVAL]), st.booleans())
 def test_retrieval_in_any_order(seed, service, has_few_tags):
     """Of which hardly two dialogues take the same course."""
@@ -396,7 +396,7 @@ def test_commands_that_tell_nothing_are_counted():
     assert [rows[0]["commands"] for _, rows in sorted(told.items())] == [*range(100)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), scripts)
 def test_any_octet_may_be_another(data, chosen):
     """Not only the places: each of many dialogues may differ from the others anywhere."""

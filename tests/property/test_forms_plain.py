@@ -178,7 +178,7 @@ def plainness(dialogues) -> np.ndarray:
     return Plain(kernels()).rows(usual(dialogues), np.arange(len(dialogues)), around)[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 1 << 40), st.booleans(), st.sampled_from(["smtp", "submission", "smtp-alt"]))
 def test_whatever_course_a_plain_dialogue_takes(seed, is_over, service):
     dialogues = [Talk(seed + number, odd=False).play() for number in range(20)]
@@ -187,7 +187,7 @@ def test_whatever_course_a_plain_dialogue_takes(seed, is_over, service):
     assert len(told) >= plainness(dialogues).sum()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 1 << 40), st.booleans())
 def test_and_one_that_is_nearly_plain(seed, is_over):
     dialogues = [Talk(seed + number, odd=True).play() for number in range(20)]

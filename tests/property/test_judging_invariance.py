@@ -94,7 +94,7 @@ def results(rows: list, point: str | None, *, as_dictionaries: bool = False) -> 
     return [FLOWS.arrow(judged.facts.flows).to_pylist(), *(frame.to_dict("records") for frame in counted)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(CAPTURE, st.sampled_from(("inside", "outside", "unknown", None)))
 def test_a_verdict_for_each_kind_is_the_verdict_for_each_row(rows, point):
     by_kinds = results(rows, point)
@@ -104,13 +104,13 @@ def test_a_verdict_for_each_kind_is_the_verdict_for_each_row(rows, point):
         assert results(rows, point) == by_kinds
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(CAPTURE, st.sampled_from(("inside", "unknown", None)))
 def test_plain_text_and_dictionaries_say_the_same(rows, point):
     assert results(rows, point) == results(rows, point, as_dictionaries=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     CAPTURE,
     st.sets(st.integers(0, 12), max_size=4),
@@ -129,7 +129,7 @@ def test_shards_of_any_size_are_judged_as_all_at_once(rows, cuts, point, waiting
     assert [found, *counted] == results(rows, point)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(CAPTURE)
 def test_each_attempt_is_counted_once(rows):
     flows, counted, summed, timed = results(rows, "inside")

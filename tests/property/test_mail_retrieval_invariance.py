@@ -59,7 +59,7 @@ ways = st.fixed_dictionaries({"from_start": st.booleans(), "tls_port": st.boolea
 
 
 @protocols
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), begin=ways, sizes=st.lists(st.integers(1, 50), min_size=1, max_size=5))
 def test_any_cut_gives_the_same_session(protocol, data, begin, sizes):
     talk = data.draw(turns(protocol))
@@ -70,14 +70,14 @@ def test_any_cut_gives_the_same_session(protocol, data, begin, sizes):
 
 
 @protocols
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(octets=st.lists(st.tuples(st.sampled_from(Side), st.binary(max_size=200)), max_size=10))
 def test_any_octets_can_be_read(protocol, octets):
     assert_sound(play(protocol(), octets).columns())
 
 
 @protocols
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), begin=ways)
 def test_nothing_said_outlives_the_session(protocol, data, begin):
     """Every command has a secret in it, every other line of the server too."""
@@ -90,7 +90,7 @@ def test_nothing_said_outlives_the_session(protocol, data, begin):
     assert not [text for text in kept(session) if b"hush" in text and text not in remembered]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     pieces=st.lists(
         st.tuples(

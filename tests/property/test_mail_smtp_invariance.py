@@ -44,7 +44,7 @@ talks = st.builds(lambda first, more: first + more, st.sampled_from([[], *REAL])
 openings = st.fixed_dictionaries({"from_start": st.booleans(), "tls_port": st.booleans()})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(talks, openings, st.lists(st.integers(1, 50), min_size=1, max_size=5))
 def test_any_cut_gives_the_same_session(talk, opening, sizes):
     whole = told(heard(talk, **opening))
@@ -53,13 +53,13 @@ def test_any_cut_gives_the_same_session(talk, opening, sizes):
     assert told(heard(cut(talk, sizes), **opening)) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from([C, S]), st.binary(max_size=200)), max_size=10), openings)
 def test_any_octets_can_be_read(octets, opening):
     assert_sound(told(heard(octets, **opening)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(REAL),
     st.lists(st.integers(1, 40), min_size=1, max_size=5),
@@ -182,7 +182,7 @@ def is_part_of(mail: dict, truth: dict) -> bool:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(sessions(), st.data(), st.lists(st.integers(20, 200), min_size=1, max_size=3))
 def test_what_is_lost_is_never_made_up(session, data, sizes):
     """Segments that the capture lacks: some facts are not told, none is told wrongly.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from op25b_pcap.capture.runs import Run
@@ -43,7 +43,6 @@ def row_of(message: DnsMessage, at: int) -> tuple[list[int], bytes]:
     return row, octets
 
 
-@settings(deadline=None)  # the first compiles
 @given(st.lists(MESSAGE, max_size=9), st.integers(1, 5), st.integers(1, 90), st.integers(1, 4))
 def test_rows_and_packets_are_the_same_columns(messages, together, room_for, every):
     rows: list[list[int]] = []

@@ -10,7 +10,7 @@ import dns.rrset
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from op25b_pcap.compiled import kernels
@@ -103,7 +103,6 @@ def test_both_readers_agree(message, changes, cut):
         assert set(quick) == set(thoroughly(octets))
 
 
-@settings(deadline=None)  # the first compiles
 @given(st.lists(messages(), max_size=5), changes, st.just(0) | st.integers(0, 40))
 def test_the_compiled_reader_is_the_same(some, changes, cut):
     told = [disturbed(message, changes, cut) for message in some]

@@ -102,7 +102,7 @@ def frames(draw):
     return bytes(octets[: draw(st.just(len(octets)) | st.integers(0, len(octets)))])
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(frames(), st.sampled_from((1, 1, 1, 0, 101, 113, 228)), st.integers(0, 3))
 def test_nothing_is_dismissed_that_is_not_dropped(data, link_type, before):
     verdict = glance(data, link_type, before)
@@ -110,7 +110,7 @@ def test_nothing_is_dismissed_that_is_not_dropped(data, link_type, before):
     assert verdict in (GO_ON, look(data, link_type))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(frames(), max_size=12), st.integers(1, 13))
 def test_tallies_are_the_references(found, most):
     assert_equal([record(data) for data in found], most)

@@ -44,7 +44,7 @@ SAMPLES = sorted(
     for path in (Path(__file__).parents[2] / "sample_pcaps").rglob("*")
     if path.is_file() and path.suffix not in (".md", ".toml")
 )
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=300)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)

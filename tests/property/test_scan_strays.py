@@ -40,7 +40,7 @@ def strays(draw):
     return record(packet[:size], 101, draw(st.sampled_from((len(packet), size))))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.lists(strays(), min_size=1, max_size=8))
 def test_strays_and_mail_in_tunnels(records):
     assert_equal(records)

@@ -144,7 +144,6 @@ def turns(packets):
     return told
 
 
-@settings(deadline=None)  # the first compiles
 @given(TURNS, st.sampled_from([0, 2**32 - 100]), st.sampled_from([0, 30]), st.sampled_from([1, 100]))
 @example([(CLIENT, begin, 10, True) for begin in (0, 1, 2, 3, 4, 2, 5)], 0, 0, 1)
 def test_what_is_passed_over_came_once_and_in_order(packets, origin, head, large):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from op25b_pcap.assembly import settle, shelf
@@ -50,7 +50,6 @@ def told(packets, octets):
     }
 
 
-@settings(deadline=None)  # it waits for a disk
 @given(
     count=st.integers(1, 60),
     parts=st.integers(1, 20),

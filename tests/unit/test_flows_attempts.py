@@ -151,6 +151,13 @@ def test_icmp_before_a_completed_handshake_changes_no_outcome():
     assert "icmp_after_answer" in row["anomalies"]
 
 
+def test_a_router_that_asks_for_smaller_packets_stops_nobody():
+    talk = Talk().client("S").server("SA").client("A", 0, 0).icmp(3, 4)
+    row = only(talk)
+    assert (row["outcome"], row["icmp_code"]) == ("connected", 4)
+    assert "icmp_after_answer" not in row["anomalies"]
+
+
 def test_a_client_that_goes_on_sending_has_been_answered():
     talk = Talk().client("S").client("A", 0, 0).client("PA", 0, 20, b"EHLO a\r\n")
     row = only(talk)

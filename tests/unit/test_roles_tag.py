@@ -115,6 +115,20 @@ def test_a_greeting_that_says_exchanger():
     assert (found["dst_role"], found["dst_role_evidence"]) == ("mx", "dialogue")
 
 
+@pytest.mark.parametrize(
+    ("said", "role"),
+    [
+        ({"auth_offered": ["PLAIN"]}, "third_party_relay"),
+        ({"auth_offered": ["PLAIN"], "banner_text": "mx1.example.com ESMTP"}, "mx"),
+        ({"auth_mechanism": "PLAIN", "banner_text": "mx1.example.com ESMTP"}, "third_party_relay"),
+    ],
+)
+def test_to_offer_a_login_is_less_than_to_call_oneself_an_exchanger(said, role):
+    row = flow(HOME, STRANGER)
+    (found,) = tagged(row, sessions=[session(row, **said)])
+    assert (found["dst_role"], found["dst_role_evidence"]) == (role, "dialogue")
+
+
 def test_an_opener_that_dns_calls_an_exchanger():
     rows = tagged(flow(HOME, STRANGER, dst_mx_of=["example.com"]), flow(STRANGER, HOME))
     assert rows[1]["src_role"] == "mx"

@@ -330,6 +330,19 @@ def test_one_name_at_addresses_that_dns_calls_otherwise():
     assert finding(rows[0], sessions=said[:1]) == "leak"
 
 
+@pytest.mark.parametrize("refusal", ["5.7.1 Host", "4.7.0 many", "IP=203.0.113.9 -", "4.3.2: busy"])
+def test_a_status_is_no_name(refusal):
+    rows = [
+        flow(HOME, f"198.51.100.{n}", dst_names=[f"mx.{d}"], dst_mx_of=[d])
+        for n, d in ((1, "example.com"), (2, "example.org"))
+    ]
+    said = [session(row, banner_code=554, banner_text=refusal, result="rejected") for row in rows]
+    assert finding(*rows, sessions=said) == "leak"
+    own, other = flow(HOME, SMARTHOST), flow(HOME, MX)
+    said = [session(row, banner_code=421, banner_text=refusal, result="rejected") for row in (own, other)]
+    assert finding(own, other, sessions=said) == "leak"
+
+
 def test_a_name_met_elsewhere_too_convicts_where_dns_is_silent():
     known = flow(HOME, "198.51.100.1", dst_names=["mx.example.com"], dst_mx_of=["example.com"])
     unknown = flow(HOME, FRIEND)

@@ -35,7 +35,7 @@ def attempts(portions):
         yield told
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ATTEMPTS, min_size=1, max_size=5), st.integers(1, 40), st.booleans())
 def test_slices_are_all_rows_in_order(portions, most, by_day):
     flows = [*attempts(portions)]
@@ -67,7 +67,7 @@ def test_slices_are_all_rows_in_order(portions, most, by_day):
     assert all(one.flows for one in slices) or len(slices) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     portions=st.lists(ATTEMPTS, min_size=1, max_size=5),
     of_slice=st.integers(1, 20),

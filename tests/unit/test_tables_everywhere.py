@@ -93,7 +93,7 @@ def expected(rows, shard):
 
 @pytest.mark.parametrize("waiting", [[False], [True], [True, False, False]], ids=["none", "all", "some"])
 @pytest.mark.parametrize("many", [0, 3, 1 << 20])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHARDS)
 def test_all_that_shards_ask_each_other_against_plain_loops(waiting, many, shards):
     rows = [row for shard in shards for row in shard]
