@@ -19,6 +19,15 @@ from op25b_pcap.capture.observation import Capture, Damage
 State = Literal["done", "damaged", "duplicate", "unfinished", "unreadable", "foreign"]
 
 
+class Before(NamedTuple):
+    """What a piece may have grown out of, or pack: something that was read in an earlier run."""
+
+    path: str
+    size: int
+    sha256: str
+    is_packed: bool
+
+
 class Piece(NamedTuple):
     """A file of the inbox as it was found."""
 
@@ -65,7 +74,9 @@ class Account:
     answers: bool = False
     """Whether other messages of DNS taught something."""
     was: str = ""
-    """Digest of the piece that this one has grown out of."""
+    """Digest of the piece that this one has grown out of, or packs."""
+    was_at: str = ""
+    """Where that one lay; empty if here."""
 
     @property
     def name(self) -> str:
@@ -115,7 +126,7 @@ def compact(layers: Iterable[Sequence[int]]) -> list[Sequence[int]]:
 
 
 def standing(accounts: Iterable[Account]) -> list[Account]:
-    """Accounts that count: of a piece that has grown only the last."""
-    found = list(accounts)
-    outgrown = {(account.path, account.was) for account in found if account.was}
+    """Accounts that count: of a piece that has grown only the last, of one read twice the later reading."""
+    found = [*{account.name: account for account in accounts}.values()]
+    outgrown = {(account.was_at or account.path, account.was) for account in found if account.was}
     return [account for account in found if (account.path, account.sha256) not in outgrown]

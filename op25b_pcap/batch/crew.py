@@ -158,7 +158,10 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             except (OSError, ValueError) as fault:
                 raise UsageFault(f"no cluster answers at {cluster}: {fault}") from None
             with client:
-                yield _Together(client, is_own=False)
+                together = _Together(client, is_own=False)
+                if not client.nthreads():
+                    together.note += f"; no worker is at {cluster} yet: it is waited for"
+                yield together
             return
         with (
             distributed.LocalCluster(

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,12 @@ class Files:
         return sorted(str(name) for name in names if not any(part[0] == "." for part in name.parts))
 
     def remove(self, name: str) -> None:
-        """Take a file away, if it is there."""
-        (self._path / name).unlink(missing_ok=True)
+        """Take a file away, if it is there, and its folder, if that is empty then."""
+        path = self._path / name
+        path.unlink(missing_ok=True)
+        if path.parent != self._path:
+            with suppress(OSError):  # there is something else in it, or it has gone
+                path.parent.rmdir()
 
     def clear(self) -> None:
         """Take all files away."""

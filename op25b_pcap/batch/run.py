@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fcntl
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from op25b_pcap.batch import work
-from op25b_pcap.batch.account import Account, Piece, account_of, standing
+from op25b_pcap.batch.account import Account, Before, Piece, account_of, standing
 from op25b_pcap.batch.assembling import assemble, is_assembled
 from op25b_pcap.batch.crew import Crew, Deadly, survived
 from op25b_pcap.batch.files import Files, files
@@ -24,8 +24,10 @@ from op25b_pcap.batch.joining import join, joined_name, signature
 from op25b_pcap.batch.outcome import Outcome
 from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
+from op25b_pcap.batch.tables import sweep
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import path_order
+from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.clock import Clock
 from op25b_pcap.faults import UsageFault
 
@@ -52,6 +54,7 @@ def batch(
     workshop = work.work_of(place)
     with _alone(place):
         workshop.sweep()
+        sweep(place)
         present = pieces(inbox, lake)
         known = _known(workshop)
         scanning = _scanning(present, known, lake, crew, watching)
@@ -82,19 +85,39 @@ def _scanning(
 ) -> Iterator[Account]:
     """Have what is new read."""
     done = {(account.path, account.size, account.mtime_ns) for account in known}
-    before: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for account in known:
-        before[account.path].append((account.size, account.sha256))
+    before = _before(present, known)
     new = [piece for piece in present if tuple(piece) not in done]
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
     beside = len(new) == 1 and crew.workers > 1  # a worker takes one processor
-    tasks = [(piece, lake, before[piece.path], beside) for piece in new]
+    tasks = [(piece, lake, before(piece), beside) for piece in new]
     reason = "it has ended every process that read it"
     return (
         Account(*new[number], state="unreadable", reason=reason) if isinstance(made, Deadly) else made
         for number, made in crew.results(scan, tasks)
     )
+
+
+def _before(present: Sequence[Piece], known: Sequence[Account]) -> Callable[[Piece], list[Before]]:
+    """What a piece may have grown out of: what lay there, or what lies nowhere and began at the same time.
+
+    Rotation gives a file another name, and packs it, perhaps when it has been read.
+    """
+    at: dict[str, list[Before]] = defaultdict(list)
+    gone: dict[int, list[Before]] = defaultdict(list)
+    there = {*present}
+    for account in known:
+        one = Before(account.path, account.size, account.sha256, bool(account.compression))
+        at[account.path].append(one)
+        is_there = Piece(account.path, account.size, account.mtime_ns) in there
+        if not is_there and account.counts and account.began_ns >= 0:
+            gone[account.began_ns].append(one)
+
+    def before(piece: Piece) -> list[Before]:
+        elsewhere = gone and "://" not in piece.path and gone.get(first_time_ns(Path(piece.path)))
+        return [*at[piece.path], *(elsewhere or ())]
+
+    return before
 
 
 def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watching) -> list[Account]:

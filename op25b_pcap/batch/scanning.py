@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,12 +18,15 @@ import pyarrow.compute as pc
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import bench, logs, work
-from op25b_pcap.batch.account import Account, Piece, compact
+from op25b_pcap.batch.account import Account, Before, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.aside import OF_ONE, Aside, Kept
+from op25b_pcap.capture.compression import unpacked
+from op25b_pcap.capture.disk import Disk
 from op25b_pcap.capture.names import means_capture
 from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.octets import Broken
 from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
@@ -39,8 +43,8 @@ _ENDS_EARLY = ("the file ends inside", "ends too early", "the file is empty")
 _STEP = 1 << 20
 
 
-def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = (), beside: bool = False) -> Account:
-    """Read a piece. `before` are size and digest of what lay there at earlier runs.
+def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = False) -> Account:
+    """Read a piece. `before` is what lay there at earlier runs, or lies nowhere now and began at the same time.
 
     `beside`: there is a processor for a thread that reckons the digest.
     """
@@ -64,7 +68,10 @@ def scan(piece: Piece, lake: str, before: Sequence[tuple[int, str]] = (), beside
         _judge(account, changed=changed)
         if account.state == "unfinished" or not account.sha256:
             return account
-        account.was = _grown_from(path, account, before)
+        earlier = _grown_from(path, account, before)
+        if earlier is not None:
+            account.was = earlier.sha256
+            account.was_at = earlier.path if earlier.path != account.path else ""
         if account.counts:
             for name, file in made.items():
                 workshop.put(file, name)
@@ -129,7 +136,7 @@ def _read(
 
 def _judge(account: Account, *, changed: bool) -> None:
     """What the piece is worth."""
-    is_young = time.time_ns() - account.mtime_ns < YOUNG_NS
+    is_young = abs(time.time_ns() - account.mtime_ns) < YOUNG_NS
     early = any(word in reason for _, reason in account.damages for word in _ENDS_EARLY)
     if changed:
         account.state, account.reason = "unfinished", "it changed while it was read"
@@ -144,18 +151,25 @@ def _judge(account: Account, *, changed: bool) -> None:
         account.reason = account.damages[0][1]
 
 
-def _grown_from(path: Path, account: Account, before: Sequence[tuple[int, str]]) -> str:
-    """The digest of what lay there before, if the piece begins with it."""
-    for size, digest in sorted(before, reverse=True):
-        if size < account.size and digest and _digest(path, size) == digest:
-            return digest
+def _grown_from(path: Path, account: Account, before: Sequence[Before]) -> Before | None:
+    """That with which the piece begins, or what it packs does."""
+    for one in sorted(before, key=lambda one: -one.size):
+        packs = bool(account.compression) and not one.is_packed
+        is_less = one.size < account.size and one.sha256
+        if is_less and one.sha256 == _digest(path, one.size, packs=False):
+            return one
+        if packs and one.sha256 == _digest(path, one.size, packs=True):
+            return one
+    return None
+
+
+def _digest(path: Path, size: int, *, packs: bool) -> str:
+    """Of the first octets of a file, or of those that it packs; empty if there are less."""
+    found, pieces = hashlib.sha256(), Disk(path).pieces(_STEP)
+    with suppress(Broken):
+        for piece in unpacked(pieces)[1] if packs else pieces:
+            found.update(piece[:size])
+            size -= min(size, len(piece))
+            if not size:
+                return found.hexdigest()
     return ""
-
-
-def _digest(path: Path, size: int) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while size and (piece := file.read(min(size, _STEP))):
-            found.update(piece)
-            size -= len(piece)
-    return found.hexdigest()

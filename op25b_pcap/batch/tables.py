@@ -95,8 +95,24 @@ def _swap(folder: Path, lake: Files) -> None:
     _link(own.name, root / _NOW)
     for name in sorted((path.name for path in own.iterdir()), key=lambda name: (name == RUN, name)):
         _link(f"{_NOW}/{name}", root / name)
+    _clear(root, {own.name, folder.name})
+
+
+def sweep(lake: Files) -> None:
+    """Take away what killed runs have left: links that lead nowhere yet, tables that nobody sees."""
+    root = Path(lake.root)
+    if not lake.is_local or not (root / ".tables").is_dir():
+        return
+    for link in (*root.glob(".link-*"), *(root / ".tables").glob(".link-*")):
+        link.unlink(missing_ok=True)
+    if (root / _NOW).is_symlink():
+        _clear(root, {(root / _NOW).resolve().name})
+
+
+def _clear(root: Path, own: Collection[str]) -> None:
+    """Remove all tables but those."""
     for old in (root / ".tables").iterdir():
-        if old.name not in (own.name, folder.name) and not old.is_symlink():
+        if old.name not in own and not old.is_symlink():
             shutil.rmtree(old, ignore_errors=True)
 
 

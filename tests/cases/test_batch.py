@@ -114,6 +114,66 @@ def test_a_piece_that_was_read_too_early_and_has_grown_counts_once(place):
     place.expect(one, two, three)
 
 
+@pytest.mark.parametrize("squeeze", [bytes, gzip.compress], ids=["renamed", "packed, too"])
+@pytest.mark.parametrize("share", [2, 1], ids=["grown", "as it was"])
+def test_rotation_gives_a_piece_another_name_when_it_was_read(place, share, squeeze):
+    one, two, three = thirds()
+    begin = len(RECORDS) // 3
+    current = place.put("current.pcap", octets(RECORDS[begin : begin + begin // share]))
+    place.states()
+    current.unlink()
+    for name, content in (("1.pcap", one), ("tap-001.pcap.gz", squeeze(two)), ("current.pcap", three)):
+        place.put(name, content)
+    assert set(place.states().values()) <= {"done", "duplicate"}
+    place.expect(one, two, three)
+    assert not run(place.inbox, place.lake).is_new
+
+
+def test_one_that_begins_alike_and_is_still_there_counts_beside(place):
+    one, two, _ = thirds()
+    half = octets(RECORDS[len(RECORDS) // 3 : len(RECORDS) // 2])
+    place.put("a.pcap", half)
+    place.states()
+    place.put("b.pcap", two)
+    place.put("c.pcap", one)
+    assert place.states() == {"a.pcap": "done", "b.pcap": "done", "c.pcap": "done"}
+    place.expect(half, two, one)
+
+
+def test_a_piece_that_was_touched_is_the_same(place):
+    for number, piece in enumerate(thirds()):
+        path = place.put(f"{number}.pcap", piece, old=True)
+    run(place.inbox, place.lake)
+    os.utime(path, (LONG_AGO + 9, LONG_AGO + 9))
+    for _ in range(2):
+        outcome = run(place.inbox, place.lake)
+        assert not outcome.is_new
+        assert [piece.state for piece in outcome.pieces] == ["done"] * 3
+
+
+def test_a_clock_that_is_ahead_leaves_no_piece_for_ever(place):
+    path = place.put("1.pcap", thirds()[0][:-5])
+    os.utime(path, (time.time() + 86_400,) * 2)
+    assert place.states() == {"1.pcap": "damaged"}
+
+
+def test_what_killed_runs_leave_is_swept(place):
+    path = place.put("1.pcap", thirds()[0])
+    place.states()
+    tables = place.lake / ".tables"
+    for folder in (place.lake, tables):
+        (folder / ".link-0").symlink_to("nowhere")
+    for name in (".scratch-0", "0" * 32):
+        (tables / name / "flows").mkdir(parents=True)
+    assert not run(place.inbox, place.lake).is_new
+    (now,) = [each for each in tables.iterdir() if each.name != "now"]
+    assert now.name == str((tables / "now").readlink())
+    assert not [*place.lake.glob(".link-*")]
+    path.write_bytes(thirds()[1])
+    place.states()
+    place.expect(*thirds()[:2])
+
+
 def test_a_ring_of_files_whose_names_come_again(place):
     for piece in thirds():
         place.put("ring0.pcap", piece)
