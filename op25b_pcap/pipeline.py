@@ -115,7 +115,7 @@ def analyse(
         messages = Messages(answers.hear, kernels)
         with ExitStack() as of_packets:
             folder = _folder(of_packets)
-            captures = [capture.path for capture in observation.captures]
+            captures = [capture.path for capture in observation.begun]
             shares: list[Share]
             if kernels is None:
                 scan = Scan(tally)
@@ -130,7 +130,7 @@ def analyse(
                 scan.settle(items, assembly.store, messages)
                 aside.close()
                 if aside.count:
-                    join(by_time(aside, observation.ranks), tally, assembly.store, messages)
+                    join(by_time(aside), tally, assembly.store, messages)
                 messages.close()
                 shares = [*assembly.shares(workers)]
                 del assembly
@@ -139,7 +139,7 @@ def analyse(
             del shares  # and with them the packets
         give_back()
         clock.lap("flows")
-        names = [capture.name for capture in observation.captures]
+        names = [capture.name for capture in observation.begun]
         shown = partial(facts, captures=names, latest_ns=observation.latest_ns)
         parts: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {}
         if isinstance(found, Stack):

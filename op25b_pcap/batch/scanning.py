@@ -44,7 +44,7 @@ _STEP = 1 << 20
 
 
 def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = False) -> Account:
-    """Read a piece. `before` is what lay there at earlier runs, or lies nowhere now and began at the same time.
+    """Read a piece. `before` is what lay there earlier, or lies nowhere now and began at the same time.
 
     `beside`: there is a processor for a thread that reckons the digest.
     """

@@ -7,7 +7,7 @@ which an observation has them, whatever the turns were in which the captures wer
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,8 @@ def records(path: Path, capture: int) -> Iterator[Record]:
             yield Record(capture, *row)
 
 
-def by_time(aside: Aside, ranks: Sequence[int]) -> Iterator[Record]:
-    """Records of several captures, by time; `ranks` tell which of two captures comes first.
+def by_time(aside: Aside) -> Iterator[Record]:
+    """Records of several captures, by time and index of the capture.
 
     Each capture keeps its own order, also where it goes back in time.
     """
@@ -124,6 +124,6 @@ def by_time(aside: Aside, ranks: Sequence[int]) -> Iterator[Record]:
         # Arrow would look through all of it for any few rows.
         batches = [batch.columns for batch in whole.to_batches()]
         begins = np.cumsum([0, *(len(columns[0]) for columns in batches)]).tolist()
-        for at in np.lexsort([np.array(ranks)[capture], latest_ns]).tolist():
+        for at in np.lexsort([capture, latest_ns]).tolist():
             number = bisect_right(begins, at) - 1
             yield Record(*(column[at - begins[number]].as_py() for column in batches[number]))

@@ -1,9 +1,8 @@
 """Many captures as one observation: all their records, in order of packet time.
 
 In: paths of captures, in any order. Out: records, merged by time; and for each capture an
-account of what was read and what was lost. The order in which paths are given never matters:
-captures stand in natural order of their names, and equal times are told apart by which capture
-began first.
+account of what was read and what was lost. Neither the order in which paths are given matters, nor
+their names: equal times are told apart by which capture began first.
 """
 
 from __future__ import annotations
@@ -51,9 +50,12 @@ class Observation:
             Capture(name, path, size_of(path))
             for name, path in zip(short_names(ordered), ordered, strict=True)
         ]
-        self._digests = [digest_of(path, beside=beside) for path in (ordered[:1] if beside else ordered)]
-        self.ranks = [0] * len(ordered)
-        """Of each capture which one it is by when it began, as soon as they are read."""
+        """In natural order of their names."""
+        self.begun = sorted(self.captures, key=_began) if len(ordered) > 1 else self.captures
+        """In the order in which they began, those that flow behind the others: a record's `capture` is
+        the index here."""
+        first = self.begun[:1] if beside else self.begun
+        self._digests = [digest_of(capture.path, beside=beside) for capture in first]
         self.bytes_read = 0
         """Octets read so far, as they lie on disk."""
         self._step = min(_STEP, max(_LEAST_STEP, _STEPS_TOGETHER // max(len(ordered), 1)))
@@ -101,23 +103,26 @@ class Observation:
                 heapq.heappush(queue, (reading.held_ns, rank, reading))
 
     def _begun(self, walks: Walks | None) -> list[tuple[int, int, _Reading]]:
-        """Time of the first packet, rank and reading of every capture, in this order (so, a heap).
+        """Time of the first packet, index and reading of every capture, in this order (so, a heap).
 
         A file is only glanced at, and opened again when its time has come; a pipe stays open.
         """
         begun = []
-        for index, capture in enumerate(self.captures):
+        for index, capture in enumerate(self.begun):
             digest = self._digests[index] if index < len(self._digests) else None
             records = read(capture, index, self._step, self._passing, walks, digest)
             reading = _Reading(capture, records)
             begun.append((reading.begin(), index, reading))
-        begun.sort(key=lambda entry: entry[:2])
-        for rank, (_, index, _) in enumerate(begun):
-            self.ranks[index] = rank
-        return [(began_ns, rank, reading) for rank, (began_ns, _, reading) in enumerate(begun)]
+        return sorted(begun, key=lambda entry: entry[:2])
 
     def _passing(self, passed: int) -> None:
         self.bytes_read += passed
+
+
+def _began(capture: Capture) -> tuple[bool, int]:
+    """Which of two captures comes first: that which does not flow, and then whose first packet is older."""
+    is_flowing = flows(capture.path)
+    return is_flowing, -1 if is_flowing else first_time_ns(capture.path)
 
 
 class _Reading:

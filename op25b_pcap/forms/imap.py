@@ -22,7 +22,7 @@ from op25b_pcap.forms.pen import (
     space_or_end,
     word,
 )
-from op25b_pcap.forms.retrieval import CLIENT, SPACE, end_line, greet, say
+from op25b_pcap.forms.retrieval import CLIENT, MOST_TELLING, SPACE, end_line, greet, say
 from op25b_pcap.forms.smtp import mechanism
 from op25b_pcap.forms.tls import tls
 
@@ -44,7 +44,7 @@ _NOTHING, _LOGS_IN, _SECURES = range(3)
 
 def imap(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the form of runs `begin` to `end`; whether there is one."""
-    counted, commands, has_spoken = -1, 0, False
+    counted, commands, telling, has_spoken = -1, 0, 0, False
     due, between, tag, tag_end = _NOTHING, 0, 0, 0
     for number in range(begin, end):
         at, stop = runs[number]["begin"], runs[number]["end"]
@@ -92,6 +92,7 @@ def imap(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                     commands += 1
                     between += 1
                 else:
+                    telling += 1
                     due, between, tag, tag_end = what, 0, before, space
                 if (due != _NOTHING and between > _MOST_BETWEEN) or (what == _SECURES and at != stop):
                     return False
@@ -104,9 +105,10 @@ def imap(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 say(text, verb, verb_end, False, page, pen)
                 if due == _SECURES and status == _OK:
                     blanks[counted, 0] = commands
-                    return at == stop and tls(text, runs, number + 1, end, page, pen, blanks)
+                    is_usual = at == stop and telling <= MOST_TELLING
+                    return is_usual and tls(text, runs, number + 1, end, page, pen, blanks)
                 due = _NOTHING
-    if counted < 0 or pen[SPOILT] != 0:
+    if counted < 0 or pen[SPOILT] != 0 or telling > MOST_TELLING:
         return False
     blanks[counted, 0] = commands
     return True

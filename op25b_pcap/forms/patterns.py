@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from op25b_pcap.forms.recite import UNIT, WORD
+from op25b_pcap.forms.recite import WORD
 from op25b_pcap.tables.sessions import SHARED
 from op25b_pcap.tables.table import Column, Table, arrow_type
 
@@ -57,12 +57,12 @@ class Programs:
                 self._pieces.append((begin, len(self._literals)))
         return self._close()
 
-    def of_number(self, told: int, numbers: Sequence[int]) -> int:
+    def of_number(self, told: int, numbers: Mapping[int, int]) -> int:
         """The program of a size to which the numbers of a form have added up."""
-        for power, blank in enumerate(numbers):
-            if told & UNIT << power:
+        for number, blank in numbers.items():
+            if told & number:
                 self._pieces.append((blank, -1))
-                told -= UNIT << power
+                told -= number
         if told:
             self._pieces.append((told, 0))
         return self._close()
@@ -107,14 +107,14 @@ class Patterns:
         """Of each row its program, or several of a list; None: the value is null."""
         self._has_blanks: dict[str, list[bool]] = {name: [] for name in self._of}
 
-    def add(self, row: Mapping[str, Any], numbers: Sequence[int]) -> int:
+    def add(self, row: Mapping[str, Any], numbers: Mapping[int, int]) -> int:
         """Take a row that was read from a recital; gives its number."""
         program: Any
         for column in self._columns:
             told = row.get(column.name)
             self._constants[column.name].append(told)
             if column.type in _NUMBERS:
-                has_blanks = told is not None and told >= UNIT
+                has_blanks = told is not None and told >= min(numbers, default=told + 1)
                 program = None if told is None else self._programs.of_number(told, numbers)
             elif column.type == _TEXT:
                 has_blanks = told is not None and WORD.search(told) is not None

@@ -22,7 +22,7 @@ from op25b_pcap.forms.pen import (
     space_or_end,
     word,
 )
-from op25b_pcap.forms.retrieval import CLIENT, SPACE, end_line, greet, say
+from op25b_pcap.forms.retrieval import CLIENT, MOST_TELLING, SPACE, end_line, greet, say
 from op25b_pcap.forms.smtp import mechanism
 from op25b_pcap.forms.tls import tls
 
@@ -40,7 +40,7 @@ _PLUS = 0x2B
 
 def pop3(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the form of runs `begin` to `end`; whether there is one."""
-    counted, commands, first, last, turn = -1, 0, 0, 0, _FREELY
+    counted, commands, telling, first, last, turn = -1, 0, 0, 0, 0, _FREELY
     for number in range(begin, end):
         at, stop = runs[number]["begin"], runs[number]["end"]
         is_client = runs[number]["side"] == CLIENT
@@ -67,6 +67,8 @@ def pop3(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                         turn = _WAITS
                     if due in (_LINE, _TEXT):
                         commands += 1
+                    else:
+                        telling += 1
                     pen[QUEUE + last] = due
                     last += 1
                 if turn == _WAITS and follows != stop:
@@ -103,10 +105,11 @@ def pop3(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 turn = _FREELY
             if due == _TLS and is_taken:
                 blanks[counted, 0] = commands
-                return at == stop and tls(text, runs, number + 1, end, page, pen, blanks)
+                is_usual = at == stop and telling <= MOST_TELLING
+                return is_usual and tls(text, runs, number + 1, end, page, pen, blanks)
             if first == last:
                 first, last = 0, 0
-    if counted < 0 or pen[SPOILT] != 0:
+    if counted < 0 or pen[SPOILT] != 0 or telling > MOST_TELLING:
         return False
     blanks[counted, 0] = commands
     return True

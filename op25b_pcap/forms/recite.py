@@ -14,6 +14,8 @@ _TAKEN = b"q7x"
 """A form in which this stands cannot be recited: it may be one of our words."""
 UNIT = 512
 """The n-th number of a form is this times the n-th power of two, so that a sum shows what went into it."""
+SOME = 64
+"""Of commands that are counted: they are said one by one, and a form has but one such number."""
 _PIECE = re.compile(
     rb"[\x00-\x7f]+|[%s].|." % re.escape(bytes((pen.MESSAGE, pen.TORN_MESSAGE, pen.CHUNK, pen.SERVER_HELLO))),
     re.DOTALL,
@@ -33,8 +35,8 @@ class Recital(NamedTuple):
     """A form in our words."""
 
     chunks: list[Chunk]
-    numbers: list[int]
-    """Which of its blanks are numbers, in order."""
+    numbers: dict[int, int]
+    """Its numbers, and which blanks they stand in."""
 
 
 def recite(form: bytes) -> Recital | None:
@@ -46,7 +48,7 @@ class _Recital:
     def __init__(self, form: bytes) -> None:
         self._marks = iter(_PIECE.findall(form))
         self._blanks = 0
-        self._numbers: list[int] = []
+        self._numbers: dict[int, int] = {}
         self._size = 0
         self._name = b""
         self._runs: list[tuple[Side, bytearray]] = []
@@ -61,7 +63,7 @@ class _Recital:
                 self._runs.append((CLIENT, bytearray(_client_hello(name))))
             elif mark in _COMMANDS:
                 command, reply = _COMMANDS[mark]
-                count = self._number()
+                count = self._number(SOME)
                 self._runs += [(CLIENT, bytearray(command * count)), (SERVER, bytearray(reply * count))]
             elif mark == pen.SERVER_HELLO:
                 self._runs.append((SERVER, bytearray(_server_hello(piece[1]))))
@@ -97,9 +99,9 @@ class _Recital:
             self._name = bracket + word
         return word
 
-    def _number(self) -> int:
-        self._size = UNIT << len(self._numbers)
-        self._numbers.append(self._blanks)
+    def _number(self, number: int = 0) -> int:
+        self._size = number or UNIT << len(self._numbers)
+        self._numbers[self._size] = self._blanks
         self._blanks += 1
         return self._size
 

@@ -20,6 +20,8 @@ from op25b_pcap.forms.pen import (
 )
 
 CLIENT = 0
+MOST_TELLING = 50
+"""Commands of a form that tell something: a number among what they come to must be known (`recite.SOME`)."""
 SPACE = 0x20
 _CR, _LF = 0x0D, 0x0A
 

@@ -56,7 +56,7 @@ def test_what_is_set_aside_comes_back_in_the_order_of_the_observation(captures, 
             for record in [item] if isinstance(item, Record) else each(item):
                 aside.add(record)
         aside.close()
-        assert [*by_time(aside, observation.ranks)] == expected
+        assert [*by_time(aside)] == expected
         assert sum(capture.packets for capture in observation.captures) == len(expected)
 
 

@@ -396,6 +396,17 @@ def test_commands_that_tell_nothing_are_counted():
     assert [rows[0]["commands"] for _, rows in sorted(told.items())] == [*range(100)]
 
 
+@pytest.mark.parametrize("service", [*RETRIEVAL])
+def test_who_tries_many_passwords_has_no_form(service):
+    command, reply = {"pop3": (b"PASS x\r\n", b"-ERR\r\n"), "imap": (b"a LOGIN b c\r\n", b"a NO\r\n")}[
+        service
+    ]
+    for count in (40, 64, 70, 130):
+        runs = [(S, said([RETRIEVAL[service][0]], {}))] + [(C, command), (S, reply)] * count
+        told = assert_equal([runs] * ALIKE, service)
+        assert bool(told) == (count == 40)
+
+
 @settings(max_examples=80)
 @given(st.data(), scripts)
 def test_any_octet_may_be_another(data, chosen):

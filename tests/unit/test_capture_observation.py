@@ -63,11 +63,13 @@ def test_equal_times_stand_in_the_order_in_which_the_captures_began(tmp_path):
     early = [Packet(START, b"early"), Packet(START + SECOND, b"early")]
     paths = lay(tmp_path, {"1": pcap(late), "2": pcap(early), "10": pcap(late)})
     for order in (paths, paths[::-1]):
-        assert [(r.capture, r.data) for r in Observation(order)] == [
-            (1, b"early"),
-            (1, b"early"),
-            (0, b"late"),
-            (2, b"late"),
+        observation = Observation(order)
+        assert [capture.name for capture in observation.captures] == ["1", "2", "10"]
+        assert [(observation.begun[r.capture].name, r.capture, r.data) for r in observation] == [
+            ("2", 0, b"early"),
+            ("2", 0, b"early"),
+            ("1", 1, b"late"),
+            ("10", 2, b"late"),
         ]
 
 
