@@ -13,7 +13,7 @@ from op25b_pcap.assembly.copies import is_from
 from op25b_pcap.assembly.course import later
 from op25b_pcap.assembly.packet import SEGMENT
 from op25b_pcap.assembly.settle import signed
-from op25b_pcap.assembly.skim import NO_TAIL
+from op25b_pcap.assembly.skim import NO_TAIL, goes_on
 from op25b_pcap.wire.sequence import MODULO
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 
@@ -33,7 +33,7 @@ def pass_over(packets: Any, order: Any, begins: Any, octets: Any, large: int, he
         if octets[index + 1] - octets[index] < large:
             continue
         begin, end = begins[index], begins[index + 1]
-        first, seen, newest, edge, is_strange = begin, 0, 0, 0, False
+        first, seen, newest, edge, tail, is_strange = begin, 0, 0, 0, NO_TAIL, False
         for place in range(begin, end):
             packet = packets[order[place]]
             length = signed(packet["length"])
@@ -42,9 +42,9 @@ def pass_over(packets: Any, order: Any, begins: Any, octets: Any, large: int, he
             seq = signed(packet["seq"])
             if seen == 0 or not is_from(packets[order[first]], packet):
                 count -= taken_back(passed, first, place, seen < large or is_strange)
-                first, seen, newest, edge, is_strange = place, 0, 0, seq, False
+                first, seen, newest, edge, tail, is_strange = place, 0, 0, seq, NO_TAIL, False
             at = newest + later(seq, edge)
-            if at == newest and seen >= head and may_be(packet):
+            if at == newest and seen >= head and may_be(packet, tail):
                 passed[place] = True
                 count += 1
             elif at < newest:
@@ -53,17 +53,23 @@ def pass_over(packets: Any, order: Any, begins: Any, octets: Any, large: int, he
                 count -= max(kept, 0)
             if at + length > newest:
                 newest, edge = at + length, (seq + length) % MODULO
+                tail = signed(packet["tail"]) if packet["captured"] == length else NO_TAIL
             seen += length
         count -= taken_back(passed, first, end, seen < large or is_strange)
     return count
 
 
-def may_be(packet: Any) -> bool:
-    """Whether a segment may be one of a message: to such a port, left in a file, with nothing but a tail."""
+def may_be(packet: Any, before: int) -> bool:
+    """Whether a segment may be one of a message: to such a port, left in a file, with nothing but a tail.
+
+    `before` is the tail of what it follows.
+    """
     is_to = False
     for port in _TO:
         is_to |= packet["dst_port"] == port
-    return bool(is_to and packet["at"] < 0 and packet["tail"] != NO_TAIL)
+    if not is_to or packet["at"] >= 0 or packet["tail"] == NO_TAIL:
+        return False
+    return not goes_on(before, packet["icmp_type"])
 
 
 def kept_for(packets: Any, order: Any, first: int, place: int, passed: Any) -> int:

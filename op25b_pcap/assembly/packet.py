@@ -43,7 +43,7 @@ PACKET = np.dtype(
         ("checksum", "u1"),  # a word of `scan.row`
         ("options", "u1"),  # octets of options, or of the reporter's address
         ("kind", "u1"),
-        ("icmp_type", "u1"),
+        ("icmp_type", "u1"),  # of a segment with a tail: the first octet of its payload
         ("icmp_code", "u1"),
         ("tail", "u4"),  # of payload that may be passed over (`skim.tail_of`)
     ],

@@ -217,7 +217,10 @@ def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lying_at:
     packet["options"] = options
     packet["captured"] = captured
     is_worth = captured >= WORTH_LEAVING
-    packet["tail"] = tail_of(data, row[cell.PAYLOAD_AT], row[cell.END]) if is_worth else NO_TAIL
+    packet["tail"] = NO_TAIL
+    if is_worth:
+        packet["icmp_type"] = data[row[cell.PAYLOAD_AT]]
+        packet["tail"] = tail_of(data, row[cell.PAYLOAD_AT], row[cell.END])
     if lying_at >= 0 and is_worth and row[cell.PAYLOAD_AT] == at + options:
         packet["at"] = ~(lying_at + at)
         return to

@@ -1,7 +1,8 @@
 """What is looked at of payload while it is at hand, so that most of a large message need not be read again.
 
 A large message is nobody's business but for where it ends, and how long it is. It ends with a line
-that is a dot. Of octets in which no line begins with one, the last few are all that can matter.
+that is a dot. Of octets in which no line begins with one, the first and the last few are all that can
+matter.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ _CR, _LF, _DOT = 0x0D, 0x0A, 0x2E
 
 
 def tail_of(data: bytes, at: int, end: int) -> int:
-    """The last octets of a payload, as a number, if it may be passed over with nothing but these known."""
-    if not is_even(data, at, end):
+    """The last octets of a payload in which no end of data begins and ends or has its dot, as a number."""
+    if end - at < TAIL or has_dotted_line(data, at + 1, end):
         return NO_TAIL
     tail = 0
     for place in range(end - TAIL, end):
@@ -27,14 +28,14 @@ def tail_of(data: bytes, at: int, end: int) -> int:
     return tail
 
 
-def is_even(data: bytes, at: int, end: int) -> bool:
-    """Whether no end of data, CRLF.CRLF or one with bare LFs, has its dot or what follows it begin here.
-
-    One whose last octets are the first of what comes next is seen there, by the tail.
-    """
-    if end - at < TAIL or data[at] == _DOT or data[at] == _CR or data[at] == _LF:
+def goes_on(tail: int, first: int) -> bool:
+    """Whether an end of data, CRLF.CRLF or one with bare LFs, may go on with that octet behind a tail."""
+    if first != _DOT and first != _CR and first != _LF:
         return False
-    return not has_dotted_line(data, at + 1, end)
+    last, before = tail & 0xFF, tail >> 8 & 0xFF
+    if tail == NO_TAIL or (first == _DOT and last == _LF):
+        return True
+    return first != _DOT and (last == _DOT or (first == _LF and last == _CR and before == _DOT))
 
 
 def has_dotted_line(data: bytes, at: int, end: int) -> bool:
