@@ -37,7 +37,7 @@ _VALUE, OTHER = "value", "other"
 class Said(NamedTuple):
     """What a shard, or several, have to say to a question: a row for each key, and each other value of it.
 
-    Texts are in dictionaries there; in answers they are not.
+    Texts are in dictionaries there; in answers, if there is but one shard.
     """
 
     table: pa.Table
@@ -163,11 +163,11 @@ class Asked:
     @property
     def table(self) -> pa.Table:
         """All keys with their values."""
-        return self._everywhere.known[self._name]
+        return plain(self._everywhere.known[self._name])
 
     def at_all(self) -> bool:
         """Whether it holds for any key."""
-        return len(self.table) > 0
+        return len(self._answer) > 0
 
     def holds(self, *key: Coded) -> Flags:
         """For each row whether it holds for its key, or for that of other columns."""
@@ -191,10 +191,15 @@ class Asked:
 
     def number(self, name: str = _VALUE) -> int:
         """The number, where there is no key; 0 if there is none."""
-        return int(pc.sum(self.table[name]).as_py() or 0)
+        return int(pc.sum(self._answer[name]).as_py() or 0)
+
+    @property
+    def _answer(self) -> pa.Table:
+        """The same, where texts may be in dictionaries."""
+        return self._everywhere.known[self._name]
 
     def _values(self, name: str) -> npt.NDArray[Any]:
-        found: npt.NDArray[Any] = self.table[name].to_numpy()
+        found: npt.NDArray[Any] = self._answer[name].to_numpy()
         return found
 
     def _told(self, key: Key, values: npt.NDArray[Any], otherwise: float) -> npt.NDArray[Any]:
@@ -206,11 +211,14 @@ class Asked:
 
     def _codes(self, column: Coded, at: int) -> Indices:
         """Of each row of the answer the code that its key has in a column; -1 if it is not there."""
-        keys, known = self.table[str(at)], pa.array(column.known)
+        keys, known = self._answer[str(at)].combine_chunks(), pa.array(column.known)
         if not len(keys) or not len(known):
             return np.full(len(keys), -1)
-        found: Indices = pc.index_in(keys, value_set=known.cast(keys.type)).fill_null(-1).to_numpy()
-        return found
+        if pa.types.is_dictionary(keys.type) and not keys.null_count:
+            own: Indices = keys.indices.to_numpy()
+            same = _is_the_same(keys.dictionary, known)
+            return own if same else _places(keys.dictionary, known)[own]
+        return _places(_decoded(keys), known)
 
     def _rows(self, key: Key) -> Indices:
         """For each row which row of the answer is of its key, of one column or two; -1 if there is none."""
@@ -228,6 +236,30 @@ class Asked:
         order, mine = np.argsort(theirs), one.pairs(other)
         at = order[np.minimum(np.searchsorted(theirs, mine, sorter=order), len(order) - 1)]
         return np.where(theirs[at] == mine, here[at], -1)
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Texts as they are, without dictionaries."""
+    return pa.table({name: _decoded(table[name]) for name in table.column_names})
+
+
+def _decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _is_the_same(words: pa.Array, known: pa.Array) -> bool:
+    """Whether two arrays of texts lie at the same place."""
+    told = [
+        (array.type, len(array), array.offset, [part.address for part in array.buffers() if part])
+        for array in (words, known)
+    ]
+    return told[0] == told[1]
+
+
+def _places(words: pa.Array | pa.ChunkedArray, known: pa.Array) -> Indices:
+    """Of each word where it stands among those that are known; -1 if it does not."""
+    found: Indices = pc.index_in(words, value_set=known.cast(words.type)).fill_null(-1).to_numpy()
+    return found
 
 
 def abreast(*ways: Way[Any]) -> Way[list[Any]]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from op25b_pcap.leavings import is_roomy
 from op25b_pcap.tables.columns import Indices, coded
-from op25b_pcap.tables.everywhere import OTHER, Aggregate, Conclusion, Everywhere, Known, Said, T, Way
+from op25b_pcap.tables.everywhere import OTHER, Aggregate, Conclusion, Everywhere, Known, Said, T, Way, plain
 
 _MANY = 1 << 20
 """Rows of a question that are held before they are put together, and set down if they are still as many."""
@@ -54,7 +54,7 @@ class Meeting:
         """The answers to all questions; what was heard is forgotten."""
         names = [*self._heard]
         with ThreadPoolExecutor(self._at_once) as threads:
-            return dict(zip(names, map(_plain, threads.map(self._answer, names)), strict=True))
+            return dict(zip(names, threads.map(self._answer, names), strict=True))
 
     def _answer(self, name: str) -> pa.Table:
         heard = self._heard.pop(name)
@@ -194,10 +194,13 @@ class InTurn(Generic[T]):
         return walk
 
 
-def met(walks: Walks, folder: Path | None = None, at_once: int = 1) -> tuple[list[Any], Known]:
+def met(
+    walks: Walks, folder: Path | None = None, at_once: int = 1, *, are_several: bool = True
+) -> tuple[list[Any], Known]:
     """What shards come to that meet at barriers until their ends; and all answers, those at the end too.
 
-    For `folder` and `at_once` see `Meeting`.
+    For `folder` and `at_once` see `Meeting`. If they are several, texts are told as they are: dictionaries
+    would not be theirs.
     """
     known: Known = {}
     answers: Known = {}
@@ -207,8 +210,10 @@ def met(walks: Walks, folder: Path | None = None, at_once: int = 1) -> tuple[lis
         for step in walks.go(answers, concluded):
             meeting.hear(step.said)
             steps.append(step._replace(said={}))
-        answers = meeting.answers()
-        known |= answers
+        coded_answers = meeting.answers()
+        plain_answers = {name: plain(answer) for name, answer in coded_answers.items()}
+        answers = plain_answers if are_several else coded_answers
+        known |= plain_answers
         if steps[0].is_end:
             return [step.end for step in steps], known
         conclusion = steps[0].conclusion
@@ -217,7 +222,7 @@ def met(walks: Walks, folder: Path | None = None, at_once: int = 1) -> tuple[lis
 
 def alone(shard: Begin[T], ends: Callable[[T], E]) -> tuple[E, Known]:
     """What `ends` makes of what one shard comes to, and all answers, where there is no other."""
-    (end,), known = met(InTurn([shard], lambda _, end: ends(end)))
+    (end,), known = met(InTurn([shard], lambda _, end: ends(end)), are_several=False)
     return end, known
 
 
@@ -259,12 +264,3 @@ def _grouped(table: pa.Table, how: Mapping[str, Aggregate]) -> pa.Table:
     for name, known in texts.items():
         columns[name] = pa.DictionaryArray.from_arrays(columns[name].combine_chunks(), known)
     return pa.table(columns)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Texts as they are, without dictionaries."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
