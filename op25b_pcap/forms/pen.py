@@ -31,9 +31,9 @@ COMMANDS, TAGGED_COMMANDS = 0x89, 0x8D
 CLIENT_HELLO, NAMELESS_HELLO, SERVER_HELLO = 0x8A, 0x8B, 0x8C
 """TLS begins: the name that is asked for is a blank; behind the last stands the version's second octet."""
 
-USED, BLANKS, SPOILT, CODE, BEGIN, END, NUMBERS = range(7)
-"""Registers: octets on the page, blanks so far, whether there is no form, what a reader found; and how many
-numbers more there may be."""
+USED, BLANKS, SPOILT, CODE, BEGIN, END, NUMBERS, SAID = range(8)
+"""Registers: octets on the page, blanks so far, whether there is no form, what a reader found, how many
+numbers more there may be, and where the last reply begins."""
 QUEUE = 8
 MOST_WAITING = 120
 """Commands that may wait for a reply in a dialogue with a form."""

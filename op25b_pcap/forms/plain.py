@@ -62,7 +62,6 @@ class Plain:
             np.empty((scribe.MOST_BLANKS, 2), np.int64),
             np.zeros(scribe.REGISTERS_HERE, np.int64),
             np.zeros((MOST_WAITING, scribe.QUEUE_CELLS), np.int64),
-            np.zeros((scribe.MOST_LINES, 2), np.int64),
         )
         self._offers = [_Offer(None, None, [])]
         """By their numbers; 0 is HELO's, which offers nothing."""
@@ -134,18 +133,17 @@ class Plain:
             [None if one.extensions is None else "STARTTLS" in one.extensions for one in offers], pa.bool_()
         )
         auth = pa.array([one.auth for one in offers], pa.list_(pa.string()))
-        anomalies = pa.array([one.anomalies for one in offers], pa.list_(pa.string()))
-        nothing = np.zeros(len(told), np.int64)
         hidden = cell[scribe.IS_HIDDEN]
         names = np.ascontiguousarray(told[:, scribe.NAME_BEGIN : scribe.NAME_END + 1])
         is_named = cell[scribe.NAME_END] > 0
         helo = np.ascontiguousarray(told[:, scribe.HELO_BEGIN : scribe.HELO_END + 1])
-        has_bracket = text[helo[:, 0]] == ord("[")
+        is_helo_named = cell[scribe.HELO_END] > 0
+        has_bracket = is_helo_named & (text[helo[:, 0]] == ord("["))
         return {
-            "banner_code": pa.array(np.full(len(told), 220, np.uint16)),
+            "banner_code": pa.array(cell[scribe.BANNER_CODE].astype(np.uint16)),
             "banner_text": self._lines(cell[scribe.BANNER], cell[scribe.BANNER_LINES], pieces, text),
-            "helo_verb": _words(cell[scribe.IS_HELO], ("EHLO", "HELO")),
-            "helo": self._texts(nothing, np.arange(len(told)), Spoken(text, helo)),
+            "helo_verb": _words(cell[scribe.HELO_VERB] - 1, ("EHLO", "HELO")),
+            "helo": self._texts(np.where(is_helo_named, 0, -1), np.arange(len(told)), Spoken(text, helo)),
             "extensions": extensions.take(offer),
             "starttls_offered": starttls.take(offer),
             "starttls_accepted": _truths(cell[scribe.HAS_STARTTLS]),
@@ -166,8 +164,21 @@ class Plain:
             "quit": pa.array(cell[scribe.HAS_QUIT] == 1),
             "client_kind": _words(_client_kinds(cell, has_bracket, submits), CLIENT_KINDS),
             "result": _words(_results(cell), RESULTS),
-            "anomalies": anomalies.take(offer),
+            "anomalies": self._anomalies(told),
         }
+
+    def _anomalies(self, told: NDArray[np.int64]) -> pa.Array:
+        """What is odd about sessions and what was offered in them."""
+        odd = told[:, [scribe.OFFER, scribe.FORMER_OFFER, scribe.ODDITIES]]
+        kinds, which = np.unique(odd, axis=0, return_inverse=True)
+        named = [
+            {*self._offers[offer].anomalies, *self._offers[former].anomalies}.union(
+                name for bit, name in enumerate(scribe.ANOMALIES) if oddities >> bit & 1
+            )
+            for offer, former, oddities in kinds.tolist()
+        ]
+        lists = pa.array([sorted(names) for names in named], pa.list_(pa.string()))
+        return lists.take(pa.array(which.reshape(-1)))
 
     def _mails(
         self, told: NDArray[np.int64], recipients: NDArray[np.int64], text: NDArray[np.uint8]
@@ -183,7 +194,7 @@ class Plain:
         addresses = self._texts(
             np.zeros(len(recipients), np.int64), np.arange(len(recipients)), Spoken(text, spans)
         )
-        codes = pa.array(recipients[:, 2].astype(np.uint16))
+        codes = pa.array(recipients[:, 2].astype(np.uint16), mask=recipients[:, 2] == 0)
         has_message = cell[scribe.MESSAGE_OCTETS] >= 0
         accepted = cell[scribe.IS_ACCEPTED]
         return {
@@ -194,7 +205,7 @@ class Plain:
             "declared_size": _known(cell[scribe.SIZE], cell[scribe.SIZE] >= 0),
             "body": _words(cell[scribe.BODY], scribe.BODIES),
             "smtputf8": pa.array(cell[scribe.IS_UTF8] == 1),
-            "data_command": _words(cell[scribe.HAS_DATA] - 1, ("DATA",)),
+            "data_command": _words(cell[scribe.HAS_DATA] - 1, ("DATA", "BDAT")),
             "message_bytes": _known(cell[scribe.MESSAGE_OCTETS], has_message),
             "received_headers": _known(cell[scribe.MESSAGE_RECEIVED], has_message),
             "reply_code": _known(cell[scribe.REPLY], cell[scribe.REPLY] > 0),
@@ -255,13 +266,15 @@ def _client_kinds(
 ) -> NDArray[np.int64]:
     """What `mail.smtp.manner.client_kind` says, where nothing is odd."""
     refused = cell[scribe.REJECTED]
+    changes = (cell[scribe.ODDITIES] & scribe.HELO_CHANGED) > 0
     guesses = (refused >= REFUSED_AT_LEAST) & (refused > cell[scribe.RECIPIENTS])
     left = (cell[scribe.IS_REFUSED] == 1) & (cell[scribe.HAS_QUIT] == 0)
     needed = np.where(cell[scribe.MESSAGES] > 0, 1, 2)
     mua, mta, bot, unknown = (CLIENT_KINDS.index(word) for word in ("mua", "mta", "bot", "unknown"))
     logs_in, hidden = cell[scribe.MECHANISM] > 0, cell[scribe.IS_HIDDEN] == 1
     is_mua = logs_in.astype(np.int64) + has_bracket + submits >= needed
-    kinds = [guesses & left, cell[scribe.RECEIVED] > 0, hidden, is_mua]
+    hints = changes.astype(np.int64) + guesses + left
+    kinds = [hints > 1, cell[scribe.RECEIVED] > 0, hidden, is_mua]
     return np.select(kinds, [bot, mta, unknown, mua], unknown)
 
 

@@ -24,17 +24,19 @@ from op25b_pcap.forms.pen import (
     NAMELESS_HELLO,
     NUMBER,
     NUMBERS,
+    SAID,
     SECRET,
     SERVER_HELLO,
     SERVER_SAYS,
     SPOILT,
     TEXT,
+    TORN_MESSAGE,
     USED,
     head,
     packed,
     word,
 )
-from op25b_pcap.forms.smtp import smtp
+from op25b_pcap.forms.smtp import behind_enhanced_code, smtp
 from op25b_pcap.forms.write import IN_SMTP, PROTOCOLS, number_of
 
 LONG_PAGE, MOST_BLANKS = 1 << 16, 1 << 14
@@ -44,12 +46,14 @@ _MOST_NUMBERS = 1 << 10
 # A row of `sessions`.
 (
     IS_PLAIN,
+    BANNER_CODE,
     BANNER,  # where among the pieces its lines begin, and how many they are
     BANNER_LINES,
-    IS_HELO,
+    HELO_VERB,  # 1: EHLO, 2: HELO, 0: null, as below
     HELO_BEGIN,
     HELO_END,
-    OFFER,  # number of what the reply to EHLO offered; 0: it was HELO
+    OFFER,  # number of what the last reply to EHLO offered that was positive; 0: there was none
+    FORMER_OFFER,  # the same of the one before
     MAILS,
     ACCEPTED,
     RECIPIENTS,
@@ -63,15 +67,18 @@ _MOST_NUMBERS = 1 << 10
     IS_REFUSED,
     MESSAGES,
     RECEIVED,  # of the message that most Received: fields open
-    MECHANISM,  # 1: the first of `verbs.MECHANISMS`; 0 is null, as below
+    MECHANISM,  # 1: the first of `verbs.MECHANISMS`
     HAS_LOGGED_IN,  # 1: no, 2: yes
     HAS_STARTTLS,  # the same
     IS_HIDDEN,
     NAME_BEGIN,
     NAME_END,
     VERSION,  # one more than its second octet
-) = range(27)
-SESSION = 27
+    ODDITIES,  # bits, in the order of `ANOMALIES`
+) = range(30)
+SESSION = 30
+ANOMALIES = ("surplus_reply", "helo_changed", "helo_fallback", "unknown_command", "tls_alert")
+SURPLUS_REPLY, HELO_CHANGED, HELO_FALLBACK, UNKNOWN_COMMAND, TLS_ALERT = (1 << bit for bit in range(5))
 
 # A row of `mails`. -1, and 0 of a code, is null.
 (
@@ -83,34 +90,37 @@ SESSION = 27
     SIZE,
     BODY,
     IS_UTF8,
-    HAS_DATA,
+    HAS_DATA,  # 1: DATA, 2: BDAT
     MESSAGE_OCTETS,
     MESSAGE_RECEIVED,
     REPLY,
     ENHANCED,
     IS_ACCEPTED,
     IS_OPEN,
-) = range(15)
-MAIL_CELLS = 15
+    IS_SETTLED,  # what was said to its last command was seen
+) = range(16)
+MAIL_CELLS = 16
 RECIPIENT_CELLS = 3
-"""Begin and end of an address, and the code of the reply."""
+"""Begin and end of an address, and the code of the reply, 0 if there was none."""
 BODIES = ("7BIT", "8BITMIME", "BINARYMIME")
 
 _GREETING, _EHLO, _HELO, _MAIL, _RCPT, _DATA, _END_OF_DATA, _RSET, _NOOP, _QUIT = range(10)
-_AUTH, _RESPONSE, _STARTTLS = range(10, 13)
-"""What waits for a reply."""
-_CONNECTED, _GREETED, _READY, _IN_MAIL, _IN_RCPT, _IN_DATA, _IN_AUTH, _CLOSED = range(8)
-"""Where the session stands (`mail.smtp.state`); CLOSED: one of the two is going, and nothing may follow."""
-# A row of the queue: what waits, an address, a size, a body, and whether it is SMTPUTF8.
+_AUTH, _RESPONSE, _STARTTLS, _CHUNK = range(10, 14)
+"""What waits for a reply; NOOP is also what tells nothing but that it was said."""
+_CONNECTED, _READY, _IN_MAIL, _IN_RCPT, _IN_DATA, _IN_CHUNKS, _IN_AUTH, _CLOSED = range(8)
+"""Where the session stands (`mail.smtp.state`). READY: the server has greeted, and no mail is under way.
+CLOSED: one of the two is going, and only QUIT may follow."""
+# A row of the queue: what waits; a name or an address, or (CLOSE) that a message ends here; a size; a body, a
+# mechanism, or how many Received: fields; and whether it is SMTPUTF8, another name, or a message begins here.
 _KIND, _AT, _CLOSE, _COUNT, _WORD, _FLAG = range(6)
 QUEUE_CELLS = 6
 # Registers.
-_PLACE, _BLANK, _STATE, _CURRENT, _CODE, _STATUS, _LINES, _OFFER_AT, _LAST_KIND = range(9)
-MOST_LINES = 128
-REGISTERS_HERE = 9
+_PLACE, _BLANK, _STATE, _CURRENT, _CODE, _STATUS, _OFFER_AT = range(7)
+_IS_GREETED, _IS_EHLO_REFUSED, _IN_MESSAGE = range(7, 10)
+REGISTERS_HERE = 10
 _PARAMETER_SIZE, _PARAMETER_BODY, _PARAMETER_UTF8 = packed(b"SIZE"), packed(b"BODY"), packed(b"SMTPUTF8")
 _SEVEN, _EIGHT, _BINARY, _REST = packed(b"7BIT"), packed(b"8BITMIME"), packed(b"BINARYMI"), packed(b"ME")
-_CR, _SPACE, _DASH, _DOT, _LESS, _EQUALS, _MARKS = 0x0D, 0x20, 0x2D, 0x2E, 0x3C, 0x3D, 0x80
+_CR, _SPACE, _DASH, _DOT, _LESS, _EQUALS, _BRACKET, _MARKS = 0x0D, 0x20, 0x2D, 0x2E, 0x3C, 0x3D, 0x5B, 0x80
 
 
 class Desk(NamedTuple):
@@ -124,8 +134,6 @@ class Desk(NamedTuple):
     """Where its reading is."""
     queue: Any
     """Commands that wait for their replies."""
-    lines: Any
-    """Where the text of each line of the last reply begins and ends."""
 
 
 class Told(NamedTuple):
@@ -154,88 +162,98 @@ def offer_of(page: Any, begin: int, end: int, octets: Any, ends: Any, slots: Any
     return number_of(page, end - begin, octets, ends, slots, counts)
 
 
-def told_reply(page: Any, blanks: Any, now: Any, lines: Any, kind: int) -> bool:
-    """Read a whole reply: its code, status code, and where the text of each line stands."""
-    at, blank, count = now[_PLACE], now[_BLANK], 0
-    now[_STATUS], now[_OFFER_AT] = 0, 0
-    while True:
+def told_reply(page: Any, now: Any) -> None:
+    """Read a whole reply: its code, its status code, and where behind its first line the others stand."""
+    at, blank, is_first, goes_on = now[_PLACE], now[_BLANK], True, True
+    while goes_on:
         digits: Any = np.int64(page[at])
         now[_CODE] = (digits - 48) * 100 + (np.int64(page[at + 1]) - 48) * 10 + np.int64(page[at + 2]) - 48
         at += 3
         goes_on = page[at] == _DASH
-        if count == MOST_LINES:
-            return False
-        lines[count, 0], lines[count, 1] = 0, 0
-        if page[at] != _CR:
-            at += 1
-            if kind == _EHLO and count > 0:
-                while page[at] != _CR:
-                    at += 1
-            while page[at] == _SPACE:
-                at += 1
-            status = 0
-            while page[at] != _CR and page[at] < _MARKS and page[at] != _SPACE:
-                octet: Any = np.int64(page[at])
-                status = status * STATUS_DIGITS + (_OF_DOT if octet == _DOT else octet - 47)
-                at += 1
-            if count == 0:
-                now[_STATUS] = status
-            if status != 0 and kind == _GREETING:
-                return False
-            while page[at] == _SPACE:
-                at += 1
+        if is_first:
+            now[_STATUS] = status_number(page, at)
+        while page[at] != _CR:
             if page[at] == TEXT:
-                lines[count, 0], lines[count, 1] = blanks[blank, 0], blanks[blank, 1]
                 blank += 1
-                at += 1
-            while page[at] != _CR:
-                at += 1
+            at += 1
         at += 2
-        count += 1
-        if count == 1:
+        if is_first:
             now[_OFFER_AT] = at
-        if not goes_on:
-            now[_PLACE], now[_BLANK], now[_LINES] = at, blank, count
-            return True
+        is_first = False
+    now[_PLACE], now[_BLANK] = at, blank
 
 
-def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: int) -> bool:
-    """Read what the client says next into the queue's row `last`; False if it is not plain."""
-    at, blank = now[_PLACE], now[_BLANK]
-    if page[at] == MESSAGE:
-        queue[last, _KIND], queue[last, _COUNT] = _END_OF_DATA, blanks[blank, 0]
-        queue[last, _WORD] = page[at + 1]
+def status_number(page: Any, at: int) -> int:
+    """The enhanced status code that stands behind a reply's code, as a number; 0: there is none."""
+    status = 0
+    if page[at] != _CR:
+        at += 1
+    while page[at] == _SPACE:
+        at += 1
+    while page[at] != _CR and page[at] < _MARKS and page[at] != _SPACE:
+        octet: Any = np.int64(page[at])
+        status = status * STATUS_DIGITS + (_OF_DOT if octet == _DOT else octet - 47)
+        at += 1
+    return status
+
+
+def told_command(page: Any, pen: Any, blanks: Any, now: Any, asked: Any) -> bool:
+    """Read what the client says next into a row of the queue; False if it is not plain."""
+    at, blank, stop = now[_PLACE], now[_BLANK], pen[USED]
+    if page[at] in (MESSAGE, TORN_MESSAGE):
+        asked[_KIND], asked[_COUNT] = _END_OF_DATA, blanks[blank, 0]
+        asked[_WORD], asked[_FLAG] = page[at + 1], 1
         now[_PLACE], now[_BLANK] = at + 2, blank + 1
         return True
     if page[at] == SECRET:
-        queue[last, _KIND] = _RESPONSE
+        asked[_KIND] = _RESPONSE
         now[_PLACE] = at + 3
         return True
     if page[at] >= _MARKS:
         return False
     if head(page, at, stop, 8) == verbs.STARTTLS:
-        queue[last, _KIND] = _STARTTLS
+        asked[_KIND] = _STARTTLS
         now[_PLACE] = at + 10
         return True
     verb = head(page, at, stop, verbs.LENGTH)
     at += verbs.LENGTH
     if verb in (verbs.EHLO, verbs.HELO):
-        queue[last, _KIND] = _EHLO if verb == verbs.EHLO else _HELO
+        asked[_KIND] = _EHLO if verb == verbs.EHLO else _HELO
         while page[at] < _MARKS:
             at += 1
-        if page[at] != TEXT:
-            return False
-        blank += 1
+        asked[_AT], asked[_CLOSE], asked[_FLAG] = pen[BEGIN], pen[END], 0
+        if page[at] == TEXT:
+            begin = blanks[blank, 0] - (page[at - 1] == _BRACKET)
+            asked[_AT], asked[_CLOSE], asked[_FLAG] = begin, blanks[blank, 1], begin != pen[BEGIN]
+            blank += 1
         at += 1
+    elif verb == verbs.BDAT:
+        at += 1
+        asked[_KIND], asked[_COUNT], asked[_WORD] = _CHUNK, 0, 0
+        asked[_FLAG] = not now[_IN_MESSAGE]
+        if page[at] == NUMBER:
+            asked[_COUNT] = blanks[blank, 0]
+            blank += 1
+        while page[at] != _CR and page[at] != _SPACE:
+            at += 1
+        asked[_CLOSE] = page[at] == _SPACE
+        now[_IN_MESSAGE] = page[at] != _SPACE
+        while page[at] != _CR:
+            at += 1
+        if asked[_COUNT] > 0:
+            asked[_WORD] = page[at + 3]
+            at += 2
+            now[_PLACE], now[_BLANK] = at + 2, blank
+            return True
     elif verb in (verbs.MAIL, verbs.RCPT):
-        queue[last, _KIND] = _MAIL if verb == verbs.MAIL else _RCPT
-        queue[last, _AT], queue[last, _CLOSE] = 0, 0
-        queue[last, _COUNT], queue[last, _WORD], queue[last, _FLAG] = -1, -1, 0
+        asked[_KIND] = _MAIL if verb == verbs.MAIL else _RCPT
+        asked[_AT], asked[_CLOSE] = 0, 0
+        asked[_COUNT], asked[_WORD], asked[_FLAG] = -1, -1, 0
         while page[at] != _LESS:
             at += 1
         at += 1
         if page[at] == TEXT:
-            queue[last, _AT], queue[last, _CLOSE] = blanks[blank, 0], blanks[blank, 1]
+            asked[_AT], asked[_CLOSE] = blanks[blank, 0], blanks[blank, 1]
             blank += 1
             at += 1
         at += 1
@@ -248,7 +266,7 @@ def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: 
             if verb == verbs.MAIL and keyword == _PARAMETER_SIZE:
                 if page[at] != _EQUALS or page[at + 1] != NUMBER:
                     return False
-                queue[last, _COUNT] = blanks[blank, 0]
+                asked[_COUNT] = blanks[blank, 0]
                 blank += 1
             elif verb == verbs.MAIL and keyword == _PARAMETER_BODY:
                 body = -1
@@ -259,28 +277,28 @@ def told_command(page: Any, stop: int, blanks: Any, now: Any, queue: Any, last: 
                     body = body_word(page, begin, at)
                 if body < 0:
                     return False
-                queue[last, _WORD] = body
+                asked[_WORD] = body
             elif verb == verbs.MAIL and keyword == _PARAMETER_UTF8:
-                queue[last, _FLAG] = 1
+                asked[_FLAG] = 1
             while page[at] != _SPACE and page[at] != _CR:
                 at += 1
     elif verb == verbs.AUTH:
-        queue[last, _KIND] = _AUTH
+        asked[_KIND] = _AUTH
         begin = at + 1
         at = begin
         while page[at] != _SPACE and page[at] != _CR:
             at += 1
-        queue[last, _WORD] = mechanism_word(page, begin, at)
+        asked[_WORD] = mechanism_word(page, begin, at)
         if page[at] == _SPACE:
             at += 2
     elif verb == verbs.DATA:
-        queue[last, _KIND] = _DATA
+        asked[_KIND] = _DATA
     elif verb == verbs.RSET:
-        queue[last, _KIND] = _RSET
+        asked[_KIND] = _RSET
     elif verb == verbs.NOOP:
-        queue[last, _KIND] = _NOOP
+        asked[_KIND] = _NOOP
     elif verb == verbs.QUIT:
-        queue[last, _KIND] = _QUIT
+        asked[_KIND] = _QUIT
     else:
         return False
     if page[at] != _CR:
@@ -311,56 +329,138 @@ def mechanism_word(page: Any, begin: int, end: int) -> int:
     return 3 if name == verbs.CRAM_MD5 else 4
 
 
-def give_up(mails: Any, current: int) -> None:
-    """The transaction ends without a message, if it has none: the server has not taken any."""
-    if current >= 0 and mails[current, MESSAGE_OCTETS] < 0 and mails[current, IS_ACCEPTED] < 0:
+def give_up(mails: Any, now: Any) -> None:
+    """The transaction ends: without a message, and if its last reply was seen, the server has taken none."""
+    current = now[_CURRENT]
+    if (
+        current >= 0
+        and mails[current, IS_SETTLED]
+        and mails[current, MESSAGE_OCTETS] < 0
+        and mails[current, IS_ACCEPTED] < 0
+    ):
         mails[current, IS_ACCEPTED] = 0
+    now[_CURRENT] = -1
 
 
-def refuse(mails: Any, current: int, now: Any, session: Any) -> None:
+def refuse(mails: Any, now: Any, session: Any) -> None:
     """The server has refused the sender, or the message before it was sent."""
+    current = now[_CURRENT]
     mails[current, REPLY], mails[current, ENHANCED] = now[_CODE], now[_STATUS]
     mails[current, IS_ACCEPTED] = 0
     session[IS_REFUSED] = 1
 
 
-def exchange(queue: Any, first: int, now: Any, session: Any, told: Any, whose: int) -> bool:
-    """Take in a command and its reply, as `mail.smtp.record` does; False if that is not plain."""
+def begin_mail(asked: Any, now: Any, session: Any, told: Any, whose: int) -> bool:
+    """A transaction begins, as MAIL wants it; False if there is no room."""
+    _, _, mails, _, used = told
+    if used[1] == len(mails):
+        return False
+    give_up(mails, now)
+    current = used[1]
+    used[1] += 1
+    session[MAILS] += 1
+    mails[current, WHOSE], mails[current, HAS_DATA] = whose, 0
+    mails[current, IS_OPEN], mails[current, IS_SETTLED] = 1, 0
+    mails[current, FROM_BEGIN], mails[current, FROM_END] = asked[_AT], asked[_CLOSE]
+    mails[current, FIRST_RECIPIENT], mails[current, LAST_RECIPIENT] = used[2], used[2]
+    mails[current, SIZE], mails[current, BODY], mails[current, IS_UTF8] = (
+        asked[_COUNT],
+        asked[_WORD],
+        asked[_FLAG],
+    )
+    mails[current, MESSAGE_OCTETS], mails[current, MESSAGE_RECEIVED] = -1, -1
+    mails[current, REPLY], mails[current, ENHANCED], mails[current, IS_ACCEPTED] = 0, 0, -1
+    now[_CURRENT] = current
+    return True
+
+
+def add_recipient(asked: Any, code: int, now: Any, told: Any) -> bool:
+    """A recipient of the transaction, and what was said to it; False if there is none, or no room."""
     _, _, mails, recipients, used = told
-    kind, code, state, current = queue[first, _KIND], now[_CODE], now[_STATE], now[_CURRENT]
+    if now[_CURRENT] < 0 or used[2] == len(recipients):
+        return False
+    recipients[used[2], 0], recipients[used[2], 1], recipients[used[2], 2] = asked[_AT], asked[_CLOSE], code
+    used[2] += 1
+    mails[now[_CURRENT], LAST_RECIPIENT] = used[2]
+    return True
+
+
+def add_octets(asked: Any, now: Any, session: Any, mails: Any) -> bool:
+    """Of the transaction's message, all or a chunk; False if there is none, or it had another one."""
+    current = now[_CURRENT]
+    if current < 0:
+        return False
+    if asked[_FLAG]:
+        if mails[current, MESSAGE_OCTETS] >= 0:
+            return False
+        mails[current, MESSAGE_OCTETS], mails[current, MESSAGE_RECEIVED] = 0, asked[_WORD]
+        session[MESSAGES] += 1
+        session[RECEIVED] = max(session[RECEIVED], asked[_WORD])
+    mails[current, MESSAGE_OCTETS] += asked[_COUNT]
+    session[OCTETS] += asked[_COUNT]
+    return True
+
+
+def end_mail(now: Any, session: Any, mails: Any) -> None:
+    """The server has answered the whole message."""
+    current = now[_CURRENT]
+    mails[current, REPLY], mails[current, ENHANCED] = now[_CODE], now[_STATUS]
+    mails[current, IS_ACCEPTED] = now[_CODE] < 300
+    if now[_CODE] < 300:
+        session[ACCEPTED] += 1
+    else:
+        session[IS_REFUSED] = 1
+    now[_CURRENT], now[_STATE] = -1, _READY
+
+
+def greet(asked: Any, code: int, now: Any, session: Any, mails: Any) -> bool:
+    """EHLO or HELO, and the reply, or 0; a name that was accepted is told before one that was not."""
+    is_extended, is_yes = asked[_KIND] == _EHLO, 200 <= code < 300
+    if is_yes or not now[_IS_GREETED]:
+        session[HELO_VERB] = 1 if is_extended else 2
+        session[HELO_BEGIN], session[HELO_END] = asked[_AT], asked[_CLOSE]
+    if asked[_FLAG]:
+        session[ODDITIES] |= HELO_CHANGED
+    if code >= 400 and code != _GOODBYE:
+        now[_IS_EHLO_REFUSED] |= is_extended
+        return True
+    if is_yes:
+        now[_IS_GREETED], now[_STATE] = 1, _READY
+        if now[_IS_EHLO_REFUSED] and not is_extended:
+            session[ODDITIES] |= HELO_FALLBACK
+    give_up(mails, now)
+    return is_yes or code == _GOODBYE or code == 0
+
+
+def exchange(asked: Any, now: Any, session: Any, told: Any, whose: int) -> bool:
+    """Take in a command and its reply, as `mail.smtp.record` does; False if that is not plain."""
+    mails = told[2]
+    kind, code, state = asked[_KIND], now[_CODE], now[_STATE]
     is_yes, is_no = code < 300, code >= 400
-    if state == _CLOSED:
+    if state == _CLOSED and kind != _QUIT:
         return False
-    if code == _GOODBYE and kind not in (_MAIL, _RCPT, _DATA, _END_OF_DATA):
-        return False
+    if code == _GOODBYE:
+        now[_STATE] = _CLOSED
     if kind == _NOOP:
         return True
     if kind == _GREETING:
-        now[_STATE] = _GREETED
-        return bool(code == 220)
+        session[BANNER_CODE], session[IS_REFUSED] = code, is_no
+        now[_STATE] = _READY if is_yes else _CLOSED
+        return True
     if kind in (_EHLO, _HELO):
-        session[IS_HELO] = kind == _HELO
-        now[_STATE] = _READY
-        return bool(is_yes and state == _GREETED)
-    if state in (_CONNECTED, _GREETED):
-        return False
+        return greet(asked, code, now, session, mails)
     if kind == _MAIL:
-        if state != _READY or not (is_yes or is_no) or used[1] == len(mails):
+        if state != _READY or not (is_yes or is_no):
             return False
-        give_up(mails, current)
-        current = used[1]
-        used[1] += 1
-        session[MAILS] += 1
-        mails[current, WHOSE], mails[current, HAS_DATA], mails[current, IS_OPEN] = whose, 0, is_yes
-        mails[current, FROM_BEGIN], mails[current, FROM_END] = queue[first, _AT], queue[first, _CLOSE]
-        mails[current, FIRST_RECIPIENT], mails[current, LAST_RECIPIENT] = used[2], used[2]
-        mails[current, SIZE], mails[current, BODY] = queue[first, _COUNT], queue[first, _WORD]
-        mails[current, IS_UTF8] = queue[first, _FLAG]
-        mails[current, MESSAGE_OCTETS], mails[current, MESSAGE_RECEIVED] = -1, -1
-        mails[current, REPLY], mails[current, ENHANCED], mails[current, IS_ACCEPTED] = 0, 0, -1
-        now[_CURRENT] = current
+        # Within a transaction, of which there is a refused chunk, it would be another one.
+        if is_no and now[_CURRENT] >= 0 and mails[now[_CURRENT], IS_OPEN]:
+            return False
+        if not begin_mail(asked, now, session, told, whose):
+            return False
+        mails[now[_CURRENT], IS_SETTLED] = 1
         if is_no:
-            refuse(mails, current, now, session)
+            refuse(mails, now, session)
+            mails[now[_CURRENT], IS_OPEN] = 0
         else:
             now[_STATE] = _IN_MAIL
         return True
@@ -371,65 +471,105 @@ def exchange(queue: Any, first: int, now: Any, session: Any, told: Any, whose: i
         if state != (_READY if kind == _AUTH else _IN_AUTH) or session[HAS_LOGGED_IN] == 2:
             return False
         if kind == _AUTH:
-            session[MECHANISM], session[HAS_LOGGED_IN] = queue[first, _WORD], 0
+            session[MECHANISM], session[HAS_LOGGED_IN] = asked[_WORD], 0
         if is_yes or is_no:
             session[HAS_LOGGED_IN] = 2 if code == 235 else 1
-        now[_STATE] = _READY if is_yes or is_no else _IN_AUTH
+        if code != _GOODBYE:
+            now[_STATE] = _READY if is_yes or is_no else _IN_AUTH
         return True
     if kind == _RSET:
-        give_up(mails, current)
-        now[_CURRENT], now[_STATE] = -1, _READY
-        return bool(is_yes and state != _IN_DATA)
+        if is_yes:
+            give_up(mails, now)
+            now[_STATE] = _READY
+        return bool(is_yes or is_no)
     if kind == _QUIT:
-        give_up(mails, current)
+        give_up(mails, now)
         session[HAS_QUIT] = 1
-        now[_CURRENT], now[_STATE] = -1, _CLOSED
-        return bool(code == 221 and state != _IN_DATA)
-    if current < 0:
-        return False
+        now[_STATE] = _CLOSED
+        return True
     if kind == _RCPT:
-        if used[2] == len(recipients) or not (is_no or (is_yes and state in (_IN_MAIL, _IN_RCPT))):
+        if not (is_no or (is_yes and state in (_IN_MAIL, _IN_RCPT))):
             return False
-        recipients[used[2], 0], recipients[used[2], 1] = queue[first, _AT], queue[first, _CLOSE]
-        recipients[used[2], 2] = code
-        used[2] += 1
-        mails[current, LAST_RECIPIENT] = used[2]
         if is_yes:
             session[RECIPIENTS] += 1
             now[_STATE] = _IN_RCPT
         else:
             session[REJECTED] += 1
             session[IS_REFUSED] = 1
-        return True
+        return add_recipient(asked, code, now, told)
+    if kind == _CHUNK:
+        return take_chunk(asked, now, session, mails, state)
+    if now[_CURRENT] < 0:
+        return False
     if kind == _DATA:
-        mails[current, HAS_DATA] = 1
+        mails[now[_CURRENT], HAS_DATA] = 1
         if is_no:
-            if mails[current, IS_OPEN]:
-                refuse(mails, current, now, session)
+            if mails[now[_CURRENT], IS_OPEN]:
+                refuse(mails, now, session)
             return True
         now[_STATE] = _IN_DATA
         return bool(code == 354 and state in (_IN_MAIL, _IN_RCPT))
-    if state != _IN_DATA or not (is_yes or is_no):
+    if state != _IN_DATA or not (is_yes or is_no) or not add_octets(asked, now, session, mails):
         return False
-    mails[current, MESSAGE_OCTETS] = queue[first, _COUNT]
-    mails[current, MESSAGE_RECEIVED] = queue[first, _WORD]
-    mails[current, REPLY], mails[current, ENHANCED] = code, now[_STATUS]
-    mails[current, IS_ACCEPTED] = is_yes
-    session[MESSAGES] += 1
-    session[RECEIVED] = max(session[RECEIVED], queue[first, _WORD])
-    session[OCTETS] += queue[first, _COUNT]
-    if is_yes:
-        session[ACCEPTED] += 1
+    end_mail(now, session, mails)
+    if code == _GOODBYE:
+        now[_STATE] = _CLOSED
+    return True
+
+
+def take_chunk(asked: Any, now: Any, session: Any, mails: Any, state: int) -> bool:
+    """BDAT, its octets and the reply (RFC 3030 section 2); False if that is not plain."""
+    is_yes, is_no, is_due = now[_CODE] < 300, now[_CODE] >= 400, state in (_IN_RCPT, _IN_CHUNKS)
+    if now[_CURRENT] < 0:
+        return bool(is_no)  # refused, and of no transaction
+    if not (is_no or (is_yes and is_due)) or not add_octets(asked, now, session, mails):
+        return False
+    mails[now[_CURRENT], HAS_DATA] = 2
+    if is_no:
+        if mails[now[_CURRENT], IS_ACCEPTED] < 0:  # what follows a refused chunk is refused with it
+            refuse(mails, now, session)
+        if is_due and now[_STATE] != _CLOSED:
+            now[_STATE] = _READY
+    elif asked[_CLOSE]:
+        end_mail(now, session, mails)
     else:
-        session[IS_REFUSED] = 1
-    now[_CURRENT], now[_STATE] = -1, _READY
+        now[_STATE] = _IN_CHUNKS
+    return True
+
+
+def unanswered(asked: Any, now: Any, session: Any, told: Any, whose: int) -> bool:
+    """Take in a command whose reply never came, as `mail.smtp.record` does; False if that is not plain."""
+    mails = told[2]
+    kind, current = asked[_KIND], now[_CURRENT]
+    if kind in (_EHLO, _HELO):
+        return greet(asked, 0, now, session, mails)
+    if kind == _MAIL:
+        return bool(session[BANNER_CODE] < 400) and begin_mail(asked, now, session, told, whose)
+    if kind == _RCPT:
+        return add_recipient(asked, 0, now, told)
+    if kind == _DATA and current >= 0:
+        mails[current, HAS_DATA], mails[current, IS_SETTLED] = 1, 0
+    elif kind in (_CHUNK, _END_OF_DATA):
+        if not add_octets(asked, now, session, mails):
+            return False
+        if kind == _CHUNK:
+            mails[current, HAS_DATA], mails[current, IS_SETTLED] = 2, 0
+        if kind == _END_OF_DATA or asked[_CLOSE]:
+            now[_CURRENT] = -1
+    elif kind in (_RSET, _QUIT):
+        give_up(mails, now)
+        session[HAS_QUIT] |= kind == _QUIT
+    elif kind == _AUTH and session[HAS_LOGGED_IN] != 2:
+        session[MECHANISM], session[HAS_LOGGED_IN] = asked[_WORD], 0
     return True
 
 
 def told_hellos(page: Any, stop: int, blanks: Any, now: Any, session: Any) -> bool:
-    """Read what TLS begins with; False if it does not."""
+    """Read what TLS begins with, if anything is said any more; False if it is not plain."""
     at = now[_PLACE]
-    if at == stop or (page[at] != CLIENT_HELLO and page[at] != NAMELESS_HELLO):
+    if at == stop:
+        return True
+    if page[at] != CLIENT_HELLO and page[at] != NAMELESS_HELLO:
         return False
     session[IS_HIDDEN] = 1
     if page[at] == CLIENT_HELLO:
@@ -441,25 +581,46 @@ def told_hellos(page: Any, stop: int, blanks: Any, now: Any, session: Any) -> bo
     return True
 
 
-def put_lines(lines: Any, count: int, told: Any) -> bool:
-    """Set down where lines stand; False if there is no room."""
+def put_lines(text: Any, at: int, is_banner: bool, told: Any) -> int:
+    """Set down where the lines of a reply stand that begins there; how many they are, -1 if there is no room.
+
+    Those of the banner are told with their enhanced status codes, those of the last reply without.
+    """
     _, pieces, _, _, used = told
-    if used[0] + count > len(pieces):
-        return False
-    for line in range(count):
-        pieces[used[0], 0], pieces[used[0], 1] = lines[line, 0], lines[line, 1]
+    count, goes_on = 0, True
+    while goes_on:
+        if used[0] == len(pieces):
+            return -1
+        end = at
+        while text[end] != _CR:
+            end += 1
+        goes_on = text[at + 3] == _DASH
+        begin, close = min(at + 4, end), end
+        while close > begin and text[close - 1] == _SPACE:
+            close -= 1
+        while begin < close and text[begin] == _SPACE:
+            begin += 1
+        if not is_banner:
+            begin = behind_enhanced_code(text, begin, close)
+            while begin < close and text[begin] == _SPACE:
+                begin += 1
+        pieces[used[0], 0], pieces[used[0], 1] = begin, close
         used[0] += 1
-    return True
+        count += 1
+        at = end + 2
+    return count
 
 
-def tell(desk: Any, offers: Any, told: Any, whose: int, is_over: bool) -> bool:
-    """Tell the rows of a dialogue whose form stands on the page; False if it is not plain."""
-    page, pen, blanks, now, queue, lines = desk
+def tell(text: Any, begin: int, desk: Any, offers: Any, told: Any, whose: int, is_over: bool) -> bool:
+    """Tell the rows of a dialogue that begins there, its form on the page; False if it is not plain."""
+    page, pen, blanks, now, queue = desk
     session, mails, used = told[0][whose], told[2], told[4]
     octets, ends, slots, counts = offers
     stop, first, last, is_server = pen[USED], 0, 1, False
-    offer_begin, offer_end = 0, 0
-    now[_PLACE], now[_BLANK], now[_STATE], now[_CURRENT] = 0, 0, _CONNECTED, -1
+    offer_begin, offer_end, former_begin, former_end = 0, 0, 0, 0
+    for register in range(REGISTERS_HERE):
+        now[register] = 0
+    now[_STATE], now[_CURRENT] = _CONNECTED, -1
     queue[0, _KIND] = _GREETING
     while now[_PLACE] < stop:
         mark = page[now[_PLACE]]
@@ -468,24 +629,25 @@ def tell(desk: Any, offers: Any, told: Any, whose: int, is_over: bool) -> bool:
             now[_PLACE] += 1
             continue
         if not is_server:
-            if last == MOST_WAITING or not told_command(page, stop, blanks, now, queue, last):
+            if last == MOST_WAITING or not told_command(page, pen, blanks, now, queue[last]):
                 return False
             last += 1
             continue
+        if first == last:
+            # The server goes, unasked: the form says that it is 421, and the end.
+            told_reply(page, now)
+            session[ODDITIES] |= SURPLUS_REPLY
+            is_over = False
+            break
         kind = queue[first, _KIND]
-        if not told_reply(page, blanks, now, lines, kind):
+        told_reply(page, now)
+        if not exchange(queue[first], now, session, told, whose):
             return False
-        if not exchange(queue, first, now, session, told, whose):
-            return False
-        if now[_CODE] == _GOODBYE:
-            now[_STATE] = _CLOSED
-        if kind == _GREETING:
-            session[BANNER], session[BANNER_LINES] = used[0], now[_LINES]
-            if not put_lines(lines, now[_LINES], told):
+        if kind == _EHLO and now[_CODE] < 300:
+            if former_begin > 0:
                 return False
-        elif kind == _EHLO:
+            former_begin, former_end = offer_begin, offer_end
             offer_begin, offer_end = now[_OFFER_AT], now[_PLACE]
-        now[_LAST_KIND] = kind
         first += 1
         if kind == _STARTTLS and now[_CODE] < 300:
             if not told_hellos(page, stop, blanks, now, session):
@@ -493,24 +655,23 @@ def tell(desk: Any, offers: Any, told: Any, whose: int, is_over: bool) -> bool:
             break
         if first == last:
             first, last = 0, 0
-    if now[_STATE] in (_CONNECTED, _GREETED, _IN_DATA, _IN_AUTH) or now[_LAST_KIND] == _EHLO:
-        return False
-    if first < last:
-        if last - first > 1 or queue[first, _KIND] != _QUIT or now[_STATE] == _CLOSED:
+    if first == last and now[_STATE] == _IN_DATA:
+        now[_CURRENT] = -1  # of a message of which nothing came
+    for number in range(first, last):
+        if not unanswered(queue[number], now, session, told, whose):
             return False
-        give_up(mails, now[_CURRENT])
-        session[HAS_QUIT] = 1
-        now[_CURRENT] = -1
     if is_over:
-        give_up(mails, now[_CURRENT])
+        give_up(mails, now)
+    session[BANNER], session[BANNER_LINES] = used[0], put_lines(text, begin, True, told)
     session[LAST_CODE], session[LAST_ENHANCED] = now[_CODE], now[_STATUS]
-    session[LAST], session[LAST_LINES] = used[0], now[_LINES]
-    if not put_lines(lines, now[_LINES], told):
+    session[LAST], session[LAST_LINES] = used[0], put_lines(text, pen[SAID], False, told)
+    if session[BANNER_LINES] < 0 or session[LAST_LINES] < 0:
         return False
-    session[HELO_BEGIN], session[HELO_END] = pen[BEGIN], pen[END]
+    if former_begin > 0:
+        session[FORMER_OFFER] = offer_of(page, former_begin, former_end, octets, ends, slots, counts)
     if offer_begin > 0:
         session[OFFER] = offer_of(page, offer_begin, offer_end, octets, ends, slots, counts)
-    return bool(session[OFFER] >= 0)
+    return bool(session[OFFER] >= 0 and session[FORMER_OFFER] >= 0)
 
 
 def plain_of(
@@ -528,12 +689,14 @@ def plain_of(
             sessions[index, cell] = 0
         if circumstances[index] < 0 or circumstances[index] % PROTOCOLS != IN_SMTP:
             continue
+        if begins[index] == ends[index]:
+            continue
         pen[USED], pen[BLANKS], pen[SPOILT], pen[NUMBERS] = 0, 0, 0, _MOST_NUMBERS
         if not smtp(text, runs, begins[index], ends[index], page, pen, blanks) or pen[SPOILT] != 0:
             continue
         pieces, mails, recipients = used[0], used[1], used[2]
         is_over = (circumstances[index] // PROTOCOLS) % 2 == 1
-        if tell(desk, offers, told, index, is_over):
+        if tell(text, runs[begins[index]]["begin"], desk, offers, told, index, is_over):
             sessions[index, IS_PLAIN] = 1
         else:
             used[0], used[1], used[2] = pieces, mails, recipients

@@ -21,6 +21,7 @@ from op25b_pcap.forms.pen import (
     MOST_WAITING,
     NUMBER,
     QUEUE,
+    SAID,
     SECRET,
     SERVER_SAYS,
     SPOILT,
@@ -45,10 +46,12 @@ _COMMANDS, _WAITING, _MESSAGE, _RESPONSE = range(4)
 _FROM, _TO, _LAST = packed(b"FROM:"), packed(b"TO:"), packed(b"LAST")
 _SIZE, _BODY, _SMTPUTF8 = packed(b"SIZE="), packed(b"BODY="), packed(b"SMTPUTF8")
 _CLIENT = 0
+_IS_SAME, _IS_ALIKE, _IS_OTHER = range(3)
 _CAPITAL, _B, _E = 0xDF, 0x42, 0x45
 _SPACE, _QUOTE, _STAR, _DASH, _DOT, _LESS, _EQUALS, _GREATER, _AT, _BRACKET, _BACKSLASH = tuple(
     b' "*-.<=>@[\\'
 )
+_GOODBYE = 421
 _MOST_LINES = 100
 """Of a reply; `mail` keeps 128 (`reply_lines.MAX_LINES`)."""
 
@@ -80,7 +83,12 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
             put(page, pen, SERVER_SAYS)
             while at < stop:
                 if answered == waiting:
-                    return False
+                    # The server goes, unasked: the end, or `mail` sees what it belongs to.
+                    is_end = number == end - 1 and reading != _MESSAGE and not in_chunks
+                    at, last = reply(text, at, stop, OTHER, page, pen, blanks), OTHER
+                    if not is_end or at != stop or pen[CODE] != _GOODBYE:
+                        return False
+                    break
                 command = last = pen[QUEUE + answered]
                 answered += 1
                 at = reply(text, at, stop, command, page, pen, blanks)
@@ -128,6 +136,7 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
 
 def reply(text: Any, at: int, stop: int, command: int, page: Any, pen: Any, blanks: Any) -> int:
     """Write one whole reply: where the next begins, or -1. CODE gets its code."""
+    pen[SAID] = at
     for line in range(_MOST_LINES):
         end = line_end(text, at, stop)
         if end < at + 3:
@@ -244,7 +253,7 @@ def command_line(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any
 
 
 def hello(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
-    """Write EHLO or HELO; another one must give the same name."""
+    """Write EHLO or HELO; another one may give the same name, or one that is not the same in any case."""
     name = at + verbs.LENGTH + 1
     put_all(text, at, name, page, pen)
     if name == end:
@@ -253,14 +262,13 @@ def hello(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) -> boo
         if text[place] == _SPACE:
             return False
     if pen[END]:
-        if end - name != pen[END] - pen[BEGIN]:
-            return False
-        for index in range(end - name):
-            if text[name + index] != text[pen[BEGIN] + index]:
-                return False
-        put(page, pen, AGAIN)
-        return True
-    pen[BEGIN], pen[END] = name, end
+        same = sameness(text, name, end, pen[BEGIN], pen[END])
+        if same == _IS_SAME:
+            put(page, pen, AGAIN)
+        if same != _IS_OTHER:
+            return same == _IS_SAME
+    else:
+        pen[BEGIN], pen[END] = name, end
     if text[name] == _BRACKET:
         put(page, pen, _BRACKET)
         name += 1
@@ -268,6 +276,25 @@ def hello(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) -> boo
             return False
     put_blank(name, end, TEXT, page, pen, blanks)
     return True
+
+
+def sameness(text: Any, at: int, end: int, other: int, other_end: int) -> int:
+    """Whether two names are the same, the same but for capitals, or not."""
+    if end - at != other_end - other:
+        return _IS_OTHER
+    told = _IS_SAME
+    for index in range(end - at):
+        octet, old = text[at + index], text[other + index]
+        if octet != old:
+            if small(octet) != small(old):
+                return _IS_OTHER
+            told = _IS_ALIKE
+    return told
+
+
+def small(octet: int) -> int:
+    """A letter in lower case."""
+    return octet + 0x20 if 0x41 <= octet <= 0x5A else octet + 0
 
 
 def envelope(
@@ -393,8 +420,11 @@ def chunk(
     is_last = close < end
     if is_last and word(text, close + 1, end) != _LAST:
         return -1, False
-    if octets <= 0 or octets > stop - end - 2:
+    if octets < 0 or octets > stop - end - 2:
         return -1, False
+    if octets == 0:
+        put_all(text, at, end + 2, page, pen)
+        return (end + 2 if is_last or in_chunks else -1), not is_last
     put_all(text, at, place, page, pen)
     put_blank(octets, -1, NUMBER, page, pen, blanks)
     put_all(text, close, end + 2, page, pen)

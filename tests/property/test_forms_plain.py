@@ -42,7 +42,8 @@ TEXTS = [
     "x" * 300,
 ]
 ODD_TEXTS = [" two", "\u00fc", "***", "a\tb"]
-GREETINGS = ["mx.example.com ESMTP", "hello", "a  b"]
+GREETINGS = ["mx.example.com ESMTP", "hello", "a  b", "5.7.1 away", "2.0.0"]
+NAMES = ["pc.example.net", "[192.0.2.7]", "localhost"]
 REFUSALS = [450, 451, 500, 503, 550, 554]
 SCARCE = 25
 """Of so many choices one is an odd one."""
@@ -65,8 +66,8 @@ class Talk:
     def say(self, side: int, octets: str | bytes) -> None:
         self.runs.append((side, octets.encode() if isinstance(octets, str) else octets))
 
-    def ask(self, line: str, code: int, *, last: bool = False) -> int:
-        """A command and its reply, now or with those that follow."""
+    def ask(self, line: str, code: int, *, last: bool = False, behind: str = "") -> int:
+        """A command, octets behind it, and its reply, now or with those that follow."""
         rng = self.rng
         if self._odd and rng.randrange(SCARCE) == 0:
             code = rng.choice([220, 221, 235, 250, 251, 300, 334, 354, 421, 450, 550])
@@ -75,7 +76,7 @@ class Talk:
         lines = [f"{code}-{text}" for text in texts[:-1]]
         lines.append(f"{code} {texts[-1]}" if texts[-1] else f"{code}")
         verb, bracket, rest = line.partition("<")
-        self._asked.append(rng.choice((str, str, str.lower))(verb) + bracket + rest)
+        self._asked.append(rng.choice((str, str, str.lower))(verb) + bracket + f"{rest}\r\n{behind}")
         self._answers.append("".join(f"{line}\r\n" for line in lines))
         if last or not self._pipelines or rng.random() < 0.2:
             self.flush()
@@ -83,16 +84,26 @@ class Talk:
 
     def flush(self) -> None:
         if self._asked:
-            self.say(C, "".join(f"{line}\r\n" for line in self._asked))
+            self.say(C, "".join(self._asked))
             self.say(S, "".join(self._answers))
         self._asked, self._answers = [], []
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
+        """Whether the server greets the client."""
         rng = self.rng
         greeting = rng.choices(GREETINGS, k=rng.choice((1, 1, 1, 3)))
         ends = ["-"] * (len(greeting) - 1) + [" "]
-        self.say(S, "".join(f"220{end}{text}\r\n" for end, text in zip(ends, greeting, strict=True)))
-        name = rng.choice(["pc.example.net", "[192.0.2.7]", "localhost"])
+        code = rng.choice((220,) * 12 + (421, 554))
+        self.say(S, "".join(f"{code}{end}{text}\r\n" for end, text in zip(ends, greeting, strict=True)))
+        if code == 220 and rng.random() < 0.1:
+            self.mail(503)
+        return code == 220
+
+    def introduce(self) -> None:
+        rng = self.rng
+        name = rng.choice(NAMES)
+        if rng.random() < 0.1:
+            self.ask(f"EHLO {name}", rng.choice(REFUSALS), last=True)
         if rng.random() < 0.3:
             self.ask(f"HELO {name}", 250, last=True)
             return
@@ -102,10 +113,10 @@ class Talk:
         self.say(C, f"EHLO {name}\r\n")
         self.say(S, "".join(f"250{'-' if text is not offered[-1] else ' '}{text}\r\n" for text in offered))
 
-    def mail(self) -> None:
+    def mail(self, refusal: int = 0) -> None:
         rng = self.rng
         path = self.one_of(PATHS, ODD_PATHS)
-        is_taken = rng.random() < 0.9
+        is_taken = not refusal and rng.random() < 0.9
         sender = f"MAIL FROM:{rng.choice(('', ' '))}<{path}>{self.one_of(PARAMETERS, ODD_PARAMETERS)}"
         code = self.ask(sender, 250 if is_taken else rng.choice(REFUSALS))
         is_taken &= code < 300
@@ -114,12 +125,15 @@ class Talk:
             wanted = 250 if is_taken and rng.random() < 0.7 else rng.choice(REFUSALS)
             to = self.one_of(PATHS[1:], ODD_PATHS)
             accepted += self.ask(f"RCPT TO:<{to}>{rng.choice(('', ' NOTIFY=NEVER'))}", wanted) < 300
+        if rng.random() < 0.3:
+            self.chunks(is_taken=is_taken and accepted > 0)
+            return
         if rng.random() < 0.85:
             goes_on = is_taken and (accepted > 0 or rng.random() < 0.2)
             code = self.ask("DATA", 354 if goes_on else rng.choice(REFUSALS), last=True)
             if code == 354:
                 received = "Received: x\r\n\tfolded\r\n" * rng.choice((0, 0, 1, 3))
-                self._asked.append(f"{received}Subject: x\r\n\r\n{'body ..' * rng.randrange(200)}\r\n.")
+                self._asked.append(f"{received}Subject: x\r\n\r\n{'body ..' * rng.randrange(200)}\r\n.\r\n")
                 code = rng.choice((250, 250, 250, 451, 552))
                 self._answers.append(f"{code} {rng.choice(TEXTS) or 'x'}\r\n")
                 if not self._pipelines or rng.random() < 0.8:
@@ -128,6 +142,23 @@ class Talk:
         self.flush()
         if is_taken:
             self.ask("RSET", 250, last=True)
+
+    def chunks(self, *, is_taken: bool) -> None:
+        """A message by BDAT (RFC 3030), of which any chunk may be refused."""
+        rng = self.rng
+        left = rng.choice((1, 1, 2, 3))
+        opening = "Received: x\r\n\tfolded\r\n" * rng.choice((0, 0, 1, 3)) + "Subject: x\r\n\r\n"
+        while left:
+            left -= 1
+            body = opening + "x" * rng.choice((0, 9, 3_000))
+            if not left and rng.random() < 0.2:
+                body = ""
+            last = "" if left else rng.choice((" LAST", " last"))
+            is_taken &= rng.random() < 0.9
+            octets = len(body) if rng.randrange(SCARCE) or not self._odd else rng.randrange(len(body) + 2)
+            self.ask(f"BDAT {octets}{last}", 250 if is_taken else rng.choice(REFUSALS), behind=body)
+            opening = ""
+        self.flush()
 
     def log_in(self) -> None:
         rng = self.rng
@@ -150,26 +181,67 @@ class Talk:
 
     def play(self) -> list[tuple[int, bytes]]:
         rng = self.rng
-        self.begin()
+        if self.begin():
+            self.introduce()
+            if self.converse():
+                self.leave()
+        elif rng.random() < 0.5:
+            self.leave()
+        if rng.random() < 0.2:
+            self.cut()
+        if self._odd and self.runs and rng.randrange(SCARCE) == 0:
+            del self.runs[rng.randrange(len(self.runs)) :]
+        return self.runs
+
+    def converse(self) -> bool:
+        """Whether it goes on in clear up to the end."""
+        rng = self.rng
         if rng.random() < 0.2:
             self.log_in()
         if rng.random() < 0.2:
             self.secure()
-            if self.runs[-1][1][:1] in (b"\x16", b"\x17") or self.runs[-1][1] in (CLIENT_REST, SERVER_REST):
-                return self.runs
+            if self.runs[-1][1][:1] in (b"\x15", b"\x16", b"\x17") or self.runs[-1][1] in (
+                CLIENT_REST,
+                SERVER_REST,
+            ):
+                return False
         for _ in range(rng.choice((0, 1, 1, 2, 4))):
             if rng.random() < 0.2:
                 self.ask(rng.choice(("NOOP", "RSET")), 250)
+            if rng.random() < 0.1:
+                self.flush()
+                self.introduce()
             self.mail()
         self.flush()
-        match rng.randrange(4):
+        return True
+
+    def leave(self) -> None:
+        """QUIT or not; or the server goes, asked or not."""
+        match self.rng.randrange(6):
             case 0:
                 self.say(C, "QUIT\r\n")
             case 1 | 2:
                 self.ask("QUIT", 221, last=True)
-        if self._odd and rng.randrange(SCARCE) == 0:
-            del self.runs[rng.randrange(len(self.runs)) :]
-        return self.runs
+            case 3:
+                self.ask(self.rng.choice(("NOOP", "RSET", "EHLO x", "QUIT")), 421, last=True)
+            case 4:
+                self.say(S, "421 4.4.2 away\r\n")
+
+    def cut(self) -> None:
+        """Some of the last replies do not come any more, nor what the client would have said then."""
+        rng = self.rng
+        servers = [number for number, (side, _) in enumerate(self.runs) if side == S]
+        number = rng.choice(servers[1:] or servers)
+        whole = [line for line in self.runs[number][1].split(b"\r\n") if line]
+        del self.runs[number + rng.choice((0, 0, 1)) :]
+        if (
+            len(self.runs) == number
+            and number
+            and len(whole) > 1
+            and whole[0][3:4] != b"-"
+            and rng.random() < 0.5
+        ):
+            self.say(S, whole[0] + b"\r\n")
 
 
 def plainness(dialogues) -> np.ndarray:
@@ -196,23 +268,71 @@ def test_and_one_that_is_nearly_plain(seed, is_over):
 
 HEAD = [(S, b"220 mx ESMTP\r\n"), (C, b"EHLO a\r\n"), (S, b"250-mx\r\n250 SIZE\r\n")]
 MAIL = [(C, b"MAIL FROM:<a>\r\n"), (S, b"250 ok\r\n"), (C, b"RCPT TO:<b>\r\n"), (S, b"250 ok\r\n")]
-NOT_PLAIN = {
+GO, LATER = (S, b"354 go\r\n"), (S, b"421 4.4.2 timeout\r\n")
+OK, NO, BYE = (S, b"250 2.0.0 ok\r\n"), (S, b"550 5.5.1 no\r\n"), (S, b"221 bye\r\n")
+DATA, QUIT = (C, b"DATA\r\n"), (C, b"QUIT\r\n")
+LOGIN = [*HEAD, (C, b"AUTH PLAIN\r\n"), (S, b"334 \r\n"), (C, b"eA==\r\n"), (S, b"535 no\r\n")]
+PLAIN = {
     "nothing but a greeting": HEAD[:1],
     "nothing but EHLO": HEAD,
-    "two names": [*HEAD, (C, b"EHLO b\r\n"), (S, b"250 mx\r\n"), (C, b"QUIT\r\n"), (S, b"221 bye\r\n")],
-    "a login that goes on": [*HEAD, (C, b"AUTH LOGIN\r\n"), (S, b"334 x\r\n")],
-    "another mechanism": [*HEAD, (C, b"AUTH NTLM\r\n"), (S, b"504 no\r\n"), *MAIL],
-    "STARTTLS and nothing": [*HEAD, (C, b"STARTTLS\r\n"), (S, b"220 go\r\n")],
+    "and no reply to it": HEAD[:2],
+    "a greeting that refuses": [(S, b"554-5.7.1 no\r\n554 5.7.1 never\r\n")],
+    "and is taken for an answer": [(S, b"554 5.7.1 no\r\n"), QUIT, BYE],
+    "421 for a greeting": [(S, b"421 4.3.2 later\r\n"), QUIT],
     "no name": [*HEAD[:1], *MAIL],
+    "no name, and that is asked for": [
+        *HEAD[:1],
+        MAIL[0],
+        (S, b"503 5.5.1 EHLO first\r\n"),
+        *HEAD[1:],
+        *MAIL,
+    ],
+    "two names": [*HEAD, (C, b"EHLO b\r\n"), (S, b"250-mx\r\n250 XXXXXXXA\r\n"), QUIT, BYE],
+    "HELO after all": [*HEAD[:2], (S, b"502 5.5.1 what\r\n"), (C, b"HELO [a\r\n"), OK, *MAIL, QUIT, BYE],
+    "EHLO in the midst": [*HEAD, *MAIL, *HEAD[1:], *MAIL, QUIT, BYE],
+    "the server goes": [*HEAD, *MAIL, (C, b"NOOP\r\n"), LATER],
+    "the server goes, unasked": [*HEAD, *MAIL, LATER],
+    "and after a login": [*LOGIN, LATER],
+    "no message": [*HEAD, *MAIL, DATA, GO],
+    "a message without an end": [*HEAD, *MAIL, DATA, GO, (C, b"Received: x\r\nx\r\nx")],
+    "a message without a reply": [*HEAD, *MAIL, DATA, GO, (C, b"x\r\n.\r\nMAIL FROM:<b>\r\n")],
+    "DATA without a reply": [*HEAD, *MAIL, DATA],
+    "commands without replies": [*HEAD, MAIL[0], OK, (C, b"RCPT TO:<b>\r\nRCPT TO:<c>\r\nDATA\r\n"), OK],
+    "a command without a reply": [*HEAD, *MAIL, (C, b"RSET\r\n")],
+    "RSET that is refused": [*HEAD, *MAIL, (C, b"RSET\r\n"), NO, QUIT, BYE],
+    "STARTTLS and nothing": [*HEAD, (C, b"STARTTLS\r\n"), (S, b"220 go\r\n")],
+    "AUTH without a reply": [*HEAD, (C, b"AUTH LOGIN\r\n")],
+    "a chunk": [*HEAD, *MAIL, (C, b"BDAT 3 LAST\r\na\r\n"), OK],
+    "chunks": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n"), OK, (C, b"BDAT 2\r\nabBDAT 0 LAST\r\n"), OK, OK],
+    "a chunk that is refused": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\nBDAT 1 LAST\r\nb"), NO, NO, *MAIL],
+    "a last one that is": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n"), OK, (C, b"bdat 1 last\r\nb"), NO, *MAIL],
+    "a chunk and no more": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n"), OK],
+    "a chunk without a reply": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n")],
+    "nothing in a chunk": [*HEAD, *MAIL, (C, b"BDAT 0 LAST\r\n"), OK, *MAIL],
+}
+NOT_PLAIN = {
+    "a login that goes on": [*HEAD, (C, b"AUTH LOGIN\r\n"), (S, b"334 x\r\n")],
+    "a login, and that is all": LOGIN,
+    "a name in other letters": [*HEAD, (C, b"EHLO A\r\n"), OK],
     "two senders": [*HEAD, *MAIL, *MAIL],
     "a recipient without a sender": [*HEAD, *MAIL[2:]],
-    "the server goes": [*HEAD, *MAIL, (C, b"NOOP\r\n"), (S, b"421 bye\r\n")],
-    "a greeting that refuses": [(S, b"554 no\r\n"), *HEAD[1:], *MAIL],
-    "a message without an end": [*HEAD, *MAIL, (C, b"DATA\r\n"), (S, b"354 go\r\n"), (C, b"x")],
-    "no message": [*HEAD, *MAIL, (C, b"DATA\r\n"), (S, b"354 go\r\n")],
-    "a command without a reply": [*HEAD, *MAIL, (C, b"RSET\r\n")],
-    "chunks": [*HEAD, *MAIL, (C, b"BDAT 3 LAST\r\nabc"), (S, b"250 ok\r\n")],
+    "a greeting that is not heard": [(S, b"554 no\r\n"), *HEAD[1:], *MAIL],
+    "a mail all the same": [(S, b"554 no\r\n"), MAIL[0]],
+    "the server goes, and QUIT": [*HEAD, *MAIL, LATER, QUIT],
+    "it goes within a message": [*HEAD, *MAIL, DATA, (S, b"354 go\r\n421 later\r\n")],
+    "it goes between chunks": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n"), OK, LATER],
+    "half a chunk": [*HEAD, *MAIL, (C, b"BDAT 3 LAST\r\na")],
+    "half a field": [*HEAD, *MAIL, (C, b"BDAT 3\r\nRec"), OK, (C, b"BDAT 10 LAST\r\neived: x\r\n"), OK],
+    "a chunk too early": [*HEAD, *MAIL[:2], (C, b"BDAT 3 LAST\r\na\r\n"), OK],
+    "half a message": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n"), OK, (C, b"RSET\r\n"), OK],
 }
+
+
+@pytest.mark.parametrize("case", PLAIN)
+@pytest.mark.parametrize("state", ["SF", "S1"])
+def test_what_is_plain(case, state):
+    assert plainness([PLAIN[case]]).tolist() == [True]
+    assert_equal([PLAIN[case]] * 4, "smtp", conn_state=state)
 
 
 @pytest.mark.parametrize("case", NOT_PLAIN)
@@ -232,7 +352,7 @@ def test_the_server_may_go_at_any_step_of_a_mail(commands, quits):
     dialogue += [(C, said[commands]), (S, b"421 4.3.2 shutting down\r\n")]
     if quits:
         dialogue.append((C, b"QUIT\r\n"))
-    assert plainness([dialogue]).tolist() == [not quits]
+    assert plainness([dialogue]).tolist() == [True]
     for state in ("SF", "S1", "RSTR"):
         assert_equal([dialogue] * 4, "smtp", conn_state=state)
 
