@@ -30,6 +30,8 @@ COMMANDS, TAGGED_COMMANDS = 0x89, 0x8D
 """A blank: how many commands, each with its reply, tell nothing but that they are some; IMAP's have tags."""
 CLIENT_HELLO, NAMELESS_HELLO, SERVER_HELLO = 0x8A, 0x8B, 0x8C
 """TLS begins: the name that is asked for is a blank; behind the last stands the version's second octet."""
+ALERT = 0x8E
+"""One side gives the handshake up, in clear. Behind it stands which."""
 
 USED, BLANKS, SPOILT, CODE, BEGIN, END, NUMBERS, SAID = range(8)
 """Registers: octets on the page, blanks so far, whether there is no form, what a reader found, how many
@@ -44,6 +46,8 @@ MOST_NUMBERS = 10
 """Of one dialogue: they are told apart by doubling."""
 MOST_LINE = 900
 """Octets of a line; `mail` may cut a longer one (`grammar.MAX_TEXT`)."""
+MOST_SECRET = 12_288
+"""Octets of what is said to log in (RFC 4954 section 4), of which nothing is kept."""
 _LOWER, _CR, _LF, _SPACE, _TILDE = 0x20, 0x0D, 0x0A, 0x20, 0x7E
 
 
@@ -77,7 +81,12 @@ def put_blank(begin: int, end: int, mark: int, page: Any, pen: Any, blanks: Any)
 
 def line_end(text: Any, at: int, stop: int) -> int:
     """Where the line ends that begins here, before its CRLF; -1: it is unusual or unfinished."""
-    for end in range(at, min(stop - 1, at + MOST_LINE)):
+    return line_end_within(text, at, stop, MOST_LINE)
+
+
+def line_end_within(text: Any, at: int, stop: int, most: int) -> int:
+    """The same of a line of no more than so many octets."""
+    for end in range(at, min(stop - 1, at + most)):
         octet = text[end]
         if octet == _CR:
             return end if text[end + 1] == _LF else -1

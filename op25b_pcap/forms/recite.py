@@ -17,7 +17,8 @@ UNIT = 512
 SOME = 64
 """Of commands that are counted: they are said one by one, and a form has but one such number."""
 _PIECE = re.compile(
-    rb"[\x00-\x7f]+|[%s].|." % re.escape(bytes((pen.MESSAGE, pen.TORN_MESSAGE, pen.CHUNK, pen.SERVER_HELLO))),
+    rb"[\x00-\x7f]+|[%s].|."
+    % re.escape(bytes((pen.MESSAGE, pen.TORN_MESSAGE, pen.CHUNK, pen.SERVER_HELLO, pen.ALERT))),
     re.DOTALL,
 )
 """What was said as it stands; a mark with the octet behind it, or alone."""
@@ -67,6 +68,8 @@ class _Recital:
                 self._runs += [(CLIENT, bytearray(command * count)), (SERVER, bytearray(reply * count))]
             elif mark == pen.SERVER_HELLO:
                 self._runs.append((SERVER, bytearray(_server_hello(piece[1]))))
+            elif mark == pen.ALERT:
+                self._runs.append((_SIDES[piece[1]], bytearray(_HANDSHAKE_FAILURE)))
             else:
                 self._runs[-1][1].extend(self._said(piece))
         chunks = [Chunk(side, 0, 0, bytes(octets)) for side, octets in self._runs if octets]
@@ -120,8 +123,8 @@ def _record(kind: int, octets: bytes) -> bytes:
     return bytes((kind, 3, 3)) + _vector(octets, 2)
 
 
-_ENCRYPTED = _record(23, bytes(16))
-"""Behind it nothing can be read."""
+_HANDSHAKE_FAILURE = _record(21, b"\2\x28")
+"""An alert (RFC 8446 section 6); behind it nothing can be read."""
 
 
 def _client_hello(name: bytes) -> bytes:
@@ -129,10 +132,10 @@ def _client_hello(name: bytes) -> bytes:
     server_name = b"\0\0" + _vector(_vector(b"\0" + _vector(name, 2), 2), 2) if name else b""
     body = b"\3\3" + bytes(32) + _vector(b"", 1) + _vector(b"\x13\1", 2) + _vector(b"\0", 1)
     body += _vector(server_name, 2)
-    return _record(22, b"\1" + _vector(body, 3)) + _ENCRYPTED
+    return _record(22, b"\1" + _vector(body, 3))
 
 
 def _server_hello(version: int) -> bytes:
     """A ServerHello (RFC 8446 section 4.1.3) that chose version 3.`version`."""
     body = bytes((3, version)) + bytes(32) + _vector(b"", 1) + b"\x13\1\0"
-    return _record(22, b"\2" + _vector(body, 3)) + _ENCRYPTED
+    return _record(22, b"\2" + _vector(body, 3))

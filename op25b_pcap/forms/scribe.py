@@ -14,6 +14,7 @@ import numpy as np
 
 from op25b_pcap.forms import verbs
 from op25b_pcap.forms.pen import (
+    ALERT,
     BEGIN,
     BLANKS,
     CLIENT_HELLO,
@@ -32,11 +33,10 @@ from op25b_pcap.forms.pen import (
     TEXT,
     TORN_MESSAGE,
     USED,
-    head,
     packed,
     word,
 )
-from op25b_pcap.forms.smtp import behind_enhanced_code, smtp
+from op25b_pcap.forms.smtp import behind_enhanced_code, mechanism_number, smtp
 from op25b_pcap.forms.write import IN_SMTP, PROTOCOLS, number_of
 
 LONG_PAGE, MOST_BLANKS = 1 << 16, 1 << 14
@@ -197,9 +197,9 @@ def status_number(page: Any, at: int) -> int:
     return status
 
 
-def told_command(page: Any, pen: Any, blanks: Any, now: Any, asked: Any) -> bool:
+def told_command(page: Any, pen: Any, blanks: Any, now: Any, asked: Any, session: Any) -> bool:
     """Read what the client says next into a row of the queue; False if it is not plain."""
-    at, blank, stop = now[_PLACE], now[_BLANK], pen[USED]
+    at, blank = now[_PLACE], now[_BLANK]
     if page[at] in (MESSAGE, TORN_MESSAGE):
         asked[_KIND], asked[_COUNT] = _END_OF_DATA, blanks[blank, 0]
         asked[_WORD], asked[_FLAG] = page[at + 1], 1
@@ -211,12 +211,10 @@ def told_command(page: Any, pen: Any, blanks: Any, now: Any, asked: Any) -> bool
         return True
     if page[at] >= _MARKS:
         return False
-    if head(page, at, stop, 8) == verbs.STARTTLS:
-        asked[_KIND] = _STARTTLS
-        now[_PLACE] = at + 10
-        return True
-    verb = head(page, at, stop, verbs.LENGTH)
-    at += verbs.LENGTH
+    begin = at
+    while page[at] != _SPACE and page[at] != _CR:
+        at += 1
+    verb = word(page, begin, at)
     if verb in (verbs.EHLO, verbs.HELO):
         asked[_KIND] = _EHLO if verb == verbs.EHLO else _HELO
         while page[at] < _MARKS:
@@ -288,19 +286,23 @@ def told_command(page: Any, pen: Any, blanks: Any, now: Any, asked: Any) -> bool
         at = begin
         while page[at] != _SPACE and page[at] != _CR:
             at += 1
-        asked[_WORD] = mechanism_word(page, begin, at)
+        asked[_WORD] = mechanism_number(page, begin, at)
         if page[at] == _SPACE:
             at += 2
     elif verb == verbs.DATA:
         asked[_KIND] = _DATA
     elif verb == verbs.RSET:
         asked[_KIND] = _RSET
-    elif verb == verbs.NOOP:
-        asked[_KIND] = _NOOP
+    elif verb == verbs.STARTTLS:
+        asked[_KIND] = _STARTTLS
     elif verb == verbs.QUIT:
         asked[_KIND] = _QUIT
     else:
-        return False
+        asked[_KIND] = _NOOP
+        if verb not in verbs.SILENT:
+            session[ODDITIES] |= UNKNOWN_COMMAND
+        while page[at] != _CR:
+            at += 1
     if page[at] != _CR:
         return False
     now[_PLACE], now[_BLANK] = at + 2, blank
@@ -317,16 +319,6 @@ def body_word(page: Any, begin: int, end: int) -> int:
     if length == 10 and word(page, begin, begin + 8) == _BINARY and word(page, begin + 8, end) == _REST:
         return 2
     return -1
-
-
-def mechanism_word(page: Any, begin: int, end: int) -> int:
-    """The number of one of `verbs.MECHANISMS`, one more."""
-    name = word(page, begin, end)
-    if name == verbs.PLAIN:
-        return 1
-    if name == verbs.LOGIN:
-        return 2
-    return 3 if name == verbs.CRAM_MD5 else 4
 
 
 def give_up(mails: Any, now: Any) -> None:
@@ -574,10 +566,13 @@ def told_hellos(page: Any, stop: int, blanks: Any, now: Any, session: Any) -> bo
     session[IS_HIDDEN] = 1
     if page[at] == CLIENT_HELLO:
         session[NAME_BEGIN], session[NAME_END] = blanks[now[_BLANK], 0], blanks[now[_BLANK], 1]
-    if at + 1 < stop:
-        if page[at + 1] != SERVER_HELLO:
+    for place in range(at + 1, stop, 2):
+        if page[place] == ALERT:
+            session[ODDITIES] |= TLS_ALERT
+        elif page[place] == SERVER_HELLO:
+            session[VERSION] = page[place + 1] * 1 + 1
+        else:
             return False
-        session[VERSION] = page[at + 2] * 1 + 1
     return True
 
 
@@ -629,7 +624,7 @@ def tell(text: Any, begin: int, desk: Any, offers: Any, told: Any, whose: int, i
             now[_PLACE] += 1
             continue
         if not is_server:
-            if last == MOST_WAITING or not told_command(page, pen, blanks, now, queue[last]):
+            if last == MOST_WAITING or not told_command(page, pen, blanks, now, queue[last], session):
                 return False
             last += 1
             continue

@@ -18,6 +18,8 @@ from op25b_pcap.forms.pen import (
     CODE,
     END,
     MESSAGE,
+    MOST_LINE,
+    MOST_SECRET,
     MOST_WAITING,
     NUMBER,
     QUEUE,
@@ -29,6 +31,7 @@ from op25b_pcap.forms.pen import (
     TORN_MESSAGE,
     head,
     line_end,
+    line_end_within,
     number_in,
     packed,
     put,
@@ -39,15 +42,16 @@ from op25b_pcap.forms.pen import (
 )
 from op25b_pcap.forms.tls import tls
 
-GREETING, EXTENDED, DATA, AUTH, STARTTLS, QUIT, OTHER = range(7)
-"""What waits for a reply, as far as it matters which replies it can have. OTHER: none in particular."""
+GREETING, EXTENDED, DATA, AUTH, STARTTLS, QUIT, UNKNOWN, OTHER = range(8)
+"""What waits for a reply, as far as it matters which replies it can have. UNKNOWN: it is no command, and is
+refused. OTHER: none in particular."""
 _COMMANDS, _WAITING, _MESSAGE, _RESPONSE = range(4)
 """What the client's next octets are."""
 _FROM, _TO, _LAST = packed(b"FROM:"), packed(b"TO:"), packed(b"LAST")
 _SIZE, _BODY, _SMTPUTF8 = packed(b"SIZE="), packed(b"BODY="), packed(b"SMTPUTF8")
 _CLIENT = 0
 _IS_SAME, _IS_ALIKE, _IS_OTHER = range(3)
-_CAPITAL, _B, _E = 0xDF, 0x42, 0x45
+_CAPITAL, _B, _X, _SLASH = 0xDF, 0x42, 0x78, 0x2F
 _SPACE, _QUOTE, _STAR, _DASH, _DOT, _LESS, _EQUALS, _GREATER, _AT, _BRACKET, _BACKSLASH = tuple(
     b' "*-.<=>@[\\'
 )
@@ -68,6 +72,8 @@ def may_answer(code: int, command: int) -> bool:
         return code == 235 or code == 334
     if command == QUIT:
         return code == 221
+    if command == UNKNOWN:
+        return False
     return code != 220 and code != 221 and code != 235 and code != 334 and code != 354
 
 
@@ -130,8 +136,8 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 return False
             pen[QUEUE + waiting] = pen[CODE]
             waiting += 1
-    # What is said to a login at the end may repeat what was said to log in.
-    return pen[SPOILT] == 0 and last != AUTH
+    # What is said to a login at the end may repeat what was said to log in, or what was no command.
+    return pen[SPOILT] == 0 and last != AUTH and last != UNKNOWN
 
 
 def reply(text: Any, at: int, stop: int, command: int, page: Any, pen: Any, blanks: Any) -> int:
@@ -216,7 +222,8 @@ def behind_enhanced_code(text: Any, at: int, end: int) -> int:
 
 def command_line(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any) -> int:
     """Write a command: where the next octets begin, or -1. CODE gets what waits for a reply."""
-    end = line_end(text, at, stop)
+    is_login = head(text, at, stop, verbs.LENGTH) == verbs.AUTH
+    end = line_end_within(text, at, stop, MOST_SECRET if is_login else MOST_LINE)
     if end < 0:
         return -1
     pen[CODE] = OTHER
@@ -234,7 +241,7 @@ def command_line(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any
             pen[CODE] = AUTH
             is_known = authentication(text, at, end, page, pen)
         else:
-            return -1
+            is_known = other_command(text, at, close, end, page, pen)
     else:
         if verb == verbs.DATA:
             pen[CODE] = DATA
@@ -242,14 +249,41 @@ def command_line(text: Any, at: int, stop: int, page: Any, pen: Any, blanks: Any
             pen[CODE] = QUIT
         elif verb == verbs.STARTTLS:
             pen[CODE] = STARTTLS
-        elif verb != verbs.RSET and verb != verbs.NOOP:
-            return -1
-        put_all(text, at, end, page, pen)
+        if pen[CODE] != OTHER or verb == verbs.RSET:
+            put_all(text, at, end, page, pen)
+        else:
+            is_known = other_command(text, at, close, end, page, pen)
     if not is_known:
         return -1
     put_all(text, end, end + 2, page, pen)
     must_wait = pen[CODE] in (DATA, AUTH, STARTTLS)
     return -1 if must_wait and end + 2 != stop else end + 2
+
+
+def other_command(text: Any, at: int, close: int, end: int, page: Any, pen: Any) -> bool:
+    """Write what tells nothing but itself, or is no command; what stands behind the word is not looked at."""
+    verb = word(text, at, close)
+    if verb not in verbs.SILENT:
+        if verb < 0 or verb in verbs.KNOWN or verb in verbs.OTHERS:
+            return False
+        is_masked = True
+        for place in range(at, close):
+            octet = small(text[place])
+            if not (0x61 <= octet <= 0x7A or 0x30 <= octet <= 0x39):
+                return False
+            is_masked &= octet == _X
+        for place in range(close, end):
+            # It may be HTTP.
+            if text[place] == _SLASH:
+                return False
+        if is_masked:
+            return False
+        pen[CODE] = UNKNOWN
+    put_all(text, at, close, page, pen)
+    if close < end:
+        put(page, pen, _SPACE)
+        put(page, pen, SECRET)
+    return True
 
 
 def hello(text: Any, at: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
@@ -364,8 +398,7 @@ def authentication(text: Any, at: int, end: int, page: Any, pen: Any) -> bool:
 def mechanism(text: Any, at: int, end: int, page: Any, pen: Any) -> bool:
     """Write the name of a mechanism, if it is a common one; what stands behind it is a secret."""
     close = space_or_end(text, at, end)
-    name = word(text, at, close)
-    if name not in (verbs.PLAIN, verbs.LOGIN, verbs.CRAM_MD5, verbs.XOAUTH2):
+    if not mechanism_number(text, at, close):
         return False
     put_all(text, at, close, page, pen)
     if close < end:
@@ -374,9 +407,25 @@ def mechanism(text: Any, at: int, end: int, page: Any, pen: Any) -> bool:
     return True
 
 
+def mechanism_number(text: Any, at: int, end: int) -> int:
+    """The number of one of `verbs.MECHANISMS`, one more; 0 of any other word."""
+    if end - at > verbs.LONGEST_MECHANISM:
+        return 0
+    second, third = min(at + 8, end), min(at + 16, end)
+    for number in range(len(verbs.MECHANISMS)):
+        words = verbs.MECHANISM_WORDS[number]
+        if (
+            word(text, at, second) == words[0]
+            and word(text, second, third) == words[1]
+            and word(text, third, end) == words[2]
+        ):
+            return number + 1
+    return 0
+
+
 def secret_line(text: Any, at: int, stop: int, page: Any, pen: Any) -> int:
     """Write a response (RFC 4954 section 4), which is all that the client says here."""
-    end = line_end(text, at, stop)
+    end = line_end_within(text, at, stop, MOST_SECRET)
     if end < 0 or end + 2 != stop:
         return -1
     put(page, pen, SECRET)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from op25b_pcap.forms.pen import CLIENT_HELLO, NAMELESS_HELLO, SERVER_HELLO, SPOILT, put, put_blank
+from op25b_pcap.forms.pen import (
+    ALERT,
+    CLIENT_HELLO,
+    CLIENT_SAYS,
+    NAMELESS_HELLO,
+    SERVER_HELLO,
+    SERVER_SAYS,
+    SPOILT,
+    put,
+    put_blank,
+)
 
 _CLIENT, _SERVER = 0, 1
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA = range(20, 24)
 _HEADER, _MOST_RECORD = 5, (1 << 14) + 2048
 _SERVER_NAME, _SUPPORTED_VERSIONS = 0, 43
 _RANDOM = 32
+_FATAL = 2
+"""The level of an alert behind which its side says nothing more (RFC 8446 section 6)."""
 _MOST_NAME = 255
 
 
@@ -25,7 +37,7 @@ def number(text: Any, at: int, octets: int) -> int:
 def tls(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write what both hellos say: the client's comes first. Records are followed until they are encrypted.
 
-    An alert in clear, an empty record or a hello in pieces has no form.
+    An alert in clear that is no end, an empty record or a hello in pieces has no form.
     """
     left_of_client, left_of_server = 0, 0
     client_told, server_told, client_over, server_over = False, False, False, False
@@ -50,6 +62,13 @@ def tls(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks:
             kind, length = text[at], number(text, at + 3, 2)
             if text[at + 1] != 3 or text[at + 2] > 4 or length > _MOST_RECORD or length == 0:
                 return False
+            if kind == _ALERT and length == 2 and (is_told or side == _SERVER):
+                if at + _HEADER + length > stop or text[at + _HEADER] != _FATAL:
+                    return False
+                put(page, pen, ALERT)
+                put(page, pen, CLIENT_SAYS if side == _CLIENT else SERVER_SAYS)
+                is_over = True
+                break
             if not is_told:
                 if kind != _HANDSHAKE or at + _HEADER + length > stop:
                     return False
@@ -61,7 +80,7 @@ def tls(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks:
                 )
                 if not is_told:
                     return False
-            elif kind in (_CHANGE_CIPHER_SPEC, _APPLICATION_DATA) or (kind == _ALERT and length != 2):
+            elif kind in (_CHANGE_CIPHER_SPEC, _APPLICATION_DATA) or kind == _ALERT:
                 is_over = True
                 break
             elif kind != _HANDSHAKE:

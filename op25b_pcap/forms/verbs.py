@@ -11,7 +11,26 @@ EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT, AUTH, STARTTLS = (
         b"STARTTLS",
     )
 )
+KNOWN = (EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, QUIT, AUTH, STARTTLS)
 LENGTH = 4
 """Octets of the verbs that an argument follows."""
-MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2")
-PLAIN, LOGIN, CRAM_MD5, XOAUTH2 = (packed(name.encode()) for name in MECHANISMS)
+SILENT = tuple(packed(verb) for verb in (b"NOOP", b"VRFY", b"EXPN", b"HELP", b"ETRN"))
+"""Those that tell nothing but that they were said, whatever follows them."""
+OTHERS = tuple(
+    packed(verb)
+    for verb in (
+        *(b"ATRN", b"BURL", b"SEND", b"SOML", b"SAML", b"TURN", b"LHLO", b"XCLIENT", b"XFORWARD", b"XEXCH50"),
+        *(b"ONEX", b"CONNECT", b"PROXY"),
+    )
+)
+"""What else `mail.smtp` knows (`grammar.VERBS`, `preamble`)."""
+MECHANISMS = (
+    *("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "DIGEST-MD5", "NTLM", "GSSAPI", "EXTERNAL", "ANONYMOUS"),
+    *("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "OAUTHBEARER"),
+)
+LONGEST_MECHANISM = 24
+MECHANISM_WORDS = tuple(
+    tuple(packed(name.encode()[at : at + 8]) or -1 for at in range(0, LONGEST_MECHANISM, 8))
+    for name in MECHANISMS
+)
+"""Each as three times `pen.word` gives it."""

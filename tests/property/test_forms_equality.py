@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.assembly.text import RUN
 from op25b_pcap.compiled import kernels
-from op25b_pcap.forms import smtp
+from op25b_pcap.forms import pen, smtp, verbs
 from op25b_pcap.forms.reading import Forms
+from op25b_pcap.mail import sasl
 from op25b_pcap.mail.sessions import READ, read
 from op25b_pcap.mail.smtp import grammar
 from op25b_pcap.mail.smtp.replies import can_answer
@@ -441,8 +442,8 @@ def test_usual_dialogues_have_forms(service, number):
 
 
 def test_few_of_a_form_are_left_to_mail():
-    dialogue = [(S, b"554 5.7.1 go away\r\n")]
-    assert by_form([dialogue] * 2, flow_rows(2, service="smtp")) == {}
+    dialogue = [(S, b"+OK POP3\r\n")]
+    assert by_form([dialogue] * 2, flow_rows(2, service="pop3")) == {}
 
 
 def test_begun_unseen_or_half_heard_has_no_form():
@@ -459,6 +460,19 @@ def test_what_lacks_octets_has_no_form():
     assert item.chunks(0)[0].skipped == 7
 
 
+def test_verbs_and_mechanisms_are_those_of_mail():
+    known = {*verbs.KNOWN, *verbs.SILENT, *verbs.OTHERS}
+    assert known - {pen.packed(b"CONNECT"), pen.packed(b"PROXY")} == {
+        pen.packed(verb.encode()) for verb in grammar.VERBS
+    }
+    assert [sasl.mechanism(name.encode()) for name in verbs.MECHANISMS] == [*verbs.MECHANISMS]
+    for number, name in enumerate(verbs.MECHANISMS, 1):
+        text = np.frombuffer(name.lower().encode() + b"X", np.uint8)
+        assert smtp.mechanism_number(text, 0, len(name)) == number
+        assert smtp.mechanism_number(text, 0, len(name) + 1) == 0
+        assert smtp.mechanism_number(text, 0, len(name) - 1) == 0
+
+
 def test_replies_go_to_the_same_commands():
     verbs = {
         smtp.GREETING: [grammar.GREETING.verb],
@@ -466,9 +480,10 @@ def test_replies_go_to_the_same_commands():
         smtp.AUTH: ["AUTH", grammar.RESPONSE.verb],
         smtp.STARTTLS: ["STARTTLS"],
         smtp.QUIT: ["QUIT"],
+        smtp.UNKNOWN: [""],
         smtp.EXTENDED: ["EHLO"],
         smtp.OTHER: [
-            *("HELO", "MAIL", "RCPT", "RSET", "NOOP", "BDAT"),
+            *("HELO", "MAIL", "RCPT", "RSET", "NOOP", "BDAT", "VRFY", "EXPN", "HELP", "ETRN"),
             *(grammar.LAST_CHUNK, grammar.END_OF_DATA),
         ],
     }

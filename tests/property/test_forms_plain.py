@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from op25b_pcap.compiled import kernels
 from op25b_pcap.forms.plain import Plain
 from op25b_pcap.forms.reading import circumstances
-from tests.hellos import CLIENT_REST, HANDSHAKE, SERVER_REST, client_hello, record, server_hello
+from tests.hellos import ALERT, CLIENT_REST, HANDSHAKE, SERVER_REST, client_hello, record, server_hello
 from tests.hellos import server_name as named
 from tests.property.test_forms_equality import C, S, assert_equal, flow_rows, usual
 
@@ -44,6 +44,10 @@ TEXTS = [
 ODD_TEXTS = [" two", "\u00fc", "***", "a\tb"]
 GREETINGS = ["mx.example.com ESMTP", "hello", "a  b", "5.7.1 away", "2.0.0"]
 NAMES = ["pc.example.net", "[192.0.2.7]", "localhost"]
+LOGINS = [
+    *(("PLAIN AGEAYg==", 0), ("LOGIN", 2), ("cram-md5", 1), ("XOAUTH2", 1), (f"XOAUTH2 {'eA' * 999}", 0)),
+    *(("DIGEST-MD5", 2), ("ntlm", 2), ("GSSAPI eA==", 2), ("SCRAM-SHA-256-PLUS eA==", 1), ("EXTERNAL =", 0)),
+]
 REFUSALS = [450, 451, 500, 503, 550, 554]
 SCARCE = 25
 """Of so many choices one is an odd one."""
@@ -163,8 +167,9 @@ class Talk:
     def log_in(self) -> None:
         rng = self.rng
         for _ in range(rng.choice((0, 0, 1))):
-            self.ask("AUTH PLAIN AGEAYg==", rng.choice((504, 535)), last=True)
-        mechanism, lines = rng.choice([("PLAIN AGEAYg==", 0), ("LOGIN", 2), ("cram-md5", 1), ("XOAUTH2", 1)])
+            what = self.one_of(["PLAIN AGEAYg=="], ["SECRET", "PLAINX", "SCRAM-SHA-512 eA=="])
+            self.ask(f"AUTH {what}", rng.choice((504, 535)), last=True)
+        mechanism, lines = rng.choice(LOGINS)
         self.ask(f"AUTH {mechanism}", 334 if lines else 235, last=True)
         for line in range(lines, 0, -1):
             self.ask("c2VjcmV0", 334 if line > 1 else rng.choice((235, 235, 535)), last=True)
@@ -174,9 +179,13 @@ class Talk:
         if self.ask("STARTTLS", rng.choice((220, 220, 220, 454)), last=True) == 220:
             names = [named(b"mx.example.com")] if rng.random() < 0.7 else []
             self.say(C, record(HANDSHAKE, client_hello(*names), 0x0301))
-            if rng.random() < 0.9:
+            if rng.random() < 0.2:
+                self.say(S, record(ALERT, rng.choice([b"\2\x28", b"\2\x46"])))
+            elif rng.random() < 0.9:
                 self.say(S, record(HANDSHAKE, server_hello(rng.choice([0x0301, 0x0303, 0x0304]))))
-                self.say(C, CLIENT_REST)
+                self.say(
+                    C, rng.choice((CLIENT_REST, record(ALERT, self.one_of([b"\2\0"], [b"\1\0", b"\2"]))))
+                )
                 self.say(S, SERVER_REST)
 
     def play(self) -> list[tuple[int, bytes]]:
@@ -207,7 +216,11 @@ class Talk:
                 return False
         for _ in range(rng.choice((0, 1, 1, 2, 4))):
             if rng.random() < 0.2:
-                self.ask(rng.choice(("NOOP", "RSET")), 250)
+                self.ask(rng.choice(("NOOP", "RSET", "VRFY root", "HELP", "NOOP x")), 250)
+            if rng.random() < 0.1:
+                self.ask(
+                    self.one_of(["XFOO bar", "EXPN x", "HI"], ["XXXX x", "GET / HTTP/1.1", "SEND x"]), 502
+                )
             if rng.random() < 0.1:
                 self.flush()
                 self.introduce()
@@ -272,6 +285,8 @@ GO, LATER = (S, b"354 go\r\n"), (S, b"421 4.4.2 timeout\r\n")
 OK, NO, BYE = (S, b"250 2.0.0 ok\r\n"), (S, b"550 5.5.1 no\r\n"), (S, b"221 bye\r\n")
 DATA, QUIT = (C, b"DATA\r\n"), (C, b"QUIT\r\n")
 LOGIN = [*HEAD, (C, b"AUTH PLAIN\r\n"), (S, b"334 \r\n"), (C, b"eA==\r\n"), (S, b"535 no\r\n")]
+HELLO, SERVER_HELLO = record(HANDSHAKE, client_hello(), 0x0301), record(HANDSHAKE, server_hello(0x0303))
+SECURE = [*HEAD, (C, b"STARTTLS\r\n"), (S, b"220 go\r\n")]
 PLAIN = {
     "nothing but a greeting": HEAD[:1],
     "nothing but EHLO": HEAD,
@@ -300,7 +315,14 @@ PLAIN = {
     "commands without replies": [*HEAD, MAIL[0], OK, (C, b"RCPT TO:<b>\r\nRCPT TO:<c>\r\nDATA\r\n"), OK],
     "a command without a reply": [*HEAD, *MAIL, (C, b"RSET\r\n")],
     "RSET that is refused": [*HEAD, *MAIL, (C, b"RSET\r\n"), NO, QUIT, BYE],
-    "STARTTLS and nothing": [*HEAD, (C, b"STARTTLS\r\n"), (S, b"220 go\r\n")],
+    "STARTTLS and nothing": SECURE,
+    "TLS that the server gives up": [*SECURE, (C, HELLO), (S, b"\x15\3\3\0\2\2\x28")],
+    "and the client": [*SECURE, (C, HELLO), (S, SERVER_HELLO), (C, b"\x15\3\3\0\2\2\x30x")],
+    "another mechanism": [*HEAD, (C, b"AUTH NTLM\r\n"), (S, b"504 no\r\n"), *MAIL],
+    "a long name": [*HEAD, (C, b"AUTH scram-sha-256-plus x\r\n"), (S, b"504 no\r\n"), *MAIL],
+    "a long secret": [*HEAD, (C, b"AUTH GSSAPI %b\r\n" % (b"x" * 9_000)), (S, b"504 no\r\n"), *MAIL],
+    "VRFY and others": [*HEAD, (C, b"VRFY root\r\nHELP\r\n"), (S, b"252 ?\r\n214-a\r\n214 b\r\n"), *MAIL],
+    "no command": [*HEAD, (C, b"XFOO bar\r\n"), (S, b"500 what is XFOO bar\r\n"), *MAIL, QUIT, BYE],
     "AUTH without a reply": [*HEAD, (C, b"AUTH LOGIN\r\n")],
     "a chunk": [*HEAD, *MAIL, (C, b"BDAT 3 LAST\r\na\r\n"), OK],
     "chunks": [*HEAD, *MAIL, (C, b"BDAT 3\r\na\r\n"), OK, (C, b"BDAT 2\r\nabBDAT 0 LAST\r\n"), OK, OK],
@@ -313,6 +335,10 @@ PLAIN = {
 NOT_PLAIN = {
     "a login that goes on": [*HEAD, (C, b"AUTH LOGIN\r\n"), (S, b"334 x\r\n")],
     "a login, and that is all": LOGIN,
+    "no command, and that is all": [*HEAD, (C, b"XFOO bar\r\n"), (S, b"500 what is XFOO bar\r\n")],
+    "a masked command": [*HEAD, (C, b"XXXX bar\r\n"), (S, b"500 what\r\n"), QUIT, BYE],
+    "HTTP": [*HEAD, (C, b"GET / HTTP/1.1\r\n"), (S, b"500 what\r\n"), QUIT, BYE],
+    "a mechanism that nobody knows": [*HEAD, (C, b"AUTH FOO\r\n"), (S, b"504 no\r\n"), *MAIL],
     "a name in other letters": [*HEAD, (C, b"EHLO A\r\n"), OK],
     "two senders": [*HEAD, *MAIL, *MAIL],
     "a recipient without a sender": [*HEAD, *MAIL[2:]],
