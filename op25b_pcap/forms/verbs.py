@@ -14,13 +14,13 @@ EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT, AUTH, STARTTLS = (
 KNOWN = (EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, QUIT, AUTH, STARTTLS)
 LENGTH = 4
 """Octets of the verbs that an argument follows."""
-SILENT = tuple(packed(verb) for verb in (b"NOOP", b"VRFY", b"EXPN", b"HELP", b"ETRN"))
+SILENT = tuple(packed(verb) for verb in (b"NOOP", b"VRFY", b"EXPN", b"HELP", b"ETRN", b"ONEX", b"XFORWARD"))
 """Those that tell nothing but that they were said, whatever follows them."""
 OTHERS = tuple(
     packed(verb)
     for verb in (
-        *(b"ATRN", b"BURL", b"SEND", b"SOML", b"SAML", b"TURN", b"LHLO", b"XCLIENT", b"XFORWARD", b"XEXCH50"),
-        *(b"ONEX", b"CONNECT", b"PROXY"),
+        *(b"ATRN", b"BURL", b"SEND", b"SOML", b"SAML", b"TURN", b"LHLO", b"XCLIENT", b"XEXCH50"),
+        *(b"CONNECT", b"PROXY"),
     )
 )
 """What else `mail.smtp` knows (`grammar.VERBS`, `preamble`)."""

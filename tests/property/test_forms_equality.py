@@ -483,7 +483,20 @@ def test_replies_go_to_the_same_commands():
         smtp.UNKNOWN: [""],
         smtp.EXTENDED: ["EHLO"],
         smtp.OTHER: [
-            *("HELO", "MAIL", "RCPT", "RSET", "NOOP", "BDAT", "VRFY", "EXPN", "HELP", "ETRN"),
+            *(
+                "HELO",
+                "MAIL",
+                "RCPT",
+                "RSET",
+                "NOOP",
+                "BDAT",
+                "VRFY",
+                "EXPN",
+                "HELP",
+                "ETRN",
+                "ONEX",
+                "XFORWARD",
+            ),
             *(grammar.LAST_CHUNK, grammar.END_OF_DATA),
         ],
     }

@@ -48,6 +48,7 @@ LOGINS = [
     *(("PLAIN AGEAYg==", 0), ("LOGIN", 2), ("cram-md5", 1), ("XOAUTH2", 1), (f"XOAUTH2 {'eA' * 999}", 0)),
     *(("DIGEST-MD5", 2), ("ntlm", 2), ("GSSAPI eA==", 2), ("SCRAM-SHA-256-PLUS eA==", 1), ("EXTERNAL =", 0)),
 ]
+SILENT = ["NOOP", "RSET", "VRFY root", "HELP", "NOOP x", "XFORWARD NAME=a"]
 REFUSALS = [450, 451, 500, 503, 550, 554]
 SCARCE = 25
 """Of so many choices one is an odd one."""
@@ -216,7 +217,7 @@ class Talk:
                 return False
         for _ in range(rng.choice((0, 1, 1, 2, 4))):
             if rng.random() < 0.2:
-                self.ask(rng.choice(("NOOP", "RSET", "VRFY root", "HELP", "NOOP x")), 250)
+                self.ask(rng.choice(SILENT), 250)
             if rng.random() < 0.1:
                 self.ask(
                     self.one_of(["XFOO bar", "EXPN x", "HI"], ["XXXX x", "GET / HTTP/1.1", "SEND x"]), 502
