@@ -1,9 +1,9 @@
 """The kernel that tells the rows of plain SMTP dialogues from their forms; nothing is learnt of them.
 
-Plain is a dialogue with a form (`smtp`) in which the server greets with 220 and takes one EHLO or HELO,
-and which then goes in the order of RFC 5321 section 4.1.4: AUTH, MAIL, RCPT, DATA, RSET, NOOP, QUIT, each,
-but for a QUIT at the end, with its reply, or STARTTLS and the hellos of TLS. What it comes to is what
-`mail.smtp.record` makes of such exchanges. Any other one is told by its form, or read by `mail`.
+Plain is a dialogue with a form (`smtp`) that goes in the order of RFC 5321 section 4.1.4: EHLO or HELO, AUTH,
+MAIL, RCPT, DATA or BDAT, RSET, QUIT, what tells nothing but itself, or STARTTLS and the hellos of TLS; up to
+its end, wherever that is. What it comes to is what `mail.smtp.record` makes of such exchanges, and of
+commands without replies. Any other one is told by its form, or read by `mail`.
 """
 
 from __future__ import annotations

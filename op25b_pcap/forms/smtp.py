@@ -1,7 +1,7 @@
 """The form of an SMTP dialogue that goes as RFC 5321 wants it: every command has its reply, in order.
 
 What is taken for a command, a message or TLS here must be so for `mail.smtp`, too. Therefore who
-speaks out of turn, in other words or in half lines has no form.
+speaks out of turn or in half lines has no form; but a server may go with 421, unasked, at the end.
 """
 
 from __future__ import annotations

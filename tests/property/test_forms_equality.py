@@ -182,6 +182,13 @@ LINES = [
         "Received: x",
     ),
     *("220 $0", "250 ok", "250-x", "250 2.1.0", "354 go", "421 $5", "334 x", "235 x", "503 5.5.1 $1", "99 x"),
+    *("XFOO $3", "AUTH NTLM $4", "EHLO $5", "BDAT 0", "421 4.4.2 $3", "250-a|250 XXXXXXXA", "HELP", "ONEX x"),
+    *(
+        "AUTH SCRAM-SHA-256-PLUS x",
+        "AUTH GSSAPI",
+        "a3 AUTHENTICATE DIGEST-MD5",
+        "a3 AUTHENTICATE SCRAM-SHA-1 x",
+    ),
     *("221 x", "250ok", "250  two", "+OK", "-ERR", "* 1 FETCH {3}", "a1 OK", "a2 BAD x", "+ go", "* OK {2}"),
     *("RETR 2", "CAPA", "USER", "a9 STARTTLS", "a9 LOGIN {3}", "$b", "\tx", "a.b", "MAIL FROM:<> SIZE=x"),
     *(
