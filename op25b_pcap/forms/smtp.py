@@ -80,7 +80,7 @@ def may_answer(code: int, command: int) -> bool:
 def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks: Any) -> bool:
     """Write the form of runs `begin` to `end`; whether there is one."""
     reading, waiting, answered, last = _COMMANDS, 1, 0, GREETING
-    in_chunks = False
+    in_chunks, logs_in = False, False
     pen[QUEUE] = GREETING
     pen[BEGIN], pen[END] = 0, 0
     for number in range(begin, end):
@@ -91,7 +91,8 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 if answered == waiting:
                     # The server goes, unasked: the end, or `mail` sees what it belongs to.
                     is_end = number == end - 1 and reading != _MESSAGE and not in_chunks
-                    at, last = reply(text, at, stop, OTHER, page, pen, blanks), OTHER
+                    at = reply(text, at, stop, OTHER, page, pen, blanks)
+                    last = AUTH if logs_in else OTHER
                     if not is_end or at != stop or pen[CODE] != _GOODBYE:
                         return False
                     break
@@ -100,6 +101,7 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 at = reply(text, at, stop, command, page, pen, blanks)
                 if at < 0 or not may_answer(pen[CODE], command):
                     return False
+                logs_in |= command == AUTH
                 if command == STARTTLS and pen[CODE] == 220:
                     return at == stop and tls(text, runs, number + 1, end, page, pen, blanks)
                 if command == DATA:
@@ -136,7 +138,8 @@ def smtp(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 return False
             pen[QUEUE + waiting] = pen[CODE]
             waiting += 1
-    # What is said to a login at the end may repeat what was said to log in, or what was no command.
+    # What is said at the end to a login, or behind one, may repeat what was said to log in; or what was no
+    # command.
     return pen[SPOILT] == 0 and last != AUTH and last != UNKNOWN
 
 

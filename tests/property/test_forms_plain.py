@@ -308,7 +308,6 @@ PLAIN = {
     "EHLO in the midst": [*HEAD, *MAIL, *HEAD[1:], *MAIL, QUIT, BYE],
     "the server goes": [*HEAD, *MAIL, (C, b"NOOP\r\n"), LATER],
     "the server goes, unasked": [*HEAD, *MAIL, LATER],
-    "and after a login": [*LOGIN, LATER],
     "no message": [*HEAD, *MAIL, DATA, GO],
     "a message without an end": [*HEAD, *MAIL, DATA, GO, (C, b"Received: x\r\nx\r\nx")],
     "a message without a reply": [*HEAD, *MAIL, DATA, GO, (C, b"x\r\n.\r\nMAIL FROM:<b>\r\n")],
@@ -336,6 +335,7 @@ PLAIN = {
 NOT_PLAIN = {
     "a login that goes on": [*HEAD, (C, b"AUTH LOGIN\r\n"), (S, b"334 x\r\n")],
     "a login, and that is all": LOGIN,
+    "and the server goes": [*LOGIN, LATER],
     "no command, and that is all": [*HEAD, (C, b"XFOO bar\r\n"), (S, b"500 what is XFOO bar\r\n")],
     "a masked command": [*HEAD, (C, b"XXXX bar\r\n"), (S, b"500 what\r\n"), QUIT, BYE],
     "HTTP": [*HEAD, (C, b"GET / HTTP/1.1\r\n"), (S, b"500 what\r\n"), QUIT, BYE],

@@ -76,6 +76,7 @@ def test_the_challenge_is_not_told():
         f"C: AUTH PLAIN {SECRET}\nS: 535 bad credentials {SECRET}\n",
         f"C: AUTH PLAIN {SECRET}\nS: 535 5.7.8 who is open-sesame?\n",
         f"C: AUTH LOGIN\nS: 334 VXNl\nC: {SECRET}\nS: 334 UGFzc\nC: eA==\nS: 235 open-sesame is in\n",
+        f"C: AUTH PLAIN {SECRET}\nS: 535 no\nS: 421 4.7.0 that is enough, open-sesame\n",
         f"C: AUTH {SECRET}\nS: 504 5.3.3 AUTH mechanism {SECRET} not available\n",
         f"C: {SECRET} x\nS: 421 4.7.0 Unrecognized {SECRET}\n",
         f"C: AUTH PLAIN {SECRET}\nS: 535 {'x' * 5_000}\n",

@@ -287,10 +287,11 @@ class Dialogue:
         if last_reply.code == 334:  # part of what authenticates (RFC 4954 section 4)
             return True
         if answered is None:
-            return last_reply.code == 500
-        if not answered.verb and last_reply.code >= 500:
+            if last_reply.code == 500:
+                return True
+        elif not answered.verb and last_reply.code >= 500:
             return True
-        has_secrets = answered.verb in ("", "AUTH", RESPONSE.verb)
+        has_secrets = answered is None or answered.verb in ("", "AUTH", RESPONSE.verb)
         return has_secrets and repeats(b"\n".join(last_reply.lines), self._client.secrets)
 
     def _server_gap(self) -> None:
