@@ -15,9 +15,7 @@ from op25b_pcap.assembly.packet import SEGMENT
 from op25b_pcap.assembly.settle import signed
 from op25b_pcap.assembly.skim import NO_TAIL, goes_on
 from op25b_pcap.wire.sequence import MODULO
-from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 
-_TO = tuple(sorted(port for port, service in SERVICES.items() if service in SMTP_SERVICES))
 _MOST_LOOKED_AT = 1_024
 """Packets that one which came late is held against: who sends them is not to be waited for."""
 
@@ -60,14 +58,11 @@ def pass_over(packets: Any, order: Any, begins: Any, octets: Any, large: int, he
 
 
 def may_be(packet: Any, before: int) -> bool:
-    """Whether a segment may be one of a message: to such a port, left in a file, with nothing but a tail.
+    """Whether a segment may be one of a message: it was left in a file, and has a tail.
 
     `before` is the tail of what it follows.
     """
-    is_to = False
-    for port in _TO:
-        is_to |= packet["dst_port"] == port
-    if not is_to or packet["at"] >= 0 or packet["tail"] == NO_TAIL:
+    if packet["at"] >= 0 or packet["tail"] == NO_TAIL:
         return False
     return not goes_on(before, packet["icmp_type"])
 

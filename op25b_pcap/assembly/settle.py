@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from op25b_pcap.assembly.packet import ERROR, SEGMENT
-from op25b_pcap.assembly.skim import NO_TAIL, tail_of
+from op25b_pcap.assembly.skim import NO_TAIL, tail_of, takes_messages
 from op25b_pcap.scan import row as cell
 from op25b_pcap.wire import ip, link, tcp
 from op25b_pcap.wire.addresses import NOT_UNIQUE_V4
@@ -218,7 +218,7 @@ def _segment(data: bytes, row: Any, packet: Any, octets: Any, to: int, lying_at:
     packet["captured"] = captured
     is_worth = captured >= WORTH_LEAVING
     packet["tail"] = NO_TAIL
-    if is_worth:
+    if is_worth and takes_messages(row[cell.DST_PORT]):
         packet["icmp_type"] = data[row[cell.PAYLOAD_AT]]
         packet["tail"] = tail_of(data, row[cell.PAYLOAD_AT], row[cell.END])
     if lying_at >= 0 and is_worth and row[cell.PAYLOAD_AT] == at + options:

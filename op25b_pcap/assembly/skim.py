@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
+
+_TO = tuple(sorted(port for port, service in SERVICES.items() if service in SMTP_SERVICES))
 IN_HAND = -1
 """Instead of a tail: a packet's payload is there."""
 TAIL = 4
@@ -16,6 +19,14 @@ TAIL = 4
 NO_TAIL = 0
 """Of a payload that must be read; four NULs are none, either."""
 _CR, _LF, _DOT = 0x0D, 0x0A, 0x2E
+
+
+def takes_messages(port: int) -> bool:
+    """Whether clients send messages to a port."""
+    is_so = False
+    for known in _TO:
+        is_so |= port == known
+    return is_so
 
 
 def tail_of(data: bytes, at: int, end: int) -> int:

@@ -22,7 +22,6 @@ State = Literal["done", "damaged", "duplicate", "unfinished", "unreadable", "for
 class Before(NamedTuple):
     """What a piece may have grown out of, or pack: something that was read in an earlier run."""
 
-    path: str
     size: int
     sha256: str
     is_packed: bool
@@ -73,16 +72,19 @@ class Account:
     """Messages of DNS that were set aside until it is known whether their addresses matter."""
     answers: bool = False
     """Whether other messages of DNS taught something."""
-    was: str = ""
-    """Digest of the piece that this one has grown out of, or packs."""
-    was_at: str = ""
-    """Where that one lay; empty if here."""
+    was: Sequence[str] = ()
+    """Digests of other pieces with which this one begins, or what it packs does."""
 
     @property
     def name(self) -> str:
         """The name of the account's file."""
         place = hashlib.blake2b(self.path.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
         return f"{place}-{self.sha256[:20]}.json"
+
+    @property
+    def piece(self) -> Piece:
+        """What was read."""
+        return Piece(self.path, self.size, self.mtime_ns)
 
     @property
     def counts(self) -> bool:
@@ -117,6 +119,8 @@ def account_of(octets: bytes) -> Account:
     """The account in a file."""
     account = Account(**json.loads(octets))
     account.layers = compact(account.layers)
+    if isinstance(account.was, str):  # in lakes of earlier versions
+        account.was = [account.was] if account.was else []
     return account
 
 
@@ -125,8 +129,6 @@ def compact(layers: Iterable[Sequence[int]]) -> list[Sequence[int]]:
     return [array("q", sizes) for sizes in layers]
 
 
-def standing(accounts: Iterable[Account]) -> list[Account]:
-    """Accounts that count: of a piece that has grown only the last, of one read twice the later reading."""
-    found = [*{account.name: account for account in accounts}.values()]
-    outgrown = {(account.was_at or account.path, account.was) for account in found if account.was}
-    return [account for account in found if (account.path, account.sha256) not in outgrown]
+def outgrown(accounts: Iterable[Account]) -> dict[str, str]:
+    """Digests of pieces that another one holds, and where that one lies, or lay."""
+    return {digest: account.path for account in accounts for digest in account.was}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from op25b_pcap.batch import work
-from op25b_pcap.batch.account import Account, Before, Piece, account_of, standing
+from op25b_pcap.batch.account import Account, Before, Piece, account_of, outgrown
 from op25b_pcap.batch.assembling import assemble, is_assembled
 from op25b_pcap.batch.crew import Crew, Deadly, survived
 from op25b_pcap.batch.files import Files, files
@@ -67,7 +67,7 @@ def batch(
         joined = _joined(accounts, lake, crew, watching)
         results = _assembled(accounts, joined, lake, crew, watching)
         clock.lap("assemble")
-        gathered = Gathered(accounts, joined, results, _listed(known, accounts, left))
+        gathered = Gathered(accounts, joined, results, _listed(known, accounts, left, present))
         outcome = conclude(place, gathered, policy, envelope, clock, crew, watching)
         _tidy(workshop, gathered)
     there = {piece.path for piece in present}
@@ -85,7 +85,7 @@ def _scanning(
 ) -> Iterator[Account]:
     """Have what is new read."""
     done = {(account.path, account.size, account.mtime_ns) for account in known}
-    before = _before(present, known)
+    before = _before(known)
     new = [piece for piece in present if tuple(piece) not in done]
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
@@ -98,23 +98,21 @@ def _scanning(
     )
 
 
-def _before(present: Sequence[Piece], known: Sequence[Account]) -> Callable[[Piece], list[Before]]:
-    """What a piece may have grown out of: what lay there, or what lies nowhere and began at the same time.
+def _before(known: Sequence[Account]) -> Callable[[Piece], list[Before]]:
+    """What a piece may have grown out of, or pack: what lay there, or began at the same time.
 
     Rotation gives a file another name, and packs it, perhaps when it has been read.
     """
     at: dict[str, list[Before]] = defaultdict(list)
-    gone: dict[int, list[Before]] = defaultdict(list)
-    there = {*present}
+    began: dict[int, list[Before]] = defaultdict(list)
     for account in known:
-        one = Before(account.path, account.size, account.sha256, bool(account.compression))
+        one = Before(account.size, account.sha256, bool(account.compression))
         at[account.path].append(one)
-        is_there = Piece(account.path, account.size, account.mtime_ns) in there
-        if not is_there and account.counts and account.began_ns >= 0:
-            gone[account.began_ns].append(one)
+        if account.counts and account.began_ns >= 0:
+            began[account.began_ns].append(one)
 
     def before(piece: Piece) -> list[Before]:
-        elsewhere = gone and "://" not in piece.path and gone.get(first_time_ns(Path(piece.path)))
+        elsewhere = began and "://" not in piece.path and began.get(first_time_ns(Path(piece.path)))
         return [*at[piece.path], *(elsewhere or ())]
 
     return before
@@ -123,17 +121,22 @@ def _before(present: Sequence[Piece], known: Sequence[Account]) -> Callable[[Pie
 def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watching) -> list[Account]:
     """Take what is to be known of pieces up in `known`; gives those that are left for later."""
     left: list[Account] = []
+    by_name = {account.name: account for account in known}
     for account in scanning:
         watching.scanned(account)
-        (known if account.sha256 and account.state != "unfinished" else left).append(account)
+        if account.sha256 and account.state != "unfinished":
+            by_name[account.name] = account  # one that was touched is the same
+        else:
+            left.append(account)
+    known[:] = by_name.values()
     return left
 
 
 def _in_order(known: Sequence[Account]) -> list[Account]:
     """Each content that counts once, in the order in which the pieces began."""
-    first: dict[str, Account] = {}
-    for account in sorted(standing(known), key=_path_order):
-        if account.counts:
+    held, first = outgrown(known), dict[str, Account]()
+    for account in sorted(known, key=_path_order):
+        if account.counts and account.sha256 not in held:
             first.setdefault(account.sha256, account)
     return sorted(first.values(), key=lambda account: (account.began_ns, _path_order(account)))
 
@@ -171,13 +174,21 @@ def _assembled(
     return [range_.name for range_ in wanted]
 
 
-def _listed(known: Sequence[Account], accounts: Sequence[Account], left: Sequence[Account]) -> list[Account]:
-    """All pieces, each with its state in the lake."""
+def _listed(
+    known: Sequence[Account], accounts: Sequence[Account], left: Sequence[Account], present: Sequence[Piece]
+) -> list[Account]:
+    """All pieces, each with its state in the lake, but for those outgrown that lie nowhere any more."""
     own = {account.name for account in accounts}
     others = {account.sha256: account.path for account in accounts}
+    held, there = outgrown(known), {*present}
     listed = []
-    for account in sorted((*standing(known), *left), key=_path_order):
-        if account.counts and account.name not in own:
+    for account in sorted((*known, *left), key=_path_order):
+        if account.sha256 in held:
+            if account.piece not in there:
+                continue
+            reason = f"the beginning of {held[account.sha256]}"
+            account = replace(account, state="duplicate", reason=reason)
+        elif account.counts and account.name not in own:
             reason = f"the same as {others[account.sha256]}"
             account = replace(account, state="duplicate", reason=reason)
         listed.append(account)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +44,7 @@ _STEP = 1 << 20
 
 
 def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = False) -> Account:
-    """Read a piece. `before` is what lay there earlier, or lies nowhere now and began at the same time.
+    """Read a piece. `before` is what lay there in earlier runs, or began at the same time.
 
     `beside`: there is a processor for a thread that reckons the digest.
     """
@@ -68,10 +68,7 @@ def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = 
         _judge(account, changed=changed)
         if account.state == "unfinished" or not account.sha256:
             return account
-        earlier = _grown_from(path, account, before)
-        if earlier is not None:
-            account.was = earlier.sha256
-            account.was_at = earlier.path if earlier.path != account.path else ""
+        account.was = _held(path, account, before)
         if account.counts:
             for name, file in made.items():
                 workshop.put(file, name)
@@ -151,25 +148,30 @@ def _judge(account: Account, *, changed: bool) -> None:
         account.reason = account.damages[0][1]
 
 
-def _grown_from(path: Path, account: Account, before: Sequence[Before]) -> Before | None:
-    """That with which the piece begins, or what it packs does."""
-    for one in sorted(before, key=lambda one: -one.size):
-        packs = bool(account.compression) and not one.is_packed
-        is_less = one.size < account.size and one.sha256
-        if is_less and one.sha256 == _digest(path, one.size, packs=False):
-            return one
-        if packs and one.sha256 == _digest(path, one.size, packs=True):
-            return one
-    return None
+def _held(path: Path, account: Account, before: Sequence[Before]) -> list[str]:
+    """The digests of those with which the piece begins, or what it packs does."""
+    others = [one for one in before if one.sha256 and one.sha256 != account.sha256]
+    less = [one for one in others if one.size < account.size]
+    held = _begins_with(less, Disk(path).pieces(_STEP))
+    if account.compression:
+        plain = [one for one in others if not one.is_packed]
+        held |= _begins_with(plain, unpacked(Disk(path).pieces(_STEP))[1])
+    return sorted(held)
 
 
-def _digest(path: Path, size: int, *, packs: bool) -> str:
-    """Of the first octets of a file, or of those that it packs; empty if there are less."""
-    found, pieces = hashlib.sha256(), Disk(path).pieces(_STEP)
+def _begins_with(others: Sequence[Before], pieces: Iterator[bytes]) -> set[str]:
+    """The digests of those whose octets come first."""
+    found, octets, held = hashlib.sha256(), 0, set[str]()
+    by_size = sorted(others, key=lambda one: -one.size)
     with suppress(Broken):
-        for piece in unpacked(pieces)[1] if packs else pieces:
-            found.update(piece[:size])
-            size -= min(size, len(piece))
-            if not size:
-                return found.hexdigest()
-    return ""
+        while by_size and (piece := next(pieces, b"")):
+            at = 0
+            while by_size and by_size[-1].size <= octets + len(piece):
+                one = by_size.pop()
+                found.update(piece[at : one.size - octets])
+                at = one.size - octets
+                if found.hexdigest() == one.sha256:
+                    held.add(one.sha256)
+            found.update(piece[at:])
+            octets += len(piece)
+    return held

@@ -122,6 +122,7 @@ class Imap(Retrieval):
                 self._attempt(mechanism)
         elif verb in ("STARTTLS", "COMPRESS"):
             self._ask_for_change(tls=verb == "STARTTLS")
+        self._outstanding.pop(tag, None)  # said again, it is the newest
         if len(self._outstanding) == MAX_OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]
         self._outstanding[tag] = verb, mechanism

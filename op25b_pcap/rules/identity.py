@@ -61,7 +61,7 @@ def _names(greetings: pa.Array) -> pa.Array:
     Who refuses at once may begin with something else: a status code, `IP=203.0.113.1`.
     """
     words = pc.split_pattern(greetings, " ", max_splits=1)
-    names = pc.utf8_lower(pc.list_element(words, 0))
+    names = pc.utf8_rtrim(pc.utf8_lower(pc.list_element(words, 0)), ".:,")
     return pc.if_else(pc.match_substring_regex(names, _HOST), names, pa.scalar(None, pa.string()))
 
 

@@ -51,7 +51,11 @@ class Meeting:
                     heard[:] = [together(heard)]
 
     def answers(self) -> Known:
-        """The answers to all questions; what was heard is forgotten."""
+        """The answers to all questions, texts as they are; what was heard is forgotten."""
+        return {name: plain(answer) for name, answer in self.coded_answers().items()}
+
+    def coded_answers(self) -> Known:
+        """The same, with texts in dictionaries."""
         names = [*self._heard]
         with ThreadPoolExecutor(self._at_once) as threads:
             return dict(zip(names, threads.map(self._answer, names), strict=True))
@@ -210,7 +214,7 @@ def met(
         for step in walks.go(answers, concluded):
             meeting.hear(step.said)
             steps.append(step._replace(said={}))
-        coded_answers = meeting.answers()
+        coded_answers = meeting.coded_answers()
         plain_answers = {name: plain(answer) for name, answer in coded_answers.items()}
         answers = plain_answers if are_several else coded_answers
         known |= plain_answers

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import random
+import re
 import resource
 import shutil
 import time
@@ -129,15 +130,39 @@ def test_rotation_gives_a_piece_another_name_when_it_was_read(place, share, sque
     assert not run(place.inbox, place.lake).is_new
 
 
-def test_one_that_begins_alike_and_is_still_there_counts_beside(place):
-    one, two, _ = thirds()
-    half = octets(RECORDS[len(RECORDS) // 3 : len(RECORDS) // 2])
-    place.put("a.pcap", half)
-    place.states()
-    place.put("b.pcap", two)
-    place.put("c.pcap", one)
-    assert place.states() == {"a.pcap": "done", "b.pcap": "done", "c.pcap": "done"}
-    place.expect(half, two, one)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "a=half a>a.1 a.1=all",
+        "a=half a>a.1 a.1>a.2 a.2=all a=other",
+        "a=half b=half a=all",
+        "a=half b=half b> a=all",
+        "a=all a>a.1 a.1> a.1.gz=all",
+        "a=half a>a.1 a.1=all a.1> a.gz=all a=other",
+        "a=half a>a.1 a.1=all a=half a.1! a>",
+        "a=half b=all a!",
+    ],
+)
+def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
+    """NAME=WHAT is written, NAME> removed, NAME>OTHER renamed, NAME! touched; with a run behind each."""
+    other, whole, _ = thirds()
+    begin = len(RECORDS) // 3
+    contents = {"half": octets(RECORDS[begin : begin + begin // 2]), "all": whole, "other": other}
+    for number, step in enumerate(steps.split()):
+        name, mark, rest = re.split("([=>!])", step)
+        path = place.inbox / name
+        if mark == "=":
+            content = contents[rest]
+            place.put(name, gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+        elif mark == "!":
+            os.utime(path, (LONG_AGO + number, LONG_AGO + number))
+        elif rest:
+            path.rename(place.inbox / rest)
+        else:
+            path.unlink()
+        run(place.inbox, place.lake)
+    place.expect(*[other] * ("other" in steps), whole)
+    assert not run(place.inbox, place.lake).is_new
 
 
 def test_a_piece_that_was_touched_is_the_same(place):
