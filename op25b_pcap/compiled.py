@@ -141,7 +141,7 @@ def _text(function: Any, symbol: str, kinds: tuple[Kind, ...]) -> str:
 
 @cache
 def _say_why_it_takes_so_long() -> None:
-    logging.getLogger(__name__).warning("compiling for this machine, once: it takes about half a minute")
+    logging.getLogger(__name__).warning("compiling for this machine, once: it takes about a minute")
 
 
 _HOW = {

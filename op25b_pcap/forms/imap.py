@@ -33,6 +33,7 @@ _AUTHENTICATE = 12
 _OK, _NO, _BAD, _BYE, _PREAUTH = (packed(status) for status in (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH"))
 _STAR, _OPENING, _CLOSING, _PLUS, _DASH, _DOT = tuple(b"*{}+-.")
 _TAG = 0x62
+"""That of all commands that are written; `recite` has another for those that are counted."""
 _MOST_TAG = 64
 _MOST_DIGITS = 9
 _MOST_BETWEEN = 60
