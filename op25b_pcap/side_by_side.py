@@ -63,11 +63,7 @@ def gathered_side_by_side(
             found.append(bases)
     if all(len(bases) == 1 for bases in found):
         return [taken_up(base) for (base,) in found]
-    in_order = Pile(folder / "rest")
-    for bases in found:
-        if len(bases) == 1:
-            in_order.put(taken_up(bases.pop()))
-    return stack_of([*chain.from_iterable(found), *in_order.bases])
+    return stack_of([*chain.from_iterable(found)])
 
 
 @contextmanager
@@ -187,7 +183,7 @@ def _gather(share: Share, pile: Pile, give_way: bool, there: Connection) -> None
     if give_way:
         os.nice(GIVING_WAY)
     answers = Answers(kernels().read_messages)  # there are several shares only where kernels made them
-    pile.put_rest(gathered(share(), answers, pile.put))
+    pile.put(gathered(share(), answers, pile.put))
     there.send((answers.told(), pile.bases))
 
 

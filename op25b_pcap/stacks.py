@@ -354,24 +354,21 @@ class Pile:
         self._name = name
 
     def put(self, found: Found) -> None:
-        """Set a portion down, in order."""
-        self._put(in_time(found))
-
-    def put_rest(self, found: Found) -> None:
-        """Set the last one down; the only one as it is: who takes it up puts it in order with others."""
-        (self.put if self.bases else self._put)(found)
-
-    def _put(self, found: Found) -> None:
-        """A file a table; what only the whole can tell of flows is not there yet.
-
-        Not compressed: Arrow does that in threads, which a fork of a process that had them waits for.
-        """
+        """Set a portion down."""
         base = self._name.with_name(f"{self._name.name}-{len(self.bases)}")
-        for name, table in found.items():
-            rows = compact(table.drop_columns([told for told in TOLD if told in table.column_names]))
-            _write(rows, _file(base, name))
+        set_down(found, base)
         self.bases.append(base)
         give_back()
+
+
+def set_down(found: Found, base: Path) -> None:
+    """A file a table; what only the whole can tell of flows is not there yet.
+
+    Not compressed: Arrow does that in threads, which a fork of a process that had them waits for.
+    """
+    for name, table in in_time(found).items():
+        rows = compact(table.drop_columns(TOLD) if name == FLOWS.name else table)
+        _write(rows, _file(base, name))
 
 
 def stack_of(bases: Sequence[Path]) -> Stack:
