@@ -183,9 +183,9 @@ def _listed(
     held, there = outgrown(known), {*present}
     listed = []
     for account in sorted((*known, *left), key=_path_order):
+        if account.piece not in there and (account.sha256 in held or not account.size):
+            continue
         if account.sha256 in held:
-            if account.piece not in there:
-                continue
             reason = f"the beginning of {held[account.sha256]}"
             account = replace(account, state="duplicate", reason=reason)
         elif account.counts and account.name not in own:

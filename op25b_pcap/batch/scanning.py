@@ -150,7 +150,7 @@ def _judge(account: Account, *, changed: bool) -> None:
 
 def _held(path: Path, account: Account, before: Sequence[Before]) -> list[str]:
     """The digests of those with which the piece begins, or what it packs does."""
-    others = [one for one in before if one.sha256 and one.sha256 != account.sha256]
+    others = [one for one in before if one.size and one.sha256 not in ("", account.sha256)]
     less = [one for one in others if one.size < account.size]
     held = _begins_with(less, Disk(path).pieces(_STEP))
     if account.compression:

@@ -165,6 +165,15 @@ def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
     assert not run(place.inbox, place.lake).is_new
 
 
+def test_nothing_opens_every_piece(place):
+    place.put("1.pcap", b"", old=True)
+    place.put("2.pcap", b"", old=True)
+    states = place.states()
+    place.put("1.pcap", thirds()[0])
+    assert place.states() == {"1.pcap": "done", "2.pcap": states["2.pcap"]}
+    assert states["2.pcap"] != "duplicate"
+
+
 def test_a_piece_that_was_touched_is_the_same(place):
     for number, piece in enumerate(thirds()):
         path = place.put(f"{number}.pcap", piece, old=True)
