@@ -139,7 +139,8 @@ def laid(packets, origin):
         row["kind"], row["at"], row["seq"] = SEGMENT, -1, (origin + 10 * begin) % 2**32
         row["length"] = row["captured"] = length
         row["icmp_type"] = ord("x")
-        row["tail"] = 7 if has_tail else NO_TAIL
+        # As `settle` has it: of what goes to a port that takes messages.
+        row["tail"] = 7 if has_tail and skim.takes_messages(row["dst_port"]) else NO_TAIL
     return rows
 
 
