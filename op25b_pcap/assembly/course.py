@@ -171,10 +171,7 @@ def later(a: int, b: int) -> int:
 
 def is_mail(port: int) -> bool:
     """Whether a port is one of `wire.services`."""
-    for known in _MAIL:
-        if port == known:
-            return True
-    return False
+    return port in _MAIL
 
 
 def same_ends(one: Any, other: Any, is_straight: bool) -> bool:

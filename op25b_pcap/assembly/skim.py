@@ -23,10 +23,7 @@ _CR, _LF, _DOT = 0x0D, 0x0A, 0x2E
 
 def takes_messages(port: int) -> bool:
     """Whether clients send messages to a port."""
-    is_so = False
-    for known in _TO:
-        is_so |= port == known
-    return is_so
+    return port in _TO
 
 
 def tail_of(data: bytes, at: int, end: int) -> int:

@@ -51,9 +51,11 @@ class Observation:
             for name, path in zip(short_names(ordered), ordered, strict=True)
         ]
         """In natural order of their names."""
-        self.begun = sorted(self.captures, key=_began) if len(ordered) > 1 else self.captures
+        began_ns = {capture.path: _began_ns(capture) for capture in self.captures}
+        self.begun = sorted(self.captures, key=lambda one: (flows(one.path), began_ns[one.path]))
         """In the order in which they began, those that flow behind the others: a record's `capture` is
         the index here."""
+        self._began_ns = [began_ns[capture.path] for capture in self.begun]
         first = self.begun[:1] if beside else self.begun
         self._digests = [digest_of(capture.path, beside=beside) for capture in first]
         self.bytes_read = 0
@@ -105,24 +107,24 @@ class Observation:
     def _begun(self, walks: Walks | None) -> list[tuple[int, int, _Reading]]:
         """Time of the first packet, index and reading of every capture, in this order (so, a heap).
 
-        A file is only glanced at, and opened again when its time has come; a pipe stays open.
+        A file was only glanced at, and is opened again when its time has come; a pipe stays open.
         """
         begun = []
         for index, capture in enumerate(self.begun):
             digest = self._digests[index] if index < len(self._digests) else None
             records = read(capture, index, self._step, self._passing, walks, digest)
             reading = _Reading(capture, records)
-            begun.append((reading.begin(), index, reading))
+            began_ns = reading.begin() if flows(capture.path) else self._began_ns[index]
+            begun.append((began_ns, index, reading))
         return sorted(begun, key=lambda entry: entry[:2])
 
     def _passing(self, passed: int) -> None:
         self.bytes_read += passed
 
 
-def _began(capture: Capture) -> tuple[bool, int]:
-    """Which of two captures comes first: that which does not flow, and then whose first packet is older."""
-    is_flowing = flows(capture.path)
-    return is_flowing, -1 if is_flowing else first_time_ns(capture.path)
+def _began_ns(capture: Capture) -> int:
+    """Time of the first packet, -1 if there is none, or if it flows and cannot be glanced at."""
+    return -1 if flows(capture.path) else first_time_ns(capture.path)
 
 
 class _Reading:
@@ -141,11 +143,9 @@ class _Reading:
         return held.time_ns if isinstance(held, Record) else held.first_ns
 
     def begin(self) -> int:
-        """Time of the first packet, -1 if there is none."""
-        if flows(self._capture.path):
-            self.held = list(islice(self._items, 1))
-            return self.held_ns if self.held else -1
-        return first_time_ns(self._capture.path)
+        """Fetch what comes first: its time, -1 if there is none."""
+        self.held = list(islice(self._items, 1))
+        return self.held_ns if self.held else -1
 
     def until(self, rank: int, limit: tuple[int, int], *, in_order: bool) -> Iterator[Record | Run]:
         """Records in the file's order, up to one whose time and rank are beyond the limit.

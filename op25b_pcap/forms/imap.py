@@ -22,7 +22,7 @@ from op25b_pcap.forms.pen import (
     space_or_end,
     word,
 )
-from op25b_pcap.forms.retrieval import CLIENT, MOST_TELLING, SPACE, end_line, greet, say
+from op25b_pcap.forms.retrieval import CLIENT, SPACE, end_line, greet, is_told, say
 from op25b_pcap.forms.smtp import mechanism
 from op25b_pcap.forms.tls import tls
 
@@ -105,14 +105,10 @@ def imap(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 begin_line(SERVER_SAYS, page, pen)
                 say(text, verb, verb_end, False, page, pen)
                 if due == _SECURES and status == _OK:
-                    blanks[counted, 0] = commands
-                    is_usual = at == stop and telling <= MOST_TELLING
+                    is_usual = at == stop and is_told(counted, commands, telling, pen, blanks)
                     return is_usual and tls(text, runs, number + 1, end, page, pen, blanks)
                 due = _NOTHING
-    if counted < 0 or pen[SPOILT] != 0 or telling > MOST_TELLING:
-        return False
-    blanks[counted, 0] = commands
-    return True
+    return is_told(counted, commands, telling, pen, blanks)
 
 
 def status_end(text: Any, at: int, end: int) -> int:

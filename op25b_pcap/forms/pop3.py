@@ -18,12 +18,11 @@ from op25b_pcap.forms.pen import (
     line_end,
     packed,
     put,
-    put_all,
     space_or_end,
     word,
 )
-from op25b_pcap.forms.retrieval import CLIENT, MOST_TELLING, SPACE, end_line, greet, say
-from op25b_pcap.forms.smtp import mechanism
+from op25b_pcap.forms.retrieval import CLIENT, SPACE, end_line, greet, is_told, say
+from op25b_pcap.forms.smtp import authentication
 from op25b_pcap.forms.tls import tls
 
 _OK, _ERR = packed(b"+OK"), packed(b"-ERR")
@@ -104,15 +103,11 @@ def pop3(text: Any, runs: Any, begin: int, end: int, page: Any, pen: Any, blanks
                 say(text, before, told, False, page, pen)
                 turn = _FREELY
             if due == _TLS and is_taken:
-                blanks[counted, 0] = commands
-                is_usual = at == stop and telling <= MOST_TELLING
+                is_usual = at == stop and is_told(counted, commands, telling, pen, blanks)
                 return is_usual and tls(text, runs, number + 1, end, page, pen, blanks)
             if first == last:
                 first, last = 0, 0
-    if counted < 0 or pen[SPOILT] != 0 or telling > MOST_TELLING:
-        return False
-    blanks[counted, 0] = commands
-    return True
+    return is_told(counted, commands, telling, pen, blanks)
 
 
 def command(text: Any, at: int, end: int, page: Any, pen: Any) -> int:
@@ -122,14 +117,13 @@ def command(text: Any, at: int, end: int, page: Any, pen: Any) -> int:
     if close == at or (has_argument and (close + 1 == end or text[close + 1] == SPACE)):
         return -1
     verb = word(text, at, close)
-    is_sasl = verb == verbs.AUTH and has_argument
-    if is_sasl or verb in (_USER, _PASS, _APOP, _STLS):
+    if verb == verbs.AUTH and has_argument:
         put(page, pen, CLIENT_SAYS)
-        if is_sasl:
-            put_all(text, at, close + 1, page, pen)
-            is_known = mechanism(text, close + 1, end, page, pen)
-            end_line(page, pen)
-            return _SASL if is_known else -1
+        is_known = authentication(text, at, end, page, pen)
+        end_line(page, pen)
+        return _SASL if is_known else -1
+    if verb in (_USER, _PASS, _APOP, _STLS):
+        put(page, pen, CLIENT_SAYS)
         say(text, at, close, has_argument, page, pen)
         if verb == _STLS:
             return -1 if has_argument else _TLS

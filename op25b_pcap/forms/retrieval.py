@@ -13,6 +13,7 @@ from op25b_pcap.forms.pen import (
     BLANKS,
     SECRET,
     SERVER_SAYS,
+    SPOILT,
     TEXT,
     put,
     put_all,
@@ -20,7 +21,7 @@ from op25b_pcap.forms.pen import (
 )
 
 CLIENT = 0
-MOST_TELLING = 50
+_MOST_TELLING = 50
 """Commands of a form that tell something: a number among what they come to must be known (`recite.SOME`)."""
 SPACE = 0x20
 _CR, _LF = 0x0D, 0x0A
@@ -51,6 +52,14 @@ def say(text: Any, at: int, close: int, has_more: bool, page: Any, pen: Any) -> 
         put(page, pen, SPACE)
         put(page, pen, SECRET)
     end_line(page, pen)
+
+
+def is_told(counted: int, commands: int, telling: int, pen: Any, blanks: Any) -> bool:
+    """Fill the blank `counted` in; whether there is a form, of which so many commands tell something."""
+    if counted < 0 or pen[SPOILT] != 0 or telling > _MOST_TELLING:
+        return False
+    blanks[counted, 0] = commands
+    return True
 
 
 def end_line(page: Any, pen: Any) -> None:
