@@ -64,16 +64,14 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     if out.exists() and any(out.samefile(capture) for capture in captures):
         raise UsageFault(f"{out} is a capture that the packets come from: it would be overwritten")
     wanted = Wanted(chosen)
-    current: list[Record] = []
-
-    def passing() -> Iterator[Record]:
-        for record in Observation(captures):
-            current[:] = [record]
+    found = {
+        (packet.seen.capture, packet.seen.number)
+        for packet in decode(Observation(captures), Tally())
+        if not isinstance(packet, DnsMessage) and packet in wanted
+    }
+    for record in Observation(captures):
+        if (record.capture, record.number) in found:
             yield record
-
-    for packet in decode(passing(), Tally()):
-        if not isinstance(packet, DnsMessage) and packet in wanted:
-            yield current[0]
 
 
 def worst(folder: Path) -> tuple[pd.DataFrame, int]:

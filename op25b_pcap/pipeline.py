@@ -36,7 +36,7 @@ from op25b_pcap.reports.run import describe, numbers
 from op25b_pcap.reports.writing import write_run, write_tables
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.messages import Messages
-from op25b_pcap.scan.engine import Scan, apart, join
+from op25b_pcap.scan.engine import Scan, join
 from op25b_pcap.side_by_side import Share, gathered_side_by_side
 from op25b_pcap.spread import Spread
 from op25b_pcap.stacks import JUDGED, Stack
@@ -116,16 +116,15 @@ def analyse(
         with ExitStack() as of_packets:
             folder = _folder(of_packets)
             captures = [capture.path for capture in observation.begun]
+            aside = Aside(folder / "aside.arrow", OF_SEVERAL)
+            scan = Scan(tally, aside.add, kernels)
             shares: list[Share]
             if kernels is None:
-                scan = Scan(tally)
-                packets = _packets(_watched(observation, observation, progress), engine, scan, tally)
-                shares = [partial(flows_of, _hearing(packets, messages))]
+                packets = _packets(_watched(observation, observation, progress), engine, scan, tally, aside)
+                shares = [partial(flows_of, _hearing(packets, messages), lambda: aside.count > 0)]
             else:
                 # To change from capture to capture with every packet takes ten times as long.
-                is_one, aside = len(captures) == 1, Aside(folder / "aside.arrow", OF_SEVERAL)
-                items = _watched(observation.items(kernels.walks, in_order=is_one), observation, progress)
-                scan = Scan(tally, kernels, None if is_one else apart(aside.add))
+                items = _watched(observation.items(kernels.walks, in_order=False), observation, progress)
                 assembly = Assembly(kernels, folder, captures, beside=workers > 1)
                 scan.settle(items, assembly.store, messages)
                 aside.close()
@@ -212,13 +211,23 @@ def write(analysis: Analysis, folder: Path, *, csv: bool, workers: int = 1) -> N
     write_run(run, folder)
 
 
-def _packets(records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally) -> Iterator[Packet]:
-    """Packets by Scapy, or by Python as far as it knows them."""
+def _packets(
+    records: Iterable[Record], engine: Engine, scan: Scan, tally: Tally, aside: Aside
+) -> Iterator[Packet]:
+    """Packets by Scapy, or by Python as far as it knows them; those in fragments last."""
     if engine == "scapy":
-        from op25b_pcap.decode.dissect import decode
+        from op25b_pcap.decode.dissect import Dissector
 
-        return decode(records, tally)
-    return scan.packets(records)
+        dissector = Dissector(tally, aside.add)
+        for record in records:
+            yield from dissector.packets(record)
+    else:
+        yield from scan.packets(records)
+    aside.close()
+    if aside.count:
+        from op25b_pcap.decode import dissect
+
+        yield from dissect.join(by_time(aside), tally)
 
 
 def _watched(items: Iterable[_Item], observation: Observation, progress: Progress | None) -> Iterator[_Item]:

@@ -119,6 +119,17 @@ def in_parts(packet: bytes, at: int, number: int) -> list[bytes]:
     return parts
 
 
+def mistimed(records: Sequence[Record], rng: random.Random) -> list[Record]:
+    """The same, some with a time that cannot be true."""
+    wrong_ns = [31_000_000_000, -31_000_000_000, 3_600_000_000_000, 1 << 60]
+    return [
+        record._replace(time_ns=max(record.time_ns + rng.choice(wrong_ns), 0))
+        if rng.random() < 0.02
+        else record
+        for record in records
+    ]
+
+
 def torn_apart(records: Sequence[Record], rng: random.Random) -> list[Record]:
     """Some packets as fragments, and fragments in fragments; some come late, some never."""
     torn = []

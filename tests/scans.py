@@ -10,11 +10,11 @@ import numpy as np
 
 from op25b_pcap.capture import runs
 from op25b_pcap.capture.observation import Observation
-from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.record import Record, in_time
 from op25b_pcap.capture.runs import Run, Walks
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
+from op25b_pcap.decode.dissect import decode, join
 from op25b_pcap.scan import frame, sweep
 from op25b_pcap.scan.engine import Scan
 from op25b_pcap.scan.kernels import Kernels
@@ -46,9 +46,10 @@ def reference(records: Iterable[Record]) -> Made:
 
 
 def scanned(items: Iterable[Record | Run], with_kernels: Kernels | None = None) -> Made:
-    tally = Tally()
-    scan = Scan(tally, with_kernels)
-    return Made(list(scan.packets(items)), tally, scan.by_scapy)
+    tally, aside = Tally(), []
+    scan = Scan(tally, aside.append, with_kernels)
+    packets = list(scan.packets(items))
+    return Made(packets + list(join(sorted(aside, key=in_time), tally)), tally, scan.by_scapy)
 
 
 def as_runs(records: Sequence[Record], most: int) -> Iterator[Run]:

@@ -7,6 +7,7 @@ import heapq
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
@@ -14,7 +15,7 @@ from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.capture.aside import Kept, records
-from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.record import Record, in_time
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
 from op25b_pcap.roles.messages import MESSAGES, Messages
@@ -26,7 +27,7 @@ def signature(contents: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()
 
 
-def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account:
+def join(contents: Sequence[str], lake: str) -> Account:
     """All that pieces have set aside because of fragments, in order of time, to packets.
 
     The pieces are in the order in which they began.
@@ -41,8 +42,7 @@ def join(contents: Sequence[str], began_ns: Sequence[int], lake: str) -> Account
         messages = Messages(heard.put)
         layers = Shelf(kernels(), folder, work.compression(workshop))
         store = Store(kernels(), layers)
-        streams = [records(path, number) for number, path in enumerate(paths)]
-        engine.join(_merged(streams, began_ns), tally, store, messages)
+        engine.join(_merged(paths), tally, store, messages)
         messages.close()
         layers.put(store)
         heard.close()
@@ -63,21 +63,26 @@ def joined_name(content: str) -> str:
     return f"joined/{content}.json"
 
 
-def _merged(streams: Sequence[Iterator[Record]], began_ns: Sequence[int]) -> Iterator[Record]:
-    """Records by time, and by who began first; nothing is held of a piece whose time has not come."""
-    heap: list[tuple[int, int, Record]] = []
-    waiting = iter(enumerate(began_ns))
-    following = next(waiting, None)
-    while heap or following:
-        while following and (not heap or following[1] <= heap[0][0]):
-            _push(heap, streams[following[0]], following[0])
-            following = next(waiting, None)
-        if heap:
-            _, rank, record = heapq.heappop(heap)
-            yield record
-            _push(heap, streams[rank], rank)
+def _merged(paths: Sequence[Path]) -> Iterator[Record]:
+    """Records of pieces, each in order of time, as `record.in_time` sorts them all.
+
+    A piece is only glanced at before its time has come: nothing is held of it.
+    """
+    begins = sorted((next(records(path, number)).time_ns, number) for number, path in enumerate(paths))
+    heap: list[tuple[tuple[int, int, int], Record, Iterator[Record]]] = []
+    begun = 0
+    while heap or begun < len(begins):
+        while begun < len(begins) and (not heap or begins[begun] <= heap[0][0][:2]):
+            _, number = begins[begun]
+            _push(heap, records(paths[number], number))
+            begun += 1
+        _, record, stream = heapq.heappop(heap)
+        yield record
+        _push(heap, stream)
 
 
-def _push(heap: list[tuple[int, int, Record]], stream: Iterator[Record], rank: int) -> None:
+def _push(
+    heap: list[tuple[tuple[int, int, int], Record, Iterator[Record]]], stream: Iterator[Record]
+) -> None:
     for record in itertools.islice(stream, 1):
-        heapq.heappush(heap, (record.time_ns, rank, record))
+        heapq.heappush(heap, (in_time(record), record, stream))

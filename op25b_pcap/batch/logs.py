@@ -48,7 +48,7 @@ def kind(path: Path) -> str:
 
 def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     """Read a log of a kind; gives what was written, by its place in the workshop."""
-    disk = Disk(path, digest=digest_of(path))
+    disk = Disk(path, digest=digest_of(path, beside=False))
     raw = disk.pieces(_STEP)
     damages: list[tuple[int, str]] = []
 

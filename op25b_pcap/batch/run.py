@@ -155,7 +155,7 @@ def _joined(accounts: Sequence[Account], lake: str, crew: Crew, watching: Watchi
         return account_of(work.work_of(files(lake)).read(joined_name(signature(contents))))
     except FileNotFoundError:
         watching.begins("join", 1)
-        ((_, account),) = crew.results(join, [(contents, [each.began_ns for each in torn], lake)])
+        ((_, account),) = crew.results(join, [(contents, lake)])
         return survived(account, "joining fragments")
 
 

@@ -21,7 +21,7 @@ from op25b_pcap.batch import bench, logs, work
 from op25b_pcap.batch.account import Account, Before, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
-from op25b_pcap.capture.aside import OF_ONE, Aside, Kept
+from op25b_pcap.capture.aside import OF_ONE, OF_SEVERAL, Aside, Kept, by_time
 from op25b_pcap.capture.compression import unpacked
 from op25b_pcap.capture.disk import Disk
 from op25b_pcap.capture.names import means_capture
@@ -34,7 +34,7 @@ from op25b_pcap.decode import Tally
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.messages import MESSAGES, Messages
 from op25b_pcap.roles.records import name_exchangers
-from op25b_pcap.scan.engine import Scan, apart
+from op25b_pcap.scan.engine import Scan
 
 YOUNG_NS = 120_000_000_000
 """Who writes a capture flushes it more often than this; what has no end after it never gets one."""
@@ -46,7 +46,7 @@ _STEP = 1 << 20
 def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = False) -> Account:
     """Read a piece. `before` is what lay there in earlier runs, or began at the same time.
 
-    `beside`: there is a processor for a thread that reckons the digest.
+    `beside`: there is a processor for another process to reckon the digest.
     """
     workshop = work.work_of(files(lake))
     with opened(piece.path) as path, workshop.scratch() as folder, seldom_sought():
@@ -87,9 +87,9 @@ def _read(
     compiled, tally = kernels(), Tally()
     answers = Answers(compiled.read_messages)
     layers = Shelf(compiled, folder, compression)
-    aside = Aside(folder / "aside.arrow", OF_ONE, work.COMPRESSION)
+    aside = Aside(folder / "aside.arrow", OF_SEVERAL)
     heard = Kept(folder / "messages.arrow", MESSAGES, work.COMPRESSION)
-    engine = Scan(tally, compiled, apart(aside.add))
+    engine = Scan(tally, aside.add, compiled)
     store = Store(compiled, layers, rooms=bench.rooms())
 
     def hear(messages: pa.RecordBatch) -> None:
@@ -102,6 +102,10 @@ def _read(
     engine.settle(observation.items(compiled.walks), store, messages)
     layers.put(store)
     aside.close()
+    waiting = Aside(folder / "waiting.arrow", OF_ONE, work.COMPRESSION)
+    for record in by_time(aside):
+        waiting.add(record)
+    waiting.close()
     messages.close()
     heard.close()
     (capture,) = observation.captures
@@ -120,9 +124,9 @@ def _read(
         account.began_ns = first_time_ns(capture.path)
     content = account.sha256
     made = {work.layer(content, number): file for number, file in enumerate(layers.paths)}
-    account.aside, account.heard = aside.count, heard.count
-    if aside.count:
-        made[work.aside(content)] = aside.path
+    account.aside, account.heard = waiting.count, heard.count
+    if waiting.count:
+        made[work.aside(content)] = waiting.path
     if heard.count:
         made[work.heard(content)] = heard.path
     account.answers = work.write_answers(answers, folder / "answers.arrow")

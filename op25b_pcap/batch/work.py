@@ -48,7 +48,7 @@ def layer(content: str, number: int) -> str:
 
 
 def aside(content: str) -> str:
-    """Records of a piece that wait for fragments."""
+    """Records of a piece that wait for fragments, in order of time."""
     return f"content/{content}/aside.arrow"
 
 

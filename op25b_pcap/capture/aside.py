@@ -1,7 +1,7 @@
 """Records set aside until all captures have been read, and whatever else waits on disk in columns.
 
-In: one after the other, as they are met. Out: the same; records of several captures in the order in
-which an observation has them, whatever the turns were in which the captures were read.
+In: one after the other, as they are met. Out: the same; records in the order of their times, whatever
+the turns were in which the captures were read.
 """
 
 from __future__ import annotations
@@ -109,21 +109,15 @@ def records(path: Path, capture: int) -> Iterator[Record]:
 
 
 def by_time(aside: Aside) -> Iterator[Record]:
-    """Records of several captures, by time and index of the capture.
-
-    Each capture keeps its own order, also where it goes back in time.
-    """
+    """Records of several captures, as `record.in_time` sorts them; those of one came in its order."""
     if not aside.count:
         return
     with pa.memory_map(str(aside.path)) as file:
         whole = pa.ipc.open_file(file).read_all()
-        capture, latest_ns = whole["capture"].to_numpy(), whole["time_ns"].to_numpy().copy()
-        together = np.argsort(capture, kind="stable")
-        for own in np.split(together, np.flatnonzero(np.diff(capture[together])) + 1):
-            latest_ns[own] = np.maximum.accumulate(latest_ns[own])
+        capture, time_ns = whole["capture"].to_numpy(), whole["time_ns"].to_numpy()
         # Arrow would look through all of it for any few rows.
         batches = [batch.columns for batch in whole.to_batches()]
         begins = np.cumsum([0, *(len(columns[0]) for columns in batches)]).tolist()
-        for at in np.lexsort([capture, latest_ns]).tolist():
+        for at in np.lexsort([capture, time_ns]).tolist():
             number = bisect_right(begins, at) - 1
             yield Record(*(column[at - begins[number]].as_py() for column in batches[number]))

@@ -1,71 +1,54 @@
-"""SHA-256 of a capture, reckoned in a thread beside what else is done with it if that has a processor.
+"""SHA-256 of a capture, reckoned beside what else is done with it if that has a processor.
 
-What lies on disk is read a second time, out of the system's cache: the thread need not wait for
-who scans the octets, nor he for it, and it can begin before anybody knows what to do with them. What
-flows is handed over as it comes.
+What lies on disk is read a second time, out of the system's cache, by a process (`reckoner`): it
+need not wait for who scans the octets, nor he for it, and it can begin before anybody knows what to
+do with them. What flows is handed to a thread as it comes.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import hashlib
 import os
-from collections.abc import Callable
-from concurrent.futures import Future
+import select
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
-from mmap import mmap
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 
-_STEP = 32 << 20
-"""Octets read at a time: while another thread is busy with Python, this one gets its turn seldom."""
+from op25b_pcap.capture import reckoner
+
+_STEP = 1 << 20
+"""Octets that are read at a time where the process could not help."""
 _WORTH_HANDING = 1 << 20
 """Octets that are reckoned together: threads that meet too often wait for each other."""
+CAN_BE_BESIDE = hasattr(select, "poll")
+"""Whether a process can be asked how far it is without waiting for it."""
+_MOST_ASKED = 256
+"""Files that the process may have before it: pipes hold as much without anybody waiting."""
 
 
 class OfFile:
-    """Of a regular file as long as it was at the beginning; more of it on demand."""
+    """Of a regular file, as long as it is when its turn comes."""
 
     def __init__(self, path: Path) -> None:
-        """The file is opened in the thread, when those before it are done."""
+        """The file is opened when those before it are done."""
         self._path = path
-        self._hash = hashlib.sha256()
-        self._octets = 0
-        self._is_given_up = False
-        self._running = _beside(self._all)
+        self._process = _beside()
+        self._turn = self._process.ask(path)
 
     def hex(self, size: int) -> str:
         """What the first `size` octets come to. Raises OSError if they cannot be read."""
-        self._running.result()
-        if self._octets > size:  # it has become shorter, or grew while it was scanned
-            self._hash, self._octets = hashlib.sha256(), 0
-        self._take(size)
-        if self._octets != size:
-            raise OSError(errno.EIO, "it became shorter while it was read")
-        return self._hash.hexdigest()
+        there, found = self._process.hear(self._turn)
+        # It may have grown meanwhile, or become shorter.
+        return found if there == size else _first(self._path, size)
 
     def give_up(self) -> None:
         """Nobody will ask any more."""
-        self._is_given_up = True
-
-    def _all(self) -> None:
-        if not self._is_given_up:
-            self._take(self._path.stat().st_size)
-
-    def _take(self, size: int) -> None:
-        """Go on until so many octets are reckoned, or the file ends."""
-        if self._octets >= size:
-            return
-        # Whole pages into whole pages: a few octets beside them, processors copy at a quarter of the speed.
-        room = memoryview(mmap(-1, min(_STEP, size - self._octets)))
-        with self._path.open("rb", buffering=0) as file:
-            file.seek(self._octets)
-            while not self._is_given_up and (
-                count := file.readinto(room[: min(len(room), size - self._octets)])
-            ):
-                self._hash.update(room[:count])
-                self._octets += count
+        self._process.give_up(self._turn)
 
 
 class OfFlow:
@@ -84,7 +67,7 @@ class OfFlow:
         if self._octets >= _WORTH_HANDING:
             self._wait()
             held, self._held, self._octets = self._held, [], 0
-            self._running = _beside(lambda: self._take(held))
+            self._running = _thread().submit(self._take, held)
 
     def hex(self, _: int) -> str:
         """What all octets so far come to."""
@@ -106,7 +89,7 @@ class OfFlow:
 
 
 class InPassing:
-    """Of octets that pass once, at once: they are in the processor's cache, and it has no thread to spare."""
+    """Of octets that pass once, at once: they are in the processor's cache, and it has no other to spare."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -127,41 +110,135 @@ Digest = OfFile | OfFlow | InPassing
 
 
 def under_way() -> bool:
-    """Whether the thread of all digests has something left to do."""
-    return not all(task.done() for task in _newest)
+    """Whether the process has something left to do that somebody will ask for."""
+    return _process is not None and _process.is_busy()
 
 
-def _beside(task: Callable[[], None]) -> Future[None]:
-    """Have it done in the thread of all digests, after what it was given before."""
-    done: Future[None] = Future()
-    _tasks().put((task, done))
-    _newest[:] = [done]
-    return done
+class _Process:
+    """A `reckoner`, and what it has told. Where it cannot be, or ends too early, it tells nothing."""
+
+    def __init__(self) -> None:
+        self._asked = self._heard = 0
+        """How many files, in turn."""
+        self._told: dict[int, tuple[int, str]] = {}
+        self._unwanted = set[int]()
+        self._line = b""
+        self._running: subprocess.Popen[bytes] | None = None
+        with suppress(OSError):
+            self._running = subprocess.Popen(
+                [sys.executable, "-I", "-S", reckoner.__file__, str(os.getpid())],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def ask(self, path: Path) -> int:
+        """Have it reckon a file; gives its turn."""
+        while self._asked - self._heard >= _MOST_ASKED:
+            self._listen()
+        if self._running is not None and self._running.stdin is not None:
+            try:
+                self._running.stdin.write(os.fsencode(path.absolute()) + b"\0")
+            except OSError:
+                self.end()
+        self._asked += 1
+        return self._asked - 1
+
+    def hear(self, turn: int) -> tuple[int, str]:
+        """Octets of the file and what they come to, -1 if it tells nothing."""
+        while self._heard <= turn:
+            self._listen()
+        return self._told.pop(turn, (-1, ""))
+
+    def give_up(self, turn: int) -> None:
+        """It ends if nobody waits for anything else."""
+        self._unwanted.add(turn)
+        if not self.is_busy():
+            self.end()
+
+    def is_busy(self) -> bool:
+        """Whether it has something left to do that is wanted."""
+        while self._heard < self._asked and self._can_be_heard():
+            self._listen()
+        return any(turn not in self._unwanted for turn in range(self._heard, self._asked))
+
+    def end(self) -> None:
+        """Let it go; the next who asks gets another."""
+        global _process
+        if self._running is not None:
+            self._running.kill()
+            self._running.communicate()
+        self._running = None
+        if _process is self:
+            _process = None
+
+    def _can_be_heard(self) -> bool:
+        stdout = self._running and self._running.stdout
+        if not stdout:
+            return True
+        waiting = select.poll()
+        waiting.register(stdout, select.POLLIN)
+        return bool(waiting.poll(0))
+
+    def _listen(self) -> None:
+        """Wait for what it tells next; nothing of all that is left if it has ended."""
+        stdout = self._running and self._running.stdout
+        octets = os.read(stdout.fileno(), 1 << 16) if stdout else b""
+        if not octets:
+            self.end()
+            self._heard = self._asked
+            return
+        *lines, self._line = (self._line + octets).split(b"\n")
+        for line in lines:
+            if line:
+                size, found = line.decode().split(" ")
+                self._told[self._heard] = int(size), found
+            self._heard += 1
 
 
-_newest: list[Future[None]] = []
-"""What the thread was given last, if anything."""
+_process: _Process | None = None
+"""Of this process: a fork has none of its own before it asks."""
+
+
+def _beside() -> _Process:
+    global _process
+    if _process is None:
+        _process = _Process()
+    return _process
+
+
+@atexit.register
+def _end() -> None:
+    if _process is not None:
+        _process.end()
 
 
 @cache
-def _tasks() -> SimpleQueue[tuple[Callable[[], None], Future[None]]]:
-    """What the thread is to do. It is a daemon: a run that fails does not wait for it."""
-    tasks: SimpleQueue[tuple[Callable[[], None], Future[None]]] = SimpleQueue()
-    Thread(target=_work, args=(tasks,), name="digest", daemon=True).start()
-    return tasks
+def _thread() -> ThreadPoolExecutor:
+    """The thread of all that flows."""
+    return ThreadPoolExecutor(1, "digest")
 
 
-def _work(tasks: SimpleQueue[tuple[Callable[[], None], Future[None]]]) -> None:
-    while True:
-        task, done = tasks.get()
-        try:
-            task()
-        except BaseException as fault:
-            done.set_exception(fault)
-        else:
-            done.set_result(None)
-        del task, done  # else it would hold them until the next comes
+def _forget() -> None:
+    global _process
+    _process = None
+    _thread.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tasks.cache_clear)  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _first(path: Path, size: int) -> str:
+    """What the first octets of a file come to. Raises OSError."""
+    found, left = hashlib.sha256(), size
+    room = memoryview(bytearray(_STEP))
+    with path.open("rb", buffering=0) as file:
+        while left:
+            count = file.readinto(room[: min(left, _STEP)])
+            if not count:
+                raise OSError(errno.EIO, "it became shorter while it was read")
+            found.update(room[:count])
+            left -= count
+    return found.hexdigest()

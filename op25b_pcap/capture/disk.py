@@ -44,10 +44,10 @@ def flows(path: Path) -> bool:
         return False
 
 
-def digest_of(path: Path, *, beside: bool = True) -> Digest | None:
+def digest_of(path: Path, *, beside: bool) -> Digest | None:
     """Begins to reckon what octets of a path come to, if it is anything to be read.
 
-    `beside`: in a thread.
+    `beside`: what lies on disk by another process.
     """
     if flows(path):
         return OfFlow()

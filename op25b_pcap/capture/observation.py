@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from op25b_pcap.capture.digest import CAN_BE_BESIDE
 from op25b_pcap.capture.disk import digest_of, flows, size_of
 from op25b_pcap.capture.names import path_order, short_names
 from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, packed, read, unpacked_size
@@ -29,6 +30,8 @@ _UNPACKS_TO = 5
 """What an octet of a compressed capture becomes, often."""
 _LARGE = 1 << 30
 """Octets of captures of which it does not matter any more how they are packed."""
+_WORTH_A_PROCESS = 32 << 20
+"""Octets whose digest takes longer than to start a process for it."""
 _NEVER = ((1 << 63) - 1, 0)
 """A time and rank beyond those of any record."""
 
@@ -41,9 +44,10 @@ class Observation:
     """
 
     def __init__(self, paths: Iterable[Path], *, beside: bool = True) -> None:
-        """What cannot be opened will be a damage of its capture; the digest of the first is begun.
+        """What cannot be opened will be a damage of its capture.
 
-        `beside`: there is a processor for a thread that reckons digests.
+        `beside`: there is a processor for another process to reckon digests; where that is worth it,
+        that of the first is begun.
         """
         ordered = sorted(set(paths), key=path_order)
         self.captures = [
@@ -56,14 +60,14 @@ class Observation:
         """In the order in which they began, those that flow behind the others: a record's `capture` is
         the index here."""
         self._began_ns = [began_ns[capture.path] for capture in self.begun]
-        first = self.begun[:1] if beside else self.begun
-        self._digests = [digest_of(capture.path, beside=beside) for capture in first]
         self.bytes_read = 0
         """Octets read so far, as they lie on disk."""
         self._step = min(_STEP, max(_LEAST_STEP, _STEPS_TOGETHER // max(len(ordered), 1)))
         flowing = any(flows(capture.path) and capture.size is None for capture in self.captures)
         self.bytes_total = None if flowing else sum(capture.size or 0 for capture in self.captures)
         """Octets of all captures as they lie on disk; None if a pipe is among them."""
+        self._beside = beside and CAN_BE_BESIDE and (self.bytes_total or 0) >= _WORTH_A_PROCESS
+        self._first = digest_of(self.begun[0].path, beside=True) if self._beside else None
 
     @property
     def octets_expected(self) -> int | None:
@@ -111,8 +115,10 @@ class Observation:
         """
         begun = []
         for index, capture in enumerate(self.begun):
-            digest = self._digests[index] if index < len(self._digests) else None
-            records = read(capture, index, self._step, self._passing, walks, digest)
+            digest = self._first if index == 0 else None
+            records = read(
+                capture, index, self._step, self._passing, walks, digest=digest, beside=self._beside
+            )
             reading = _Reading(capture, records)
             began_ns = reading.begin() if flows(capture.path) else self._began_ns[index]
             begun.append((began_ns, index, reading))

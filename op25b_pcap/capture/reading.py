@@ -137,16 +137,18 @@ def read(
     step: int,
     passing: Callable[[int], None],
     walks: Walks | None = None,
+    *,
     digest: Digest | None = None,
+    beside: bool = False,
 ) -> Iterator[Record | Run]:
     """Records of one capture, which is number `index` of its observation; with walks also runs.
 
     Reads `step` octets at a time and tells `passing` how many came. Keeps the capture's account
     but for the packets and their times, which who takes the records counts. Never raises for
-    what the file holds, nor if it cannot be read. The digest may have been begun before,
-    and goes on afterwards until `capture.sha256` asks for it.
+    what the file holds, nor if it cannot be read. The digest may have been begun before, or is
+    now, by another process if one is to work `beside`, and goes on until `capture.sha256` asks for it.
     """
-    disk = Disk(capture.path, passing, digest or digest_of(capture.path))
+    disk = Disk(capture.path, passing, digest or digest_of(capture.path, beside=beside))
     try:
         octets = _octets(capture, disk, step)
         yield from _records(capture, index, octets, walks)

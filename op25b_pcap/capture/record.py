@@ -21,3 +21,8 @@ class Record(NamedTuple):
     length: int
     """Octets on the wire; `data` may hold fewer."""
     data: bytes
+
+
+def in_time(record: Record) -> tuple[int, int, int]:
+    """What records of all captures are sorted by, however each capture has them."""
+    return record.time_ns, record.capture, record.number

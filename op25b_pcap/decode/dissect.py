@@ -1,16 +1,20 @@
 """The Scapy engine: records to packets.
 
-In: records of an observation, in order of time. Out: TCP segments on watched ports, ICMP errors
-that quote such, and DNS answers, each innermost. It takes one header after the other, as
-`wire.layers` says what follows; it never raises, whatever the octets are, and the work for one
-record is bounded. Slow and complete, it is the reference for faster engines.
+In: records of an observation. Out: TCP segments on watched ports, ICMP errors that quote such, and
+DNS answers, each innermost. It takes one header after the other, as `wire.layers` says what
+follows; it never raises, whatever the octets are, and the work for one record is bounded. Slow and
+complete, it is the reference for faster engines.
+
+Records that lead to a fragment wait until all have been read, and are then joined in the order of
+their times: the other fragments may lie in another capture, and so it makes no difference how
+captures were cut, which of them was read first, or what time some other record claims to have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from op25b_pcap.capture.record import Record
+from op25b_pcap.capture.record import Record, in_time
 from op25b_pcap.decode import Tally, ip, link, serial, tags, transport, tunnels, udp_tunnels, wireless
 from op25b_pcap.decode.fragments import Fragments
 from op25b_pcap.decode.steps import MOST_HEADERS, Ahead, Around, Fragment, Skip, Step, View
@@ -29,109 +33,89 @@ STEPS: dict[Layer, Step] = (
 )
 
 
-def decode(records: Iterable[Record], tally: Tally) -> Iterator[Packet]:
-    """Dissect; the tally is up to date after every packet.
+Joined = Callable[[Fragment], Ahead | None]
+"""Takes a fragment; gives the way ahead of the whole packet if it was the last that was missing."""
 
-    Packets come in the order of their records, but for those whose other fragments never came:
-    these are late by `fragments.PATIENCE_NS` at most.
+
+def decode(records: Iterable[Record], tally: Tally) -> Iterator[Packet]:
+    """Dissect all; the tally is up to date after every packet.
+
+    Packets come in the order of their records, those of fragments after all others.
     """
-    dissector = Dissector(tally)
+    aside: list[Record] = []
+    dissector = Dissector(tally, aside.append)
     for record in records:
         yield from dissector.packets(record)
-    yield from dissector.rest()
+    yield from join(sorted(aside, key=in_time), tally)
 
 
 class Dissector:
     """The engine as one takes it record by record."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, aside: Callable[[Record], None]) -> None:
+        """`aside` takes the records for `join`, which counts them."""
         self._tally = tally
-        self._fragments: Fragments = Fragments()
+        self._aside = aside
+        self._has_fragment = False
 
-    @property
-    def due_ns(self) -> int:
-        """A record later than this may bring more than its own packets: fragments are given up."""
-        return self._fragments.due_ns
-
-    def packets(self, record: Record) -> Iterator[Packet]:
-        """What has become due, then the packets of the record."""
-        self._tally.read += 1
-        for first in self._fragments.overdue(record.time_ns):
-            yield from self._late(first)
-        packets, reason = _walk(record, self._fragments)
-        if packets:
-            self._tally.decoded += 1
-            yield from packets
-        else:
-            self._tally.skipped[reason] += 1
-
-    def rest(self) -> Iterator[Packet]:
-        """What is left when no more records come."""
-        for first in self._fragments.rest():
-            yield from self._late(first)
-
-    def _late(self, first: Ahead) -> list[Packet]:
-        """What a lone first fragment holds; its record had been counted as a fragment."""
-        packets, _ = walk(first, self._fragments)
-        skipped = self._tally.skipped
-        if packets and skipped["fragment"]:
-            self._tally.decoded += 1
-            skipped["fragment"] -= 1
-            if not skipped["fragment"]:
-                del skipped["fragment"]
+    def packets(self, record: Record) -> Sequence[Packet]:
+        """The packets of the record, if it leads to no fragment."""
+        self._has_fragment = False
+        packets, reason = _walk(record, self._touch)
+        if self._has_fragment:
+            self._aside(record)
+            return ()
+        _count(self._tally, packets, reason)
         return packets
 
+    def _touch(self, fragment: Fragment) -> None:
+        self._has_fragment = True
 
-class Apart(Dissector):
-    """The engine for one of several captures that are read apart from each other.
 
-    Records that lead to a fragment are set aside, and not counted: the other fragments may lie in
-    another capture. A dissector that takes all that was set aside, in order of time, makes of them
-    what it would make if it took all records.
+def join(records: Iterable[Record], tally: Tally) -> Iterator[Packet]:
+    """The packets of records that lead to fragments, which come in order of time.
+
+    A first part whose others have not come within `fragments.PATIENCE_NS` goes its way alone.
     """
-
-    def __init__(self, tally: Tally, aside: Callable[[Record], None]) -> None:
-        super().__init__(tally)
-        self._fragments = self._touched = _Touched()
-        self._aside = aside
-
-    def packets(self, record: Record) -> Iterator[Packet]:
-        """The packets of the record, if it has no fragment."""
-        self._touched.is_touched = False
-        packets, reason = _walk(record, self._touched)
-        if self._touched.is_touched:
-            self._aside(record)
-            return
-        self._tally.read += 1
-        if packets:
-            self._tally.decoded += 1
-            yield from packets
-        else:
-            self._tally.skipped[reason] += 1
+    fragments = Fragments()
+    for record in records:
+        for first in fragments.overdue(record.time_ns):
+            yield from _alone(first, fragments, tally)
+        packets, reason = _walk(record, fragments.add)
+        _count(tally, packets, reason)
+        yield from packets
+    for first in fragments.rest():
+        yield from _alone(first, fragments, tally)
 
 
-class _Touched(Fragments):
-    """Holds no fragments, but says whether there was one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_touched = False
-
-    def add(self, fragment: Fragment) -> Ahead | None:
-        """Note that there is a fragment."""
-        self.is_touched = True
-        return None
+def _alone(first: Ahead, fragments: Fragments, tally: Tally) -> list[Packet]:
+    """What a lone first fragment holds; its record had been counted as a fragment."""
+    packets, _ = walk(first, fragments.add)
+    if packets and tally.skipped["fragment"]:
+        tally.decoded += 1
+        tally.skipped["fragment"] -= 1
+        if not tally.skipped["fragment"]:
+            del tally.skipped["fragment"]
+    return packets
 
 
-def _walk(record: Record, fragments: Fragments) -> tuple[list[Packet], str]:
+def _count(tally: Tally, packets: Sequence[Packet], reason: str) -> None:
+    tally.read += 1
+    if packets:
+        tally.decoded += 1
+    else:
+        tally.skipped[reason] += 1
+
+
+def _walk(record: Record, joined: Joined) -> tuple[list[Packet], str]:
     link_type = LINK_TYPES.get(record.link_type)
     if link_type is None:
         return [], "unsupported_link_type"
     view = View(record.data, max(record.length, len(record.data))).after(link_type.skip)
-    return walk(Ahead(link_type.layer, view, Around(record)), fragments)
+    return walk(Ahead(link_type.layer, view, Around(record)), joined)
 
 
-def walk(first: Ahead, fragments: Fragments) -> tuple[list[Packet], str]:
+def walk(first: Ahead, joined: Joined) -> tuple[list[Packet], str]:
     """All packets on the ways ahead; if there are none, why."""
     packets: list[Packet] = []
     ways = [first]
@@ -143,7 +127,7 @@ def walk(first: Ahead, fragments: Fragments) -> tuple[list[Packet], str]:
         try:
             found = STEPS[layer](view, around)
             if isinstance(found, Fragment):
-                whole = fragments.add(found)
+                whole = joined(found)
                 if whole is None:
                     raise Skip("fragment")
                 found = whole

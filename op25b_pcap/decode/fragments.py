@@ -1,11 +1,10 @@
-"""IP packets put together from their fragments, whatever order they come in.
+"""IP packets put together from their fragments, which come in order of time.
 
 Where fragments overlap, the octets that came first stay. A packet whose parts do not all come
 within the time that a host would wait is given up: its first part goes its way alone, because
 it has the ports. It may hold a part of another packet, which has then waited as long: so what is
-given up goes strictly by age, and it makes no difference how often anybody asks (of pieces that
-are read apart, nobody does between fragments). What may be held is bounded in number, octets and
-time, so that nobody can fill the memory with first halves.
+given up goes strictly by age. What may be held is bounded in number, octets and time, so that
+nobody can fill the memory with first halves.
 """
 
 from __future__ import annotations
@@ -56,14 +55,6 @@ class Fragments:
         while self._octets > MOST_OCTETS or len(self._open) > MOST_PACKETS:
             self._give_up(NEVER_NS)
         return None
-
-    @property
-    def due_ns(self) -> int:
-        """`overdue` has nothing to say up to this time."""
-        if self._given_up:
-            return -1
-        self._forget()
-        return self._by_age[0][0] + PATIENCE_NS if self._by_age else NEVER_NS
 
     def overdue(self, now_ns: int) -> Iterator[Ahead]:
         """The first parts of packets that are waited for no longer, oldest first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from op25b_pcap.flows.attempts import attempts
 from op25b_pcap.flows.conversations import conversations
@@ -12,9 +12,9 @@ from op25b_pcap.tables.packets import IcmpError, Packet, TcpSegment
 __all__ = ["Flow", "flows", "flows_of"]
 
 
-def flows(packets: Iterable[Packet]) -> Iterator[Flow]:
-    """All attempts in the packets of one observation, each when it is over."""
-    for conversation in conversations(packets):
+def flows(packets: Iterable[Packet], is_behind: Callable[[], bool] = lambda: False) -> Iterator[Flow]:
+    """All attempts in the packets of one observation, each when it is over; see `conversations`."""
+    for conversation in conversations(packets, is_behind):
         yield from flows_of(conversation.in_order(), conversation.cut_quotes)
 
 

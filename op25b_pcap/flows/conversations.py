@@ -9,7 +9,7 @@ the captures were cut, in what order they were named, or what else was in them.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, DnsMessage, IcmpError, Packet, TcpSegment
@@ -24,6 +24,7 @@ _SWEEP_EVERY = 16_384
 search stays linear."""
 _DISORDER_NS = 60 * SECOND_NS
 """How far packets of one observation may be out of order before a conversation is closed."""
+_NEVER_NS = (1 << 63) - 1
 
 Socket = tuple[bytes, int]
 Key = tuple[Socket, Socket, tuple[str, ...]]
@@ -100,19 +101,22 @@ def in_time(packet: TcpSegment | IcmpError) -> tuple[int, int, int]:
     return packet.seen.time_ns, packet.seen.capture, packet.seen.number
 
 
-def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
+def conversations(
+    packets: Iterable[Packet], is_behind: Callable[[], bool] = lambda: False
+) -> Iterator[Conversation]:
     """Group TCP segments and the ICMP errors that quote them; DNS messages are not for us.
 
     Memory holds the packets of conversations that are open at one time, with their payload.
+    `is_behind`: packets of any time may still come, and nothing is over before the last has.
     """
     open_: dict[Key, Conversation] = {}
     cut_quotes = CutQuotes()
-    now, next_sweep = 0, _SWEEP_EVERY
+    now, next_sweep = _NEVER_NS, _SWEEP_EVERY
     for count, packet in enumerate(packets, 1):
         if isinstance(packet, DnsMessage):
             continue
-        if packet.seen.time_ns > now:
-            now = packet.seen.time_ns
+        # Of all packets since it was asked last the earliest: one damaged time must not end what goes on.
+        now = min(now, packet.seen.time_ns)
         key = conversation_key(packet)
         if isinstance(packet, IcmpError) and packet.src_port is None:
             cut_quotes.add(packet)
@@ -122,9 +126,9 @@ def conversations(packets: Iterable[Packet]) -> Iterator[Conversation]:
             open_[key] = conversation = Conversation()
         conversation.add(packet)
         if count >= next_sweep:
-            for key in _finished(open_, now):
+            for key in [] if is_behind() else _finished(open_, now):
                 yield _ended(key, open_.pop(key), cut_quotes)
-            next_sweep = count + max(_SWEEP_EVERY, len(open_))
+            now, next_sweep = _NEVER_NS, count + max(_SWEEP_EVERY, len(open_))
     for key in list(open_):
         yield _ended(key, open_.pop(key), cut_quotes)
 

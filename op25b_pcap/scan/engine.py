@@ -2,12 +2,13 @@
 
 In: what an observation gives. Out: the packets and the tally that Scapy's engine makes of the same
 records, in the same order. What the kernels are not sure of is handed to that engine, one record
-after the other; it is not even imported before there is one.
+after the other; it is not even imported before there is one. What that sets aside, because it leads
+to fragments, is for `join`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from op25b_pcap.capture.record import Record
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from op25b_pcap.decode.dissect import Dissector
     from op25b_pcap.scan.kernels import Kernels
 
-_NEVER_NS = (1 << 63) - 1
 _ROWS = 2_560
 """Rows that a sweep may fill before packets are made of them: a window of mail in one go."""
 
@@ -56,29 +56,27 @@ class Scan:
     def __init__(
         self,
         tally: Tally,
+        aside: Callable[[Record], None],
         kernels: Kernels | None = None,
-        dissector: Callable[[Tally], Dissector] | None = None,
     ) -> None:
         """Without kernels there may be no runs: records are looked at one by one.
 
-        `dissector` makes who takes what this engine is not sure of, when there is such.
+        `aside` takes records that lead to fragments; they are not counted before they are joined.
         """
         self.by_scapy = 0
         """Records that Scapy has dissected."""
         self._tally = tally
         self._kernels = kernels
-        self._dissector = dissector or _dissector
+        self._aside = aside
         self._known = cell.registries()
         self._row = [0] * cell.WIDTH
         self._scapy: Dissector | None = None
         self._kept: NDArray[np.int64] | None = None
 
     def packets(self, items: Iterable[Record | Run]) -> Iterator[Packet]:
-        """All packets; the tally is up to date when the last has come."""
+        """All packets but those in fragments; the tally is up to date when the last has come."""
         for item in items:
             yield from self._of_run(item) if isinstance(item, Run) else self._of_record(item)
-        if self._scapy is not None:
-            yield from self._scapy.rest()
 
     def settle(self, items: Iterable[Record | Run], store: Settling, messages: Hearing) -> None:
         """The same packets into a store, and answers of DNS to where they wait."""
@@ -93,18 +91,12 @@ class Scan:
                     others = store.settle(item, swept)
                     if len(others):
                         messages.settle(item, swept, others)
-        if self._scapy is not None:
-            _put(self._scapy.rest(), store, messages)
-
-    @property
-    def _due_ns(self) -> int:
-        return _NEVER_NS if self._scapy is None else self._scapy.due_ns
 
     def _of_record(self, record: Record) -> Iterable[Packet]:
         row, data = self._row, record.data
         row[cell.LAYER], row[cell.AT], row[cell.END] = record.link_type, 0, len(data)
         row[cell.LENGTH] = max(record.length, len(data))
-        verdict = cell.UNSURE if record.time_ns > self._due_ns else frame(data, row, self._known)
+        verdict = frame(data, row, self._known)
         if verdict == cell.UNSURE:
             return self._by_scapy(record)
         self._tally.read += 1
@@ -137,7 +129,7 @@ class Scan:
         at, end = 0, len(table)
         while at < end:
             begin = at
-            count, at = self._kernels.sweep(window, table, at, self._due_ns, kept, skipped, self._known)
+            count, at = self._kernels.sweep(window, table, at, kept, skipped, self._known)
             self._tally.read += at - begin
             self._tally.decoded += count
             if count:
@@ -148,38 +140,20 @@ class Scan:
         for verdict in np.flatnonzero(skipped).tolist():
             self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += int(skipped[verdict])
 
-    def _by_scapy(self, record: Record) -> Iterator[Packet]:
+    def _by_scapy(self, record: Record) -> Sequence[Packet]:
         if self._scapy is None:
-            self._scapy = self._dissector(self._tally)
+            from op25b_pcap.decode.dissect import Dissector
+
+            self._scapy = Dissector(self._tally, self._aside)
         self.by_scapy += 1
         return self._scapy.packets(record)
 
 
-def _dissector(tally: Tally) -> Dissector:
-    from op25b_pcap.decode.dissect import Dissector
-
-    return Dissector(tally)
-
-
-def apart(aside: Callable[[Record], None]) -> Callable[[Tally], Dissector]:
-    """Who takes what an engine is not sure of, where captures are not read in order of time.
-
-    Records of fragments are set aside; `join` makes packets of them.
-    """
-
-    def dissector(tally: Tally) -> Dissector:
-        from op25b_pcap.decode.dissect import Apart
-
-        return Apart(tally, aside)
-
-    return dissector
-
-
 def join(records: Iterable[Record], tally: Tally, store: Settling, messages: Hearing) -> None:
     """Packets of records that were set aside, in order of time, to where they wait, as `Scan.settle`s are."""
-    from op25b_pcap.decode.dissect import decode
+    from op25b_pcap.decode import dissect
 
-    _put(decode(records, tally), store, messages)
+    _put(dissect.join(records, tally), store, messages)
 
 
 def packet_of(run: Run, row: list[int]) -> Packet:

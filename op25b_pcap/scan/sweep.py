@@ -28,17 +28,15 @@ from op25b_pcap.scan.row import (
 )
 
 
-def sweep(
-    data: bytes, table: Any, begin: int, due_ns: int, kept: Any, skipped: Any, known: bytes
-) -> tuple[int, int]:
+def sweep(data: bytes, table: Any, begin: int, kept: Any, skipped: Any, known: bytes) -> tuple[int, int]:
     """Look at records from number `begin` of a run's table on.
 
     Gives the number of rows kept and the record at which it stopped: because it is UNSURE, because
-    it is later than `due_ns`, because there is no room for another row, or because it is none.
+    there is no room for another row, or because it is none.
     """
     count = 0
     for index in range(begin, len(table)):
-        if count == len(kept) or table[index, runs.TIME] > due_ns:
+        if count == len(kept):
             return count, index
         start, end = table[index, runs.START], table[index, runs.START] + table[index, runs.CAPTURED]
         verdict = dismissal(data, start, end, table[index, runs.LINK_TYPE], known)

@@ -15,7 +15,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.record import Record
 from op25b_pcap.cli import app
+from op25b_pcap.samples.frames import SYN, TCP, ethernet, ip, tcp
+from tests.lakes import in_parts, octets
 
 SAMPLES = Path(__file__).parents[2] / "sample_pcaps"
 POLICY = SAMPLES / "policy.toml"
@@ -169,6 +172,20 @@ def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path):
     carved = rows(tmp_path / "again", f"select flow_id, {columns} from flows")
     assert sorted(carved, key=str) == sorted(rows(reports, query), key=str)
     assert out.stat().st_mode & 0o077 == 0
+
+
+def test_a_lone_first_fragment_is_carved_itself(tmp_path):
+    ends = ("203.0.113.3", "198.51.100.25")
+    lone, _ = in_parts(
+        ip(*ends, TCP, tcp(ends, (40001, 25), (1, 0), SYN, 65535, payload=bytes(16)), 64, 1), 3, 7
+    )
+    lone = Record(0, 1, 1_700_000_000_000_000_000, 1, 0, 14 + len(lone), ethernet(lone, True))
+    later = lone._replace(time_ns=lone.time_ns + 40_000_000_000, data=bytes(60), length=60)
+    (tmp_path / "lone.pcap").write_bytes(octets([lone, later]))
+    assert run("analyze", tmp_path / "lone.pcap", "--out", tmp_path / "out").exit_code == 0
+    found = flow_id(tmp_path / "out", "dst_port = 25")
+    assert run("carve", tmp_path / "out", found, "-o", tmp_path / "proof.pcap").exit_code == 0
+    assert [record.data for record in Observation([tmp_path / "proof.pcap"])] == [lone.data]
 
 
 @pytest.mark.oracle

@@ -19,7 +19,18 @@ from op25b_pcap.batch import judging, work
 from op25b_pcap.capture.record import Record
 from op25b_pcap.pipeline import analyse
 from op25b_pcap.samples.frames import ACK, SYN, TCP, ethernet, ip, tcp
-from tests.lakes import SAMPLES, analysed, assert_like, manifest, octets, records_of, run, scatter, torn_apart
+from tests.lakes import (
+    SAMPLES,
+    analysed,
+    assert_like,
+    manifest,
+    mistimed,
+    octets,
+    records_of,
+    run,
+    scatter,
+    torn_apart,
+)
 
 CAPTURES = sorted(path for path in SAMPLES.rglob("*.pcap*") if path.is_file())
 
@@ -142,9 +153,9 @@ def test_an_inbox_that_grows_piece_by_piece(whole, data):
 @settings(max_examples=6)
 @given(seed=st.integers(0, 1 << 30))
 def test_fragments_of_one_packet_in_several_pieces(whole, seed):
-    """Fragments in fragments, too, late ones and lost ones."""
+    """Fragments in fragments, too, late ones and lost ones; and records whose time cannot be true."""
     rng = random.Random(seed)
-    torn = torn_apart(whole[0], rng)
+    torn = mistimed(torn_apart(whole[0], rng), rng)
     with tempfile.TemporaryDirectory() as folder:
         inbox, lake, merged = Path(folder, "inbox"), Path(folder, "lake"), Path(folder, "merged.pcap")
         merged.write_bytes(octets(torn))

@@ -8,8 +8,8 @@ import tracemalloc
 
 import pytest
 
-from op25b_pcap.decode import Tally, fragments
-from op25b_pcap.decode.dissect import Dissector, decode
+from op25b_pcap.decode import Tally, dissect, fragments
+from op25b_pcap.decode.dissect import decode
 from op25b_pcap.samples.frames import ip
 from tests.encapsulations import (
     CLIENT,
@@ -111,6 +111,23 @@ def test_patience_has_an_end():
     assert tally.skipped == {"fragment": 2}
 
 
+@pytest.mark.parametrize("at_s", [0, 31, 1 << 32])
+def test_a_record_of_another_time_makes_no_difference(at_s):
+    """It may be damaged; and in another piece of a capture nobody would see it."""
+    parts = records(*(part(*extent) for extent in PARTS))
+    packets, _ = decoded([parts[0], record(ip(CLIENT, SERVER, 17, b"", 64), RAW, at_s=at_s), *parts[1:]])
+    assert [packet.payload for packet in packets] == [PAYLOAD]
+
+
+def test_parts_are_taken_by_time_however_they_were_captured():
+    late = record(part(*PARTS[2]), RAW, number=1, at_s=31)
+    packets, tally = decoded(
+        [late, record(part(*PARTS[1]), RAW, number=2), record(part(*PARTS[0]), RAW, number=3)]
+    )
+    assert [(packet.seen.number, packet.payload_length) for packet in packets] == [(3, 776)]
+    assert (tally.read, tally.decoded, tally.skipped) == (3, 1, {"fragment": 2})
+
+
 def test_packets_with_other_numbers_or_ends_are_others():
     mixed = [part(*PARTS[0]), part(*PARTS[1], number=6), part(*PARTS[2], number=6), part(*PARTS[0], number=6)]
     packets, _ = decoded(records(*mixed))
@@ -207,15 +224,12 @@ class TestGivenUp:
         packets, _ = decoded(record(data, RAW, at_s=at_s) for at_s, data in told)
         assert [(len(packet.payload), packet.payload_length) for packet in packets] == [(372, 376)]
 
-    def test_what_was_put_together_is_known_by_age_no_longer(self):
-        held = Dissector(Tally())
-        for number in range(1_000):
-            packets = [*held.packets(record(part(0, 400, number=number), RAW))]
-            for start in (400, 800):
-                one = record(part(start, min(start + 400, len(SEGMENT)), number=number), RAW)
-                packets += held.packets(one)
-            assert len(packets) == 1
-        assert len(held._fragments._by_age) < 100
+    def test_what_was_put_together_is_known_by_age_no_longer(self, monkeypatch):
+        held = fragments.Fragments()
+        monkeypatch.setattr(dissect, "Fragments", lambda: held)
+        packets, _ = decoded(records(*(part(*extent, number=n) for n in range(1_000) for extent in PARTS)))
+        assert len(packets) == 1_000
+        assert len(held._by_age) < 100
 
 
 def test_what_waits_holds_nothing_that_lies_behind_its_packet():
@@ -226,7 +240,7 @@ def test_what_waits_holds_nothing_that_lies_behind_its_packet():
             record(part(0, 400, number=n) + bytes(octets), RAW, number=n + 1, at_s=n / 1000)
             for n in range(64)
         )
-        packets, _ = decoded(padded)
+        packets = list(dissect.join(padded, Tally()))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
