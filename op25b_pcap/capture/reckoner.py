@@ -1,7 +1,8 @@
 """Reckons SHA-256 of files for who has started it, as a process of its own.
 
-In: who that is, as an argument; paths on stdin, each ended by a zero octet. Out: for each, in turn, a line with the octets of the
-file and what they come to; an empty line if it cannot be read. It ends when nobody asks any more.
+In: who that is, as an argument; paths on stdin, each ended by a zero octet. Out: for each, in turn,
+a line with the octets of the file and what they come to; an empty line if it cannot be read. It ends
+when nobody asks any more.
 
 It is a script that needs nothing but Python itself, so that it is at work at once. It looks at
 files by mapping them, since that saves a copy of every octet; and a file that becomes shorter
