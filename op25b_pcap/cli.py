@@ -552,6 +552,10 @@ def main() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End at once: to take apart what pandas and Arrow consist of costs a tenth of a second."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except BrokenPipeError:
+        code = PIPE_CLOSED
     os._exit(code)
