@@ -306,11 +306,11 @@ def checksum(data: bytes, row: list[int]) -> int:
 def _words(data: bytes, at: int, end: int) -> int:
     """The sum of all 16-bit words, the last filled up with zero."""
     octets = data[at:end]
-    # Of two sums without a sign the compiler makes sixteen additions at a time.
-    high, low = np.uint64(0), np.uint64(0)
+    # Of two sums of 32 bits, for which no record is too long, the compiler makes many additions at a time.
+    high, low = np.uint32(0), np.uint32(0)
     for index in range(len(octets) // 2):
-        high += octets[2 * index]
-        low += octets[2 * index + 1]
+        high = np.uint32(high + octets[2 * index])
+        low = np.uint32(low + octets[2 * index + 1])
     total = int(high) * 256 + int(low)
     if len(octets) % 2:
         total += octets[len(octets) - 1] * 256
