@@ -6,6 +6,7 @@ was met; 2 usage; 3 done, but some input was damaged or unreadable; 4 internal e
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -543,7 +544,7 @@ def main() -> None:
         try:
             app()
         except SystemExit as end:
-            if isinstance(end.code, int) and "distributed" not in sys.modules:  # Dask has to tidy up
+            if isinstance(end.code, int) and "distributed" not in sys.modules:  # its threads must end first
                 _leave(end.code)
             raise
         finally:
@@ -558,4 +559,5 @@ def _leave(code: int) -> NoReturn:
                 stream.flush()
     except BrokenPipeError:
         code = PIPE_CLOSED
+    atexit._run_exitfuncs()
     os._exit(code)
