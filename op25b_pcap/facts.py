@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from op25b_pcap.assembly.flows import Usual
 from op25b_pcap.compiled import is_at_hand, kernels
-from op25b_pcap.flowlogs import Flow as LoggedFlow
 from op25b_pcap.flows import Flow
 from op25b_pcap.forms.reading import Forms
 from op25b_pcap.mail.sessions import READ, read, skimmed
@@ -27,6 +26,8 @@ from op25b_pcap.wire.services import DOMAIN
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from op25b_pcap.flowlogs import Flow as LoggedFlow
 
 _NS = 1_000_000_000
 SESSIONS = (SMTP_SESSIONS, SMTP_TRANSACTIONS, RETRIEVAL_SESSIONS)
