@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.reading import FORMATS
 from op25b_pcap.capture.record import Record
 from op25b_pcap.clock import Clock
 from op25b_pcap.decode import Tally
@@ -50,8 +51,8 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     """The records of some flows of a report folder, in order of time, out of the captures themselves.
 
     Their packets, and the errors that quote them; of a datagram in fragments only the one that
-    completed it. Raises UsageFault for a flow, or a capture, that is not there, and if `out`,
-    where they are to be written, is one of the captures.
+    completed it. Raises UsageFault for a flow, or a capture, that is not there, for a flow that a log
+    tells of, and if `out`, where they are to be written, is one of the captures.
     """
     from op25b_pcap.decode.dissect import decode
 
@@ -59,8 +60,12 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
     if missing := set(flow_ids) - {row["flow_id"] for row in chosen}:
         raise UsageFault(f"no flow {sorted(missing)[0]!r} in {folder}")
+    run = read_run(folder)
+    logs = {entry["capture"] for entry in run["inputs"] if entry["format"] not in FORMATS}
+    if told := [row for row in chosen if row["capture"] in logs]:
+        raise UsageFault(f"{told[0]['flow_id']} is told of by {told[0]['capture']}, a log: it has no packets")
     begin_ns = min(row["start_time"].value for row in chosen) - PATIENCE_NS  # of fragments
-    captures = sources(read_run(folder), begin_ns, max(row["end_time"].value for row in chosen))
+    captures = sources(run, begin_ns, max(row["end_time"].value for row in chosen))
     if out.exists() and any(out.samefile(capture) for capture in captures):
         raise UsageFault(f"{out} is a capture that the packets come from: it would be overwritten")
     wanted = Wanted(chosen)

@@ -280,9 +280,12 @@ def judge_(
     """What would this policy say? Roles and findings anew, of attempts that were analysed before."""
     with _sentences(ctx):
         from op25b_pcap.afterwards import rejudge
+        from op25b_pcap.faults import UsageFault
         from op25b_pcap.policy import load
         from op25b_pcap.reports.writing import staging, write_run, write_tables
 
+        if out is not None and out.exists() and out.samefile(reports):
+            raise UsageFault(f"{out} is what is to be judged: say another folder with --out")
         tables, run, advice = rejudge(reports, load(policy))
         if out is not None:
             with staging(out) as hidden:
@@ -325,9 +328,11 @@ def explain(
     flow_id: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FLOW_ID]", help="A flow_id, or a subscriber_key; without, subscribers are listed."
+            metavar="[FLOW_ID]",
+            help="A flow_id, a subscriber_key, or a called address; without, subscribers are listed.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """One attempt in words: packets, dialogue, roles and their evidence, rule, finding."""
     with _sentences(ctx):
@@ -337,10 +342,10 @@ def explain(
         if flow_id is not None:
             typer.echo("\n".join(explained(reports, flow_id)))
             return
-        from op25b_pcap.reports.terminal import print_frame
+        from op25b_pcap.reports.terminal import print_frame, print_json
 
         first, count = worst(reports)
-        print_frame(first, _stdout())
+        (print_json if as_json else print_frame)(first, _stdout())
         _say(
             f"{len(first)} of {count} subscribers; one in words: op25b-pcap explain {reports} SUBSCRIBER_KEY"
         )

@@ -180,7 +180,9 @@ def _listed(
     """All pieces, each with its state in the lake, but for those outgrown that lie nowhere any more."""
     own = {account.name for account in accounts}
     others = {account.sha256: account.path for account in accounts}
-    held, there = outgrown(known), {*present}
+    held = outgrown(known)
+    # Of one that could not be read it is not known what it is, only where.
+    there = {*present, *(one.piece for one in left)}
     listed = []
     for account in sorted((*known, *left), key=_path_order):
         if account.piece not in there and (account.sha256 in held or not account.size):

@@ -19,6 +19,7 @@ from op25b_pcap.capture.octets import Broken, Octets, of_pieces
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run, Walks
 
+FORMATS = ("pcap", "pcapng")
 DAMAGES_LISTED = 20
 """Damages of one capture that are kept; that there are more is said once."""
 _MAGIC_LENGTH = 4

@@ -13,6 +13,8 @@ import pandas as pd
 
 _BY = ("finding", "traffic_class", "src_role", "dst_role", "subscriber_key")
 _TURNED = ["policy_action", "finding"]
+_IN_VAIN = ("rejected", "aborted", "no_dialogue")
+"""Results of sessions that carried no mail."""
 _BEFORE, _AFTER = "_before", "_after"
 
 Tables = Mapping[str, pd.DataFrame]
@@ -36,7 +38,7 @@ def compare(before: Tables, after: Tables) -> Comparison:
     pairs = before["flows"].merge(
         after["flows"][["flow_id", *_TURNED]], on="flow_id", suffixes=(_BEFORE, _AFTER)
     )
-    messages = after["smtp_sessions"][["flow_id", "messages_accepted"]]
+    messages = after["smtp_sessions"][["flow_id", "messages_accepted", "result"]]
     pairs = pairs.merge(messages, on="flow_id", how="left")
     pairs["messages"] = pairs["messages_accepted"].fillna(0)
     return Comparison(_counts(before["flows"], after["flows"]), _moved(pairs), _collateral(pairs))
@@ -62,7 +64,7 @@ def _moved(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _collateral(pairs: pd.DataFrame) -> pd.DataFrame:
-    works = pairs["outcome"] == "connected"
+    works = (pairs["outcome"] == "connected") & ~pairs["result"].isin(_IN_VAIN)
     newly = (pairs["policy_action_before"] != "block") & (pairs["policy_action_after"] == "block")
     counted = _counted(pairs[(works & newly).astype(bool)], ["subscriber_key", "dst_ip", "service"])
     return counted.drop(columns="subscribers").sort_values(

@@ -88,11 +88,13 @@ _FINDINGS = {
     "blocked": "blocked: the policy blocks this, and it did not get through.",
     "leak": "leak: the policy blocks this, and it got through.",
     "intercepted": "intercepted: the policy blocks this, and somebody else answered in its place.",
-    "allowed": "allowed: the policy allows this, and it worked.",
+    "allowed": "allowed: the policy allows this, and the network let it through.",
     "disrupted": "disrupted: the policy allows this, and the network stopped it.",
     "inconclusive": "inconclusive: it cannot be told.",
     "out_of_scope": "out of scope: the policy says nothing to this.",
 }
+_LEAK_ASSUMED = "leak: it got through, so port 25 is open here."
+"""The same, where nobody has said what is blocked."""
 _ADVICE = {
     "direct_to_mx": "Send through the provider's relay instead (as smarthost), or from a static address.",
     "third_party_relay": "Use the submission port of that server (587 or 465) instead of port 25.",
@@ -105,9 +107,19 @@ _RESULTS = {
     "aborted": "It ended before a message was sent.",
     "no_dialogue": "Nothing was said.",
 }
+_UNSEEN = {
+    "opaque": "What the server said to that was not captured.",
+    "no_dialogue": "What was said was not captured whole (tcpdump cuts no packets with -s 0).",
+}
+"""The same, where there was no TLS, and where octets were counted."""
+_REFUSED, _FOR_GOOD = 400, 500
+"""The least codes of refusals, and of those that are final."""
+_NOT_SURE = "unknown"
+_DISRUPTED = (
+    "The policy allows {traffic_class}, and the network stopped it: {told}. Have the filter looked at."
+)
 
-
-_ADVISED_BY = ("policy_action", "traffic_class", "op25b_case", "finding", "outcome")
+_ADVISED_BY = ("policy_action", "traffic_class", "op25b_case", "finding", "outcome", "confidence")
 
 
 def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
@@ -137,7 +149,8 @@ def tell_advice(flows: pd.DataFrame, everywhere: Everywhere) -> None:
 
 
 def advise(known: Known, *, assumed: bool) -> list[str]:
-    """What was stopped, by the four cases, by what, and what to do instead; a line for each.
+    """What was stopped, by the four cases, by what, and what to do instead; a line for each. And what
+    was to be let through, and was not.
 
     `assumed`: nobody wrote a policy, so that nothing that got through is anybody's fault.
     """
@@ -149,19 +162,29 @@ def advise(known: Known, *, assumed: bool) -> list[str]:
         cases = _CASES | _OR_ELSE if assumed else _CASES
         what = cases[int(case.iloc[0])] if len(case) else _NO_CASE.get(str(traffic_class), "Other paths.")
         passed = group["finding"] == "leak"
-        stopped = group[~passed].groupby(["finding", "outcome"], sort=True, dropna=False)["flows"].sum()
-        told = [
-            f"{row['flows']} {row['finding']} ({_WIRE.get(row['outcome'], 'not known from this log')})"
-            for row in stopped.reset_index().to_dict("records")
-        ]
+        told = [*_counted(group[~passed])]
+        stopped = len(told)
         if passed.any():
             told.append(
                 f"{group.loc[passed, 'flows'].sum()} "
                 + ("got through: port 25 is open here" if assumed else "leaked")
             )
-        advice = _ADVICE.get(str(traffic_class), "") if len(stopped) else ""
+        advice = _ADVICE.get(str(traffic_class), "") if stopped else ""
         lines.append(f"{what} {'; '.join(told)}. {advice}".rstrip())
+    disrupted = counted[counted["finding"] == "disrupted"]
+    for traffic_class, group in disrupted.groupby("traffic_class", sort=True):
+        told_of = "; ".join(_counted(group))
+        lines.append(_DISRUPTED.format(traffic_class=traffic_class, told=told_of))
     return lines
+
+
+def _counted(attempts: pd.DataFrame) -> Iterator[str]:
+    """How many attempts have a finding, and what the wire said; where the rules are not sure, that."""
+    unsure = (attempts["confidence"] == _NOT_SURE) & (attempts["finding"] != "inconclusive")
+    by = attempts.assign(unsure=unsure).groupby(["finding", "outcome", "unsure"], sort=True, dropna=False)
+    for row in by["flows"].sum().reset_index().to_dict("records"):
+        wire = _WIRE.get(row["outcome"], "not known from this log")
+        yield f"{row['flows']} {row['finding']} ({wire}{'; not sure' if row['unsure'] else ''})"
 
 
 def _subscriber(subscribers: pd.DataFrame, key: str) -> Iterator[str]:
@@ -196,16 +219,18 @@ def _flow(row: Row, tables: Tables, rules: Mapping[str, str], facts: Mapping[str
         yield f"  Not known from this log: {', '.join(untold)}."
     if not _is_null(row["icmp_from"]):
         yield f"  The error (type {row['icmp_type']} code {row['icmp_code']}) came from {row['icmp_from']}."
-    yield from _dialogue(row["flow_id"], tables)
+    yield from _dialogue(row, tables)
+    is_assumed = "policy_assumed" in row["evidence"]
     if not _is_null(row["op25b_case"]):
-        yield f"  {_CASES[row['op25b_case']]}"
+        yield f"  {(_CASES | _OR_ELSE if is_assumed else _CASES)[row['op25b_case']]}"
     for rule in row["rule_ids"]:
         yield f"  Rule {rule}: {rules.get(rule, 'the policy file decides.')}"
-    yield f"  Finding: {_FINDINGS[row['finding']]} ({row['confidence']})"
+    finding = _LEAK_ASSUMED if is_assumed and row["finding"] == "leak" else _FINDINGS[row["finding"]]
+    yield f"  Finding: {finding} ({row['confidence']})"
     for fact in row["evidence"]:
         name, _, figures = fact.partition(":")
         yield f"    - {facts.get(name, name)}" + (f" ({figures})" if figures else "")
-    if row["policy_action"] == "block" and row["traffic_class"] in _ADVICE:
+    if row["policy_action"] == "block" and row["finding"] != "leak" and row["traffic_class"] in _ADVICE:
         yield f"  What to do instead: {_ADVICE[row['traffic_class']]}"
     if len(row["anomalies"]):
         yield f"  Odd about its packets: {', '.join(row['anomalies'])}."
@@ -223,9 +248,10 @@ def _packets(row: Row) -> str:
 
 
 def _amount(row: Row, side: str, repeated: str, way: str) -> str:
-    counts = ((row[f"{side}_packets"], f"packets{repeated}"), (row[f"{side}_bytes"], "octets"))
-    known = " with ".join(f"{count} {what}" for count, what in counts if not _is_null(count))
-    return f"{known} {way}" if known else ""
+    packets, octets = row[f"{side}_packets"], row[f"{side}_bytes"]
+    told = [] if _is_null(packets) else [_several(packets, "packet") + repeated]
+    told += [] if _is_null(octets) else [_several(octets, "octet")]
+    return f"{' with '.join(told)} {way}" if told else ""
 
 
 def _names(row: Row) -> str:
@@ -234,7 +260,8 @@ def _names(row: Row) -> str:
     return f" DNS names it {', '.join(row['dst_names'])}." if len(row["dst_names"]) else ""
 
 
-def _dialogue(flow_id: str, tables: Tables) -> Iterator[str]:
+def _dialogue(flow: Row, tables: Tables) -> Iterator[str]:
+    flow_id = flow["flow_id"]
     smtp, mails = tables["smtp_sessions"], tables["smtp_transactions"]
     for row in smtp[smtp["flow_id"] == flow_id].to_dict("records"):
         if not _is_null(row["banner_code"]):
@@ -243,21 +270,47 @@ def _dialogue(flow_id: str, tables: Tables) -> Iterator[str]:
             yield f"  The client called itself {row['helo']}."
         if row["tls"] != "none":
             yield f"  TLS ({row['tls']}) to {_or(row['tls_sni'], 'a server without a name')} began."
+        yield from _login(row)
         for mail in mails[mails["flow_id"] == flow_id].to_dict("records"):
-            taken = "taken" if mail["accepted"] is True else "refused" if mail["accepted"] is False else "?"
             yield (
                 f"  Mail {mail['transaction_index']} from {_or(mail['mail_from'], 'an unknown sender')} to "
-                f"{len(mail['rcpt_reply_codes'])} recipients: {taken}."
+                f"{_several(len(mail['rcpt_reply_codes']), 'recipient')}: {_answer(mail)}."
             )
         if not _is_null(row["last_reply_code"]):
-            text = _first_line(row["last_reply_text"])
-            yield f"  The server's last reply: {row['last_reply_code']} {text}"
-        yield f"  {_RESULTS[row['result']]}"
+            told = (row["last_reply_code"], row["last_enhanced_code"], _first_line(row["last_reply_text"]))
+            yield f"  The server's last reply: {' '.join(str(part) for part in told if not _is_null(part))}"
+        is_unseen = row["tls"] == "none" if row["result"] == "opaque" else _has_octets(flow)
+        yield f"  {(_RESULTS | _UNSEEN if is_unseen else _RESULTS)[row['result']]}"
     retrieval = tables["retrieval_sessions"]
     for row in retrieval[retrieval["flow_id"] == flow_id].to_dict("records"):
-        login = {True: "with success", False: "in vain"}.get(row["auth_succeeded"], "with unknown success")
-        if not _is_null(row["auth_mechanism"]):
-            yield f"  The client logged in by {row['auth_mechanism']}, {login}."
+        if not _is_null(row["greeting"]):
+            yield f"  The server greeted: {_first_line(row['greeting'])}"
+        if row["tls"] != "none":
+            yield f"  TLS ({row['tls']}) began."
+        yield from _login(row)
+
+
+def _login(row: Row) -> Iterator[str]:
+    login = {True: "with success", False: "in vain"}.get(row["auth_succeeded"], "with unknown success")
+    if not _is_null(row["auth_mechanism"]):
+        yield f"  The client logged in by {row['auth_mechanism']}, {login}."
+
+
+def _answer(mail: Row) -> str:
+    """What became of a mail; if it was refused, by what, and whether for good (RFC 5321 section 4.2.1)."""
+    if mail["accepted"] is True:
+        return "taken"
+    if mail["accepted"] is not False:
+        return "how it was answered is not known"
+    codes = [code for code in (*mail["rcpt_reply_codes"], mail["reply_code"]) if not _is_null(code)]
+    refusals = sorted({int(code) for code in codes if code >= _REFUSED})
+    told = f" ({', '.join(map(str, refusals))})" if refusals else ""
+    for_now = bool(refusals) and refusals[-1] < _FOR_GOOD
+    return f"refused{' for now: to be tried again' if for_now else ''}{told}"
+
+
+def _has_octets(flow: Row) -> bool:
+    return any(not _is_null(flow[name]) and flow[name] > 0 for name in ("src_bytes", "dst_bytes"))
 
 
 def _time(moment: pd.Timestamp) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from op25b_pcap import __version__
 from op25b_pcap.capture.disk import STDIN
 from op25b_pcap.capture.observation import Capture
+from op25b_pcap.capture.reading import FORMATS
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.policy import Policy, acl_rows
 from op25b_pcap.tables.columns import coded, flattened
@@ -94,7 +95,7 @@ def sources(run: Mapping[str, Any], begin_ns: int, end_ns: int) -> list[Path]:
     paths = []
     for entry in run["inputs"]:
         span = [entry.get(name) and pd.Timestamp(entry[name]).value for name in ("first_time", "last_time")]
-        if None in span or not (span[0] <= end_ns and begin_ns <= span[1]):
+        if entry["format"] not in FORMATS or None in span or not (span[0] <= end_ns and begin_ns <= span[1]):
             continue
         path = Path(entry["path"])
         if path == STDIN:

@@ -25,7 +25,7 @@ SUBSCRIBERS = Table(
         Column("distinct_destinations", "uint64", "different dst_ip"),
         Column("distinct_mx", "uint64", "different dst_ip on the path direct_to_mx"),
         Column("messages_accepted", "uint64", "messages that servers took from it"),
-        Column("recipients", "uint64", "RCPT TO commands it sent, accepted or not"),
+        Column("recipients", "uint64", "RCPT TO commands it sent and that were answered, accepted or not"),
         Column("peak_attempts_per_minute", "uint64", "most attempts within one clock minute"),
         Column("profile", "string", "what its manner resembles", words=PROFILES),
         Column("reasons", "list<string>", "named facts behind the profile"),

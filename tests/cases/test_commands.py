@@ -108,6 +108,20 @@ def test_explain_tells_one_attempt(reports):
         assert sentence in told
 
 
+def test_explain_has_no_advice_for_who_got_through(tmp_path):
+    assert run("analyze", SAMPLES / "02-case2-home-server-to-smarthost", "--out", tmp_path).exit_code == 0
+    told = run("explain", tmp_path, "203.0.113.2").stdout
+    assert "Case 3, or 2 if that is its provider's server" in told
+    assert "Finding: leak: it got through, so port 25 is open here. (likely)" in told
+    assert "What to do instead" not in told
+
+
+def test_explain_tells_what_was_not_captured_from_what_was_hidden(reports):
+    told = run("explain", reports, flow_id(reports, "src_ip = '203.0.113.18'")).stdout
+    assert "What the server said to that was not captured." in told
+    assert "TLS" not in told
+
+
 def test_explain_tells_a_subscribers_whole_story(reports):
     told = run("explain", reports, "203.0.113.14").stdout
     assert told.startswith("Subscriber 203.0.113.14: 12 attempts to 12 hosts, 9 blocked, 3 leaked;")
@@ -132,6 +146,7 @@ def test_explain_without_a_name_lists_subscribers_worst_first(reports):
     assert keys == [key for (key,) in duckdb.sql(query).fetchall()]
     assert f"20 of 22 subscribers; one in words: op25b-pcap explain {reports} SUBSCRIBER_KEY" in told.stderr
     assert run("explain", reports, keys[0]).exit_code == 0
+    assert [row["subscriber_key"] for row in json.loads(run("explain", reports, "--json").stdout)] == keys
     assert run("explain", reports / "none").exit_code == 2
 
 
@@ -172,6 +187,26 @@ def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path):
     carved = rows(tmp_path / "again", f"select flow_id, {columns} from flows")
     assert sorted(carved, key=str) == sorted(rows(reports, query), key=str)
     assert out.stat().st_mode & 0o077 == 0
+
+
+def test_reports_are_not_judged_into_themselves(reports):
+    told = run("judge", reports, "--policy", POLICY, "--out", reports)
+    assert (told.exit_code, "is what is to be judged" in told.stderr) == (2, True)
+
+
+def test_what_a_log_tells_has_no_packets_to_carve(tmp_path):
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "fw.log").write_text(
+        "Nov 30 10:00:00 gw kernel: DROP25: IN=lan OUT=wan SRC=203.0.113.9 DST=198.51.100.25 LEN=60 TOS=0x00 "
+        "PREC=0x00 TTL=63 ID=1 DF PROTO=TCP SPT=40000 DPT=25 WINDOW=64240 RES=0x00 SYN URGP=0\n"
+    )
+    os.utime(tmp_path / "inbox" / "fw.log", (1, 1))
+    lake = tmp_path / "lake"
+    assert run("batch", tmp_path / "inbox", "--out", lake, "--workers", "1").exit_code == 0
+    ((found,),) = duckdb.sql(f"select flow_id from '{lake}/flows/*/*.parquet'").fetchall()
+    told = run("carve", lake, found, "-o", tmp_path / "proof.pcap")
+    assert (told.exit_code, "a log: it has no packets" in told.stderr) == (2, True)
+    assert not (tmp_path / "proof.pcap").exists()
 
 
 def test_a_lone_first_fragment_is_carved_itself(tmp_path):

@@ -245,9 +245,9 @@ WORDS = [
     (
         FIREWALL,
         [
-            "  Nothing came back. 1 packets went there; Zeek would write S0.\n"
+            "  Nothing came back. 1 packet went there; Zeek would write S0.\n"
             "  Not known from this log: octets there, packets back, octets back.\n",
-            "  What became of it is not known from this log. 1 packets went there.\n"
+            "  What became of it is not known from this log. 1 packet went there.\n"
             "  Not known from this log: octets there, packets back, octets back, Zeek's state, Zeek's "
             "history.\n",
             "    - a firewall logged it by a rule that, going by its name, drops or rejects\n",
@@ -259,7 +259,7 @@ WORDS = [
         [
             "  The connection was made. 12 packets with 900 octets went there, 10 packets with 700 octets "
             "came back; Zeek would write SF.\n  Not known from this log: number of SYNs.\n",
-            "  What became of it is not known from this log. 1 packets went there, 0 packets came back.\n",
+            "  What became of it is not known from this log. 1 packet went there, 0 packets came back.\n",
         ],
     ),
     (
