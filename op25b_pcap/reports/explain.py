@@ -109,7 +109,7 @@ _RESULTS = {
 }
 _UNSEEN = {
     "opaque": "What the server said to that was not captured.",
-    "no_dialogue": "What was said was not captured whole (tcpdump cuts no packets with -s 0).",
+    "no_dialogue": "What was said is no SMTP, or packets were cut when captured (not so by tcpdump -s 0).",
 }
 """The same, where there was no TLS, and where octets were counted."""
 _REFUSED, _FOR_GOOD = 400, 500
@@ -279,7 +279,7 @@ def _dialogue(flow: Row, tables: Tables) -> Iterator[str]:
         if not _is_null(row["last_reply_code"]):
             told = (row["last_reply_code"], row["last_enhanced_code"], _first_line(row["last_reply_text"]))
             yield f"  The server's last reply: {' '.join(str(part) for part in told if not _is_null(part))}"
-        is_unseen = row["tls"] == "none" if row["result"] == "opaque" else _has_octets(flow)
+        is_unseen = row["tls"] == "none" if row["result"] == "opaque" else _is_unread(row, flow)
         yield f"  {(_RESULTS | _UNSEEN if is_unseen else _RESULTS)[row['result']]}"
     retrieval = tables["retrieval_sessions"]
     for row in retrieval[retrieval["flow_id"] == flow_id].to_dict("records"):
@@ -309,8 +309,11 @@ def _answer(mail: Row) -> str:
     return f"refused{' for now: to be tried again' if for_now else ''}{told}"
 
 
-def _has_octets(flow: Row) -> bool:
-    return any(not _is_null(flow[name]) and flow[name] > 0 for name in ("src_bytes", "dst_bytes"))
+def _is_unread(row: Row, flow: Row) -> bool:
+    """Whether octets passed of which nothing is known."""
+    return _is_null(row["banner_code"]) and any(
+        not _is_null(flow[name]) and flow[name] > 0 for name in ("src_bytes", "dst_bytes")
+    )
 
 
 def _time(moment: pd.Timestamp) -> str:
