@@ -53,7 +53,6 @@ def join(contents: Sequence[str], lake: str) -> Account:
         account.heard = heard.count
         account.layers = compact(layers.sizes)
         account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
-        account.by_scapy = tally.read
         workshop.write(joined_name(account.sha256), account.octets())
     return account
 
@@ -66,7 +65,7 @@ def joined_name(content: str) -> str:
 def _merged(paths: Sequence[Path]) -> Iterator[Record]:
     """Records of pieces, each in order of time, as `record.in_time` sorts them all.
 
-    A piece is only glanced at before its time has come: nothing is held of it.
+    A piece is only glanced at before its time has come, and some records of it are held from then on.
     """
     begins = sorted((next(records(path, number)).time_ns, number) for number, path in enumerate(paths))
     heap: list[tuple[tuple[int, int, int], Record, Iterator[Record]]] = []

@@ -41,6 +41,8 @@ YOUNG_NS = 120_000_000_000
 _ENDS_EARLY = ("the file ends inside", "ends too early", "the file is empty")
 """Reasons of damages that are none while the file is being written."""
 _STEP = 1 << 20
+_WAITING_TOGETHER = 64
+"""Records that are read together when fragments are joined: a damaged time may open every piece at once."""
 
 
 def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = False) -> Account:
@@ -102,7 +104,7 @@ def _read(
     engine.settle(observation.items(compiled.walks), store, messages)
     layers.put(store)
     aside.close()
-    waiting = Aside(folder / "waiting.arrow", OF_ONE, work.COMPRESSION)
+    waiting = Aside(folder / "waiting.arrow", OF_ONE, work.COMPRESSION, _WAITING_TOGETHER)
     for record in by_time(aside):
         waiting.add(record)
     waiting.close()

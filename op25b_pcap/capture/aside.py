@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,13 @@ class Kept:
 class Aside:
     """Takes records into such a file."""
 
-    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
-        """`schema` names what is kept of each."""
+    def __init__(
+        self, path: Path, schema: pa.Schema, compression: str | None = None, together: int = _HELD
+    ) -> None:
+        """`schema` names what is kept of each; so many are read `together`."""
         self.path = path
         self._schema = schema
+        self._together = together
         self._kept = Kept(path, schema, compression)
         self._held: list[Record] = []
         self._octets = 0
@@ -78,7 +82,7 @@ class Aside:
         """Take one."""
         self._held.append(record)
         self._octets += len(record.data)
-        if len(self._held) == _HELD or self._octets > _OCTETS_HELD:
+        if len(self._held) == self._together or self._octets > _OCTETS_HELD:
             self._write()
 
     def close(self) -> None:
@@ -94,11 +98,14 @@ class Aside:
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """What was kept, in its order."""
-    with pa.OSFile(str(path)) as file:
-        reader = pa.ipc.open_file(file)
-        for number in range(reader.num_record_batches):
-            yield reader.get_batch(number)
+    """What was kept, in its order. The file is open for moments only: there may be thousands of them."""
+    for number in count():
+        with pa.OSFile(str(path)) as file:
+            reader = pa.ipc.open_file(file)
+            if number == reader.num_record_batches:
+                return
+            batch = reader.get_batch(number)
+        yield batch
 
 
 def records(path: Path, capture: int) -> Iterator[Record]:

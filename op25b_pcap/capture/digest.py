@@ -12,12 +12,14 @@ import errno
 import hashlib
 import os
 import select
+import stat
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock, RLock
 
 from op25b_pcap.capture import reckoner
 
@@ -27,8 +29,9 @@ _WORTH_HANDING = 1 << 20
 """Octets that are reckoned together: threads that meet too often wait for each other."""
 CAN_BE_BESIDE = hasattr(select, "poll")
 """Whether a process can be asked how far it is without waiting for it."""
-_MOST_ASKED = 256
-"""Files that the process may have before it: pipes hold as much without anybody waiting."""
+_MOST_ASKED = 32
+"""Files that the process may have before it: their answers fit into the smallest pipe, so that it never
+waits for somebody to hear them while that one waits for it to take the next."""
 
 
 class OfFile:
@@ -118,6 +121,8 @@ class _Process:
     """A `reckoner`, and what it has told. Where it cannot be, or ends too early, it tells nothing."""
 
     def __init__(self) -> None:
+        self._of = os.getpid()
+        self._one_at_a_time = RLock()
         self._asked = self._heard = 0
         """How many files, in turn."""
         self._told: dict[int, tuple[int, str]] = {}
@@ -135,43 +140,58 @@ class _Process:
 
     def ask(self, path: Path) -> int:
         """Have it reckon a file; gives its turn."""
-        while self._asked - self._heard >= _MOST_ASKED:
-            self._listen()
-        if self._running is not None and self._running.stdin is not None:
-            try:
-                self._running.stdin.write(os.fsencode(path.absolute()) + b"\0")
-            except OSError:
-                self.end()
-        self._asked += 1
-        return self._asked - 1
+        with self._one_at_a_time:
+            while self._asked - self._heard >= _MOST_ASKED:
+                self._listen()
+            if self._running is not None and self._running.stdin is not None:
+                try:
+                    self._running.stdin.write(os.fsencode(path.absolute()) + b"\0")
+                except OSError:
+                    self.end()
+            self._asked += 1
+            return self._asked - 1
 
     def hear(self, turn: int) -> tuple[int, str]:
-        """Octets of the file and what they come to, -1 if it tells nothing."""
-        while self._heard <= turn:
-            self._listen()
-        return self._told.pop(turn, (-1, ""))
+        """Octets of the file and what they come to, -1 if it tells nothing: so in a fork of who has asked."""
+        if self._of != os.getpid():
+            return -1, ""
+        with self._one_at_a_time:
+            while self._heard <= turn:
+                self._listen()
+            return self._told.pop(turn, (-1, ""))
 
     def give_up(self, turn: int) -> None:
         """It ends if nobody waits for anything else."""
-        self._unwanted.add(turn)
-        if not self.is_busy():
-            self.end()
+        if self._of != os.getpid():
+            return
+        with self._one_at_a_time:
+            self._unwanted.add(turn)
+            if not self.is_busy():
+                self.end()
 
     def is_busy(self) -> bool:
         """Whether it has something left to do that is wanted."""
-        while self._heard < self._asked and self._can_be_heard():
-            self._listen()
-        return any(turn not in self._unwanted for turn in range(self._heard, self._asked))
+        with self._one_at_a_time:
+            while self._heard < self._asked and self._can_be_heard():
+                self._listen()
+            return any(turn not in self._unwanted for turn in range(self._heard, self._asked))
 
     def end(self) -> None:
         """Let it go; the next who asks gets another."""
         global _process
-        if self._running is not None:
-            self._running.kill()
-            self._running.communicate()
-        self._running = None
-        if _process is self:
-            _process = None
+        with self._one_at_a_time:
+            if self._running is not None:
+                self._running.kill()
+                self._running.communicate()
+            self._running = None
+            if _process is self:
+                _process = None
+
+    def leave(self) -> None:
+        """A fork has nothing to do with it, and does not keep it waiting for questions."""
+        for pipe in (self._running.stdin, self._running.stdout) if self._running is not None else ():
+            if pipe is not None:
+                pipe.close()
 
     def _can_be_heard(self) -> bool:
         stdout = self._running and self._running.stdout
@@ -201,11 +221,15 @@ _process: _Process | None = None
 """Of this process: a fork has none of its own before it asks."""
 
 
+_only_one = Lock()
+
+
 def _beside() -> _Process:
     global _process
-    if _process is None:
-        _process = _Process()
-    return _process
+    with _only_one:
+        if _process is None:
+            _process = _Process()
+        return _process
 
 
 @atexit.register
@@ -221,7 +245,10 @@ def _thread() -> ThreadPoolExecutor:
 
 
 def _forget() -> None:
-    global _process
+    global _process, _only_one
+    _only_one = Lock()
+    if _process is not None:
+        _process.leave()
     _process = None
     _thread.cache_clear()
 
@@ -232,6 +259,8 @@ if hasattr(os, "register_at_fork"):
 
 def _first(path: Path, size: int) -> str:
     """What the first octets of a file come to. Raises OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EIO, "it is no regular file any more")
     found, left = hashlib.sha256(), size
     room = memoryview(bytearray(_STEP))
     with path.open("rb", buffering=0) as file:

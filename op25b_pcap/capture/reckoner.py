@@ -15,6 +15,7 @@ import hashlib
 import mmap
 import os
 import signal
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +46,12 @@ def _asked() -> Iterator[bytes]:
 
 def _reckoned(path: Path, parent: int) -> str:
     found = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
+    # A pipe in the place of the file must not hold us.
+    with open(path, "rb", buffering=0, opener=_at_once) as file:
+        status = os.fstat(file.fileno())
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            return ""
         for at in range(0, size, _STEP):
             if os.getppid() != parent:
                 sys.exit()
@@ -57,6 +62,10 @@ def _reckoned(path: Path, parent: int) -> str:
                     window.madvise(mmap.MADV_SEQUENTIAL)
                 found.update(window)
     return f"{size} {found.hexdigest()}"
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from op25b_pcap.wire.silences import CLOSED_NS, OPEN_NS, SECOND_NS, UNANSWERED_N
 MAX_CUT_QUOTES = 65_536
 """ICMP errors that quote no ports and are remembered."""
 
-_SWEEP_EVERY = 16_384
+_SWEEP_EVERY = 1 << 18
 """Packets between two searches for finished conversations; more where more are open, so that the
-search stays linear."""
+search stays linear. What ends too early because times in a capture go wild, ends only where it holds
+more than these: who brings all packets together before anything is told never ends anything too early."""
 _DISORDER_NS = 60 * SECOND_NS
 """How far packets of one observation may be out of order before a conversation is closed."""
 _NEVER_NS = (1 << 63) - 1

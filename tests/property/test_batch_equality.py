@@ -177,5 +177,7 @@ def test_the_tally_of_records_is_that_of_the_merged_capture(whole, tmp_path):
     merged.write_bytes(octets(records))
     scatter(records, range(9, len(records), 9), tmp_path / "inbox", random.Random(1))
     told = run(tmp_path / "inbox", tmp_path / "lake").run["packets"]
-    tally = analyse([merged]).tally
+    whole = analyse([merged])
+    tally = whole.tally
     assert (told["read"], told["decoded"], told["skipped"]) == (tally.read, tally.decoded, tally.skipped)
+    assert told["by_scapy"] == whole.by_scapy

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -120,6 +122,46 @@ def test_a_file_that_is_cut_while_it_is_mapped(tmp_path):
     time.sleep(0.3)
     os.truncate(path, 10)
     assert cut.hex(10) == sha256(bytes(10))
+    assert asked.hex(len(CONTENT)) == sha256(CONTENT)
+
+
+def test_several_threads_hear_each_their_own(tmp_path, monkeypatch):
+    paths = [tmp_path / str(number) for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 2000)
+    monkeypatch.setattr(digest, "_MOST_ASKED", 4)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(6) as threads:
+            found = [*threads.map(lambda path: OfFile(path).hex(2000), paths * 20)]
+    finally:
+        sys.setswitchinterval(before)
+    assert found == [sha256(path.read_bytes()) for path in paths * 20]
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody(tmp_path, reckoner):
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(CONTENT)
+    other.write_bytes(CONTENT)
+    gone, asked = OfFile(path), OfFile(other)
+    path.unlink()
+    os.mkfifo(path)
+    reckoner.send_signal(signal.SIGCONT)
+    assert asked.hex(len(CONTENT)) == sha256(CONTENT)
+    with pytest.raises(OSError, match="no regular file"):
+        gone.hex(len(CONTENT))
+
+
+def test_a_fork_leaves_its_parents_answers_alone(tmp_path, reckoner):
+    path = tmp_path / "a"
+    path.write_bytes(CONTENT)
+    asked = OfFile(path)
+    child = os.fork()
+    if not child:
+        os._exit(asked.hex(len(CONTENT)) != sha256(CONTENT))
+    assert os.waitpid(child, 0)[1] == 0
+    reckoner.send_signal(signal.SIGCONT)
     assert asked.hex(len(CONTENT)) == sha256(CONTENT)
 
 
