@@ -10,9 +10,11 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -139,7 +141,7 @@ def analyze(
     as_json: AsJson = False,
 ) -> None:
     """Analyse captures as one observation: who tried to send mail where, and what became of it."""
-    with _sentences(ctx):
+    with _sentences(ctx) as call:
         from op25b_pcap.capture.observation import Observation
         from op25b_pcap.capture.opening import find
         from op25b_pcap.policy import load
@@ -156,6 +158,7 @@ def analyze(
                 analysis = analyse(observation, rules, envelope.value, progress, engine.value, workers)
             with analysis:
                 write(analysis, hidden, csv=csv, workers=workers)
+        call.written = out
         _print_table(analysis.tables["summary"], as_json)
         if passed_over:
             _say(f"passed over {len(passed_over)} file(s) that are no captures, such as {passed_over[0]}")
@@ -188,7 +191,7 @@ def batch(
     as_json: AsJson = False,
 ) -> None:
     """Bring a dataset up to date with an inbox of captures and flow logs: only new ones are read."""
-    with _sentences(ctx):
+    with _sentences(ctx) as call:
         from op25b_pcap.batch.crew import crew
         from op25b_pcap.batch.inbox import named
         from op25b_pcap.policy import load
@@ -205,6 +208,7 @@ def batch(
                 _say(hands.note)
             with shown(Console(stderr=True), _say, LINE_EVERY_S) as watching:
                 outcome = brought_up(inbox, out, hands, rules, envelope.value, watching)
+            call.written = out
         _print_table(outcome.summary, as_json)
         for sentence in outcome.sentences():
             _say(sentence)
@@ -278,7 +282,7 @@ def judge_(
     as_json: AsJson = False,
 ) -> None:
     """What would this policy say? Roles and findings anew, of attempts that were analysed before."""
-    with _sentences(ctx):
+    with _sentences(ctx) as call:
         from op25b_pcap.afterwards import rejudge
         from op25b_pcap.faults import UsageFault
         from op25b_pcap.policy import load
@@ -291,6 +295,7 @@ def judge_(
             with staging(out) as hidden:
                 write_tables(tables, hidden, csv=csv)
                 write_run(run, hidden)
+            call.written = out
         _print_table(tables["summary"], as_json)
         for line in advice:
             _say(line)
@@ -407,13 +412,22 @@ def policy_check(
             _say("it does not say on which side of the filter captures are taken (observation_point)")
 
 
+@dataclass
+class _Call:
+    """How far a command has come."""
+
+    written: object = None
+    """Where its tables are, as soon as all are there."""
+
+
 @contextmanager
-def _sentences(ctx: typer.Context) -> Iterator[None]:
+def _sentences(ctx: typer.Context) -> Iterator[_Call]:
     """Turn what may go wrong into a sentence and an exit code; no traceback without --debug."""
     from op25b_pcap.faults import UsageFault, WorkerEnded, place_of
 
+    call = _Call()
     try:
-        yield
+        yield call
     except typer.Exit:
         raise
     except UsageFault as fault:
@@ -423,7 +437,8 @@ def _sentences(ctx: typer.Context) -> Iterator[None]:
         _say(str(fault))
         raise typer.Exit(INTERNAL) from None
     except KeyboardInterrupt as fault:
-        _say("interrupted: no tables were written")
+        what = "no tables were written" if call.written is None else f"all tables are in {call.written}/"
+        _say(f"interrupted: {what}")
         raise typer.Exit(STOPPED if isinstance(fault, _Stop) else INTERRUPTED) from None
     except BrokenPipeError:
         sys.stderr.close()  # the reader of stdout has gone: nobody is left to tell
@@ -542,13 +557,28 @@ def _stop(*_: object) -> None:
     raise _Stop
 
 
+_AGAIN_S = 0.01
+
+
+def _tell_again(lost: Any) -> None:
+    """Send a signal once more that met Python where nothing can be raised: a finaliser, an import's end."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    number = signal.SIGTERM if issubclass(lost.exc_type, _Stop) else signal.SIGINT
+    # Not from here, where it would be lost again; and to the process, so that what waits is woken.
+    threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+
+
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _stop)
+    sys.unraisablehook = _tell_again
     with seldom_sought():
         try:
             app()
         except SystemExit as end:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what came out has been said, and stays
             if isinstance(end.code, int) and "distributed" not in sys.modules:  # its threads must end first
                 _leave(end.code)
             raise

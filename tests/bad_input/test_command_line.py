@@ -174,6 +174,33 @@ def test_an_end_in_the_middle_keeps_the_old_results_and_leaves_nothing(tmp_path,
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+LOST_AT_FIRST = """
+import signal, sys, time
+import op25b_pcap.policy
+from op25b_pcap import cli
+
+NUMBER = int(sys.argv.pop())
+
+class Finalised:
+    def __del__(self):
+        signal.raise_signal(NUMBER)
+
+def load(_):
+    Finalised()
+    time.sleep(60)
+
+op25b_pcap.policy.load = load
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_python_loses_in_a_finaliser_is_heard(sent, code):
+    command = [sys.executable, "-c", LOST_AT_FIRST, "policy", "check", "isp.toml", str(int(sent))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (code, "interrupted: no tables were written\n")
+
+
 def test_a_reader_that_goes_away_is_no_crash_and_no_gate(tmp_path):
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m op25b_pcap tables | head -1; exit ${{PIPESTATUS[0]}}"],
