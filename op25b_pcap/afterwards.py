@@ -8,15 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.reading import FORMATS
 from op25b_pcap.capture.record import Record
 from op25b_pcap.clock import Clock
-from op25b_pcap.decode import Tally
 from op25b_pcap.decode.fragments import PATIENCE_NS
 from op25b_pcap.facts import Facts
 from op25b_pcap.faults import UsageFault
-from op25b_pcap.flows.wanted import Wanted
 from op25b_pcap.opinion import Tables, counts, opinion
 from op25b_pcap.policy import Policy
 from op25b_pcap.reports.explain import advise
@@ -26,7 +23,6 @@ from op25b_pcap.reports.writing import read_run, read_table, read_tables
 from op25b_pcap.rules.catalogue import rules
 from op25b_pcap.rules.evidence import meanings
 from op25b_pcap.tables import FLOWS
-from op25b_pcap.tables.packets import DnsMessage
 
 _WORST = 20
 """Subscribers that a person looks at."""
@@ -54,7 +50,7 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     completed it. Raises UsageFault for a flow, or a capture, that is not there, for a flow that a log
     tells of, and if `out`, where they are to be written, is one of the captures.
     """
-    from op25b_pcap.decode.dissect import decode
+    from op25b_pcap.carving import carved
 
     flows = read_tables(folder)["flows"]
     chosen = FLOWS.arrow(flows[flows["flow_id"].isin(list(flow_ids))]).to_pylist()
@@ -68,15 +64,7 @@ def carve(folder: Path, flow_ids: Collection[str], out: Path) -> Iterator[Record
     captures = sources(run, begin_ns, max(row["end_time"].value for row in chosen))
     if out.exists() and any(out.samefile(capture) for capture in captures):
         raise UsageFault(f"{out} is a capture that the packets come from: it would be overwritten")
-    wanted = Wanted(chosen)
-    found = {
-        (packet.seen.capture, packet.seen.number)
-        for packet in decode(Observation(captures), Tally())
-        if not isinstance(packet, DnsMessage) and packet in wanted
-    }
-    for record in Observation(captures):
-        if (record.capture, record.number) in found:
-            yield record
+    yield from carved(chosen, captures)
 
 
 def worst(folder: Path) -> tuple[pd.DataFrame, int]:

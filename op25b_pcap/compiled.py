@@ -25,6 +25,7 @@ import op25b_pcap
 from op25b_pcap import machine_code
 from op25b_pcap.assembly import copies, course, group, midst, settle, skim, spans, spell, text
 from op25b_pcap.capture import runs
+from op25b_pcap.capture.observation import Observation
 from op25b_pcap.forms import imap, message, pen, pop3, retrieval, scribe, smtp, tls, write
 from op25b_pcap.forms import spell as spell_forms
 from op25b_pcap.machine_code import DATA, FLAGS, IS_C_CONTIGUOUS, LENGTHS, Kernel, Kind, entry_source
@@ -230,6 +231,12 @@ def kernels_for(octets: int | None) -> Kernels | None:
     if not is_available() or (size < WORTH_COMPILING and not is_at_hand()):
         return None
     return kernels()
+
+
+def kernels_to_read(observation: Observation) -> Kernels | None:
+    """Compiled kernels where captures are worth it; what seems small may unpack to much."""
+    kernels = kernels_for(observation.octets_expected)
+    return kernels or kernels_for(observation.octets_unpacked(WORTH_COMPILING))
 
 
 def _functions(module: ModuleType) -> dict[str, FunctionType]:

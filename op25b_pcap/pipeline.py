@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.clock import Clock
-from op25b_pcap.compiled import WORTH_COMPILING, kernels_for
+from op25b_pcap.compiled import kernels_to_read
 from op25b_pcap.decode import Tally
 from op25b_pcap.facts import facts, in_order, merged, ordered
 from op25b_pcap.flows import flows as flows_of
@@ -42,9 +42,6 @@ from op25b_pcap.spread import Spread
 from op25b_pcap.stacks import JUDGED, Stack
 from op25b_pcap.tables.everywhere import Known
 from op25b_pcap.tables.packets import DnsMessage, Packet
-
-if TYPE_CHECKING:
-    from op25b_pcap.scan.kernels import Kernels
 
 Engine = Literal["auto", "scapy"]
 Progress = Callable[[Observation], None]
@@ -107,7 +104,7 @@ def analyse(
     """Captures to tables. Without a policy one is assumed from what the captures show."""
     clock = Clock()
     observation = captures if isinstance(captures, Observation) else Observation(captures)
-    kernels = None if engine == "scapy" else _kernels(observation)
+    kernels = None if engine == "scapy" else kernels_to_read(observation)
     tally = Tally()
     with seldom_sought(), ExitStack() as stack:
         of_rows = _folder(stack)
@@ -173,12 +170,6 @@ def analyse(
         )
 
 
-def _kernels(observation: Observation) -> Kernels | None:
-    """Compiled kernels where they are worth it; what seems small may unpack to much."""
-    kernels = kernels_for(observation.octets_expected)
-    return kernels or kernels_for(observation.octets_unpacked(WORTH_COMPILING))
-
-
 def _folder(stack: ExitStack) -> Path:
     """A folder that is there as long as the stack is open."""
     folder = TemporaryDirectory(prefix="op25b-pcap-", ignore_cleanup_errors=True)
@@ -218,9 +209,7 @@ def _packets(
     if engine == "scapy":
         from op25b_pcap.decode.dissect import Dissector
 
-        dissector = Dissector(tally, aside.add)
-        for record in records:
-            yield from dissector.packets(record)
+        yield from Dissector(tally, aside.add).packets(records)
     else:
         yield from scan.packets(records)
     aside.close()

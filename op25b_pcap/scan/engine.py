@@ -135,7 +135,7 @@ class Scan:
             if count:
                 yield kept[:count]
             if count < _ROWS and at < end:
-                yield _record(run, at)
+                yield record_of(run, at)
                 at += 1
         for verdict in np.flatnonzero(skipped).tolist():
             self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += int(skipped[verdict])
@@ -146,7 +146,7 @@ class Scan:
 
             self._scapy = Dissector(self._tally, self._aside)
         self.by_scapy += 1
-        return self._scapy.packets(record)
+        return self._scapy.of(record)
 
 
 def join(records: Iterable[Record], tally: Tally, store: Settling, messages: Hearing) -> None:
@@ -169,7 +169,7 @@ def _put(packets: Iterable[Packet], store: Settling, messages: Hearing) -> None:
             store.add(one)
 
 
-def _record(run: Run, at: int) -> Record:
+def record_of(run: Run, at: int) -> Record:
     """One record of a run as an object."""
     row: list[Any] = run.table[at].tolist()
     data = bytes(run.window[row[START] : row[START] + row[CAPTURED]])

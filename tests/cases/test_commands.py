@@ -14,6 +14,7 @@ import duckdb
 import pytest
 from typer.testing import CliRunner, Result
 
+from op25b_pcap import compiled
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.cli import app
@@ -173,7 +174,7 @@ def test_damage_is_told_as_long_as_it_lies_in_the_inbox(tmp_path):
     assert (told.exit_code, "torn.pcap" in told.stderr, "1 damaged" in told.stderr) == (0, False, True)
 
 
-def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path):
+def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path, monkeypatch):
     icmp = flow_id(reports, "src_ip = '203.0.113.8'")
     rotated = flow_id(reports, "src_ip = '203.0.113.19'")
     tunnelled = flow_id(reports, "src_ip = '192.168.1.16' and dst_port = 25")
@@ -187,6 +188,10 @@ def test_carved_packets_are_the_attempts_and_nothing_else(reports, tmp_path):
     carved = rows(tmp_path / "again", f"select flow_id, {columns} from flows")
     assert sorted(carved, key=str) == sorted(rows(reports, query), key=str)
     assert out.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(compiled, "WORTHWHILE", 0)
+    monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
+    assert run("carve", reports, icmp, rotated, tunnelled, "-o", tmp_path / "fast.pcap").exit_code == 0
+    assert (tmp_path / "fast.pcap").read_bytes() == out.read_bytes()
 
 
 def test_reports_are_not_judged_into_themselves(reports):

@@ -16,12 +16,12 @@ from op25b_pcap.capture.observation import Observation
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.writing import write
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.samples.frames import ip
 from op25b_pcap.tables.packets import IcmpError, TcpSegment
 from op25b_pcap.wire.addresses import text
 from op25b_pcap.wire.services import SERVICES
 from tests.encapsulations import CLIENT, CLIENT6, SERVER, SERVER6, WRAPPED, record, segment
+from tests.reference import decode
 
 pytestmark = [
     pytest.mark.oracle,

@@ -10,11 +10,11 @@ import pytest
 
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.flowlogs import HEAD, kind_of
 from op25b_pcap.flows import flows as flows_of_packets
 from op25b_pcap.wire.services import SERVICES
 from tests.flow_logs import Read, read
+from tests.reference import decode
 
 pytestmark = [
     pytest.mark.oracle,

@@ -16,13 +16,13 @@ import pytest
 
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.flows import flows
 from op25b_pcap.mail.smtp.dialogue import Dialogue
 from op25b_pcap.mail.smtp.grammar import VERBS, Command
 from op25b_pcap.mail.smtp.reply_lines import Reply
 from op25b_pcap.wire.services import SERVICES, SMTP_SERVICES
 from tests.capture_files import conversation
+from tests.reference import decode
 from tests.smtp_talk import BYE, DATA, ENVELOPE, HELLO, MAIL, S, Step, steps
 
 pytestmark = [

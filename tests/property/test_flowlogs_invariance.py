@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from op25b_pcap.capture.observation import Observation
 from op25b_pcap.decode import Tally
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.flowlogs import Entry, Log, entries, flows, kind_of
 from op25b_pcap.flowlogs.attempts import Attempt, attempts, split
 from op25b_pcap.flows import flows as flows_of_packets
@@ -36,6 +35,7 @@ from tests.flow_logs import (
     talk,
     tsv,
 )
+from tests.reference import decode
 
 SAMPLES = Path(__file__).parents[2] / "sample_pcaps"
 

@@ -9,7 +9,6 @@ import tracemalloc
 import pytest
 
 from op25b_pcap.decode import Tally, dissect, fragments
-from op25b_pcap.decode.dissect import decode
 from op25b_pcap.samples.frames import ip
 from tests.encapsulations import (
     CLIENT,
@@ -26,6 +25,7 @@ from tests.encapsulations import (
     segment,
     why_not,
 )
+from tests.reference import decode
 
 RAW = 101
 PAYLOAD = bytes(range(256)) * 4
