@@ -31,6 +31,20 @@ def columns() -> str:
         "In a lake of `batch`, flows, sessions and transactions lie in folders named `date=2026-11-24`,",
         "which DuckDB and Arrow show as a column `date`: the day (UTC) on which the attempt began.",
         "Only a lake has a `manifest`.",
+        "",
+        "## How they join",
+        "",
+        "`flow_id` is one attempt in `flows` and in the session tables: one row or none of sessions, any",
+        "number of transactions. `subscriber_key` is one subscriber in `flows` and `subscribers`. `capture`",
+        "is a file in `flows`, in `manifest` and in `inputs` of `run.json`.",
+        "",
+        "```sql",
+        "select f.subscriber_key, f.finding, s.helo, t.mail_from, t.rcpt_to",
+        "from 'reports/flows.parquet' f",
+        "left join 'reports/smtp_sessions.parquet' s using (flow_id)",
+        "left join 'reports/smtp_transactions.parquet' t using (flow_id)",
+        "where f.finding in ('blocked', 'leak')",
+        "```",
     ]
     for table in DOCUMENTED.values():
         lines += ["", f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]

@@ -384,9 +384,10 @@ def policy_init(
         from op25b_pcap.roles.draft import draft
 
         with _progress_bar() as progress:
-            analysis = analyse(find(captures), progress=progress)
+            analysis = analyse(find(captures), progress=progress, workers=CORES)
         with analysis:
-            typer.echo(draft(analysis.frames("flows"), analysis.policy), nl=False)
+            count = len(analysis.observation.captures)
+            typer.echo(draft(analysis.frames("flows"), analysis.policy, count), nl=False)
         if analysis.is_damaged:
             _tell_damages(analysis)
             raise typer.Exit(DAMAGED)

@@ -96,7 +96,10 @@ def conclude(
     """Write all tables anew, unless nothing has changed since they were written."""
     bench.clear()
     give_back()
-    manifest = manifest_of(gathered_.listed)
+    pieces, workshop = gathered_.pieces, work.work_of(lake)
+    names = short_names([Path(piece.path) for piece in pieces])
+    paths = [piece.path for piece in pieces]
+    manifest = manifest_of(gathered_.listed, dict(zip(paths, names, strict=True)))
     signature = _signature(gathered_, manifest, policy, envelope)
     run = _last_run(lake)
     if run.get("signature") == signature:
@@ -105,8 +108,6 @@ def conclude(
         return Outcome(run, summary, is_new=False, judged_by="", advice=[], pieces=gathered_.listed)
     before = run.get("policy", {})
     judged_by = before.get("name", "") if policy is None and before.get("assumed") is False else ""
-    pieces, workshop = gathered_.pieces, work.work_of(lake)
-    names = short_names([Path(piece.path) for piece in pieces])
     with stage(lake) as place, _telling(workshop.below(work.TOLD)):
         latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
         contents = [piece.sha256 for piece in pieces]

@@ -36,10 +36,11 @@ BY_DATE = (FLOWS.name, SMTP_SESSIONS.name, SMTP_TRANSACTIONS.name, RETRIEVAL_SES
 _NOW = ".tables/now"
 
 
-def manifest_of(accounts: Sequence[Account]) -> pd.DataFrame:
-    """A row for each piece."""
+def manifest_of(accounts: Sequence[Account], names: Mapping[str, str]) -> pd.DataFrame:
+    """A row for each piece; `names` are those of the pieces that count, by their paths."""
     return MANIFEST.frame(
         {
+            "capture": names.get(account.path) if account.counts else None,
             "path": account.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
             "size": account.size,
             "sha256": account.sha256 or None,

@@ -30,14 +30,12 @@ observation_point = "{point}"{why}
 _USE = ["dst_ip", "service", "subscriber_key"]
 
 
-def draft(frames: Iterable[pd.DataFrame], assumed: Policy) -> str:
-    """The text of the policy file; `frames` are all flows."""
-    captures: set[str] = set()
+def draft(frames: Iterable[pd.DataFrame], assumed: Policy, captures: int) -> str:
+    """The text of the policy file; `frames` are all flows of so many captures."""
     attempts = 0
     openers, relays, mailboxes = [], [], []
     for flows in frames:
         attempts += len(flows)
-        captures.update(flows["capture"].unique())
         from_dynamic = coded(flows["src_role"]).is_in("dynamic")
         by_mailbox = coded(flows["service"]).is_in(*RETRIEVAL_SERVICES)
         to_relay = coded(flows["dst_role"]).is_in("smarthost")
@@ -47,7 +45,7 @@ def draft(frames: Iterable[pd.DataFrame], assumed: Policy) -> str:
     why = {"inside": "        # private sources: before the address translation"}
     head = _HEAD.format(
         flows=attempts,
-        captures=len(captures),
+        captures=captures,
         point=assumed.observation_point,
         why=why.get(assumed.observation_point, "       # inside | outside: which side of the filter?"),
     )

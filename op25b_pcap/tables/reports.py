@@ -66,6 +66,9 @@ MANIFEST = Table(
     "manifest",
     "one row per piece of the inbox",
     (
+        Column(
+            "capture", "string", "as `flows.capture` names it; null if nothing of it counts", nullable=True
+        ),
         Column("path", "string", "where it lies, or lay"),
         Column("size", "uint64", "octets as it lies there"),
         Column(

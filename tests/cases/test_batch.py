@@ -336,6 +336,10 @@ def test_a_day_is_found_without_reading_the_others(place):
     assert "1/3" in plan
     total = duckdb.sql(f"select count(*) {query}").fetchall()[0][0]
     assert total == len(lake_tables(lake)["flows"])
+    lost = (
+        f"select capture from '{lake}/flows/*/*.parquet' except select capture from '{lake}/manifest.parquet'"
+    )
+    assert duckdb.sql(lost).fetchall() == []
 
 
 def test_a_layer_that_cannot_be_read_for_a_moment_costs_the_run_only(place, monkeypatch):

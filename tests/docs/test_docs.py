@@ -6,10 +6,12 @@ import importlib.util
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from op25b_pcap import policy
 from op25b_pcap.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +67,26 @@ def test_every_anomaly_of_packets_has_a_meaning():
     oddities = code[code.index("def _oddities") :]
     named = re.findall(r'anomalies\.add\("(\w+)"\)', code) + re.findall(r'^        "(\w+)":', oddities, re.M)
     assert set(named) == set(generate.PACKETS)
+
+
+def test_the_policy_page_has_every_key_and_its_examples_are_sound(tmp_path):
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    keys = {
+        f"{section}.{key}" for section, names in policy._KEYS.items() if section != "actions" for key in names
+    }
+    assert set(re.findall(r"^\| `(\w+\.[a-z_]+)` \|", page, re.M)) == keys
+    (tmp_path / "pools.txt").write_text("198.18.0.0/24  # a pool\n")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.S)
+    assert len(examples) == 2
+    for example in examples:
+        (tmp_path / "isp.toml").write_text(example)
+        assert policy.load(tmp_path / "isp.toml").actions
+
+
+def test_the_tables_join_as_the_page_says(tmp_path):
+    page = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"```sql\n(.*?)```", page, re.S)
+    call = ["analyze", str(ROOT / "sample_pcaps"), "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    told = duckdb.sql(query.replace("'reports/", f"'{tmp_path}/"))
+    assert {"leak", "blocked"} == {row[1] for row in told.fetchall()}

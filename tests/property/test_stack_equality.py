@@ -27,7 +27,7 @@ def written(path, folder, **settings):
     folder.mkdir()
     with pipeline.analyse([path], **settings) as analysis:
         pipeline.write(analysis, folder, csv=True)
-        told = [draft(analysis.frames("flows"), analysis.policy), *advise(analysis.known, assumed=True)]
+        told = [draft(analysis.frames("flows"), analysis.policy, 1), *advise(analysis.known, assumed=True)]
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
     texts = {name: (folder / f"{name}.csv").read_bytes() for name in TABLES}
     run = json.loads((folder / "run.json").read_text())

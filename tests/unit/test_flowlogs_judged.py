@@ -318,7 +318,7 @@ def test_without_a_policy_logs_are_judged_too_and_nothing_is_proven(log, tmp_pat
     assert by.assumed
     assert len(known.flows) == len(found["flows"])
     assert "proven" not in set(known.flows["confidence"])
-    assert draft([known.flows], by).count(HOME.rpartition(".")[0]) == 1
+    assert draft([known.flows], by, 1).count(HOME.rpartition(".")[0]) == 1
 
 
 def test_every_row_fits_the_tables_and_is_counted():
