@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -345,7 +347,8 @@ def explain(
         from op25b_pcap.afterwards import worst
 
         if flow_id is not None:
-            typer.echo("\n".join(explained(reports, flow_id)))
+            for line in explained(reports, flow_id):
+                typer.echo(_folded(line, sys.stdout))
             return
         from op25b_pcap.reports.terminal import print_frame, print_json
 
@@ -476,7 +479,23 @@ def _is_log(path: Path) -> bool:
 
 
 def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+    typer.echo("\n".join(_folded(line, sys.stderr) for line in sentence.split("\n")), err=True)
+
+
+def _folded(line: str, stream: TextIO) -> str:
+    """A line as a terminal shows it best: between words, what goes on further in. Elsewhere as it is."""
+    if not stream.isatty():
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(
+        line.strip(),
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _stdout() -> Console:

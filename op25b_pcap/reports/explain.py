@@ -6,7 +6,7 @@ Nothing is said that the tables do not hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,26 +119,55 @@ _DISRUPTED = (
     "The policy allows {traffic_class}, and the network stopped it: {told}. Have the filter looked at."
 )
 
+_ALIKE = (
+    "service",
+    "src_role",
+    "dst_role",
+    "dst_role_evidence",
+    "outcome",
+    "traffic_class",
+    "finding",
+    "confidence",
+)
+"""Attempts with the same words there, in their evidence and of their dialogue's end are told of once."""
+_MOST_NAMED = 10
+"""Attempts like another one that are named; of a bot there may be thousands."""
+
 _ADVISED_BY = ("policy_action", "traffic_class", "op25b_case", "finding", "outcome", "confidence")
 
 
 def explain(tables: Tables, wanted: str, rules: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
     """The lines about one flow (its id), or about all from and to one subscriber (its key) or host.
 
-    `rules` and `facts` hold meanings by id and by name. Raises UsageFault if neither is there.
+    Of attempts that are alike the first is told of, and the others are named. `rules` and `facts` hold
+    meanings by id and by name. Raises UsageFault if neither is there.
     """
     flows = tables["flows"]
     ends = (flows["subscriber_key"] == wanted) | (flows["src_ip"] == wanted) | (flows["dst_ip"] == wanted)
     chosen = flows[(flows["flow_id"] == wanted) | ends]
     if chosen.empty:
         raise UsageFault(f"no flow and no subscriber {wanted!r} in these reports")
-    rows = chosen.to_dict("records")
-    lines: list[str] = []
-    if rows[0]["flow_id"] != wanted:
-        lines += _subscriber(tables["subscribers"], wanted)
-    for row in rows:
-        lines += ["", *_flow(row, tables, rules, facts)] if lines else _flow(row, tables, rules, facts)
+    sessions = tables["smtp_sessions"]
+    results = dict(zip(sessions["flow_id"], sessions["result"], strict=True))
+    kinds: dict[Any, list[Row]] = {}
+    for row in chosen.to_dict("records"):
+        names = tuple(fact.partition(":")[0] for fact in row["evidence"])
+        kind = (*(row[name] for name in _ALIKE), names, results.get(row["flow_id"]))
+        kinds.setdefault(kind, []).append(row)
+    lines = [] if wanted in set(chosen["flow_id"]) else [*_subscriber(tables["subscribers"], wanted)]
+    for first, *others in kinds.values():
+        lines += [*([""] if lines else []), *_flow(first, tables, rules, facts), *_others(others)]
     return lines
+
+
+def _others(rows: Sequence[Row]) -> Iterator[str]:
+    """Attempts that are like the one before."""
+    if rows:
+        yield f"  And {_several(len(rows), 'attempt')} like it:"
+    for row in rows[:_MOST_NAMED]:
+        yield f"    {row['flow_id']}  {_time(row['start_time'])}  {row['src_ip']} to {row['dst_ip']}"
+    if len(rows) > _MOST_NAMED:
+        yield f"    and {len(rows) - _MOST_NAMED} more, the last at {_time(rows[-1]['start_time'])}"
 
 
 def tell_advice(flows: pd.DataFrame, everywhere: Everywhere) -> None:

@@ -43,8 +43,7 @@ def print_summary(summary: pd.DataFrame, console: Console) -> None:
         summary = summary.drop(columns="ip_version")
     rank = summary["finding"].map({word: at for at, word in enumerate(_WORST_FIRST)})
     names = ["finding", *(name for name in summary if name != "finding")]
-    beside = 1 if console.width >= _NARROW_COLUMNS else 0
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, beside, 0, 0), pad_edge=False, header_style="bold")
+    table = _table(1 if console.width >= _NARROW_COLUMNS else 0)
     for name in names:
         table.add_column(
             "IP" if name == "ip_version" else str(name),
@@ -56,6 +55,13 @@ def print_summary(summary: pd.DataFrame, console: Console) -> None:
         cells[0].stylize(_COLOURS[cells[0].plain])
         table.add_row(*cells)
     console.print(table)
+
+
+def _table(beside: int, title: str | None = None) -> Table:
+    """An empty table, with so much room beside each column."""
+    return Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, beside, 0, 0), pad_edge=False
+    )
 
 
 def _cell(value: Any) -> str:
@@ -94,17 +100,35 @@ def print_comparison(frames: Mapping[str, pd.DataFrame], console: Console) -> No
     """The tables of a comparison that are not empty, each under its heading."""
     shown = {name: frame for name, frame in frames.items() if len(frame)}
     for name, frame in shown.items():
-        print_frame(frame, console, _HEADINGS[name])
+        is_narrow = name == "moved" and console.width < _WIDE_COLUMNS
+        print_frame(_narrowed(frame) if is_narrow else frame, console, _HEADINGS[name])
     if not shown:
         console.print("nothing has changed")
 
 
+def _narrowed(moved: pd.DataFrame) -> pd.DataFrame:
+    """What fares otherwise, in as few columns as tell it."""
+    before, after = moved["policy_action_before"], moved["policy_action_after"]
+    return pd.DataFrame(
+        {
+            "traffic_class": moved["traffic_class"],
+            "outcome": moved["outcome"],
+            "policy": before.where(before == after, before.astype(str) + " -> " + after.astype(str)),
+            "before": moved["finding_before"],
+            "after": moved["finding_after"],
+            "flows": moved["flows"],
+            "messages": moved["messages"],
+        }
+    )
+
+
 def print_frame(frame: pd.DataFrame, console: Console, title: str | None = None) -> None:
-    """Any table."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    """Any table; where there is little room, names of columns are folded between words."""
+    table = _table(1, title)
     for column in frame:
         is_number = pd.api.types.is_numeric_dtype(frame[column])
-        table.add_column(str(column), justify="right" if is_number else "left", overflow="fold")
+        name = str(column) if console.width >= _WIDE_COLUMNS else str(column).replace("_", " ")
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in row))
     console.print(table)

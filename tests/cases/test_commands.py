@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -127,7 +132,30 @@ def test_explain_tells_a_subscribers_whole_story(reports):
     told = run("explain", reports, "203.0.113.14").stdout
     assert told.startswith("Subscriber 203.0.113.14: 12 attempts to 12 hosts, 9 blocked, 3 leaked;")
     assert "Profile: bot_like" in told
-    assert told.count("\nAttempt ") == 12
+    # Of attempts that are alike the first is told of, and the others are named.
+    named = re.findall(r"^Attempt (\w{16}):|^    (\w{16})  ", told, re.M)
+    ours = rows(reports, "select flow_id from flows where subscriber_key = '203.0.113.14'")
+    assert sorted(first or other for first, other in named) == sorted(flow for (flow,) in ours)
+    assert told.count("\nAttempt ") == 3
+    assert "And 8 attempts like it:" in told
+
+
+def test_a_terminal_folds_between_words(reports):
+    here, there = pty.openpty()
+    fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("4H", 24, 60, 0, 0))
+    command = [sys.executable, "-m", "op25b_pcap", "explain", reports, "203.0.113.4"]
+    with subprocess.Popen(command, stdout=there, env={**os.environ, "COLUMNS": ""}) as process:
+        os.close(there)
+        told = b""
+        with suppress(OSError):  # Linux says so that nobody writes any more
+            while more := os.read(here, 1 << 16):
+                told += more
+        assert process.wait() == 0
+    shown = told.decode().splitlines()
+    assert max(map(len, shown)) <= 60
+    assert " ".join(" ".join(shown).split()) == " ".join(
+        run("explain", reports, "203.0.113.4").stdout.split()
+    )
 
 
 def test_explain_has_words_for_every_attempt(reports):
