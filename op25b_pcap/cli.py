@@ -7,6 +7,7 @@ was met; 2 usage; 3 done, but some input was damaged or unreadable; 4 internal e
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shutil
 import signal
@@ -14,8 +15,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from op25b_pcap.capture.observation import Observation
     from op25b_pcap.pipeline import Progress
+    from op25b_pcap.policy import Policy
 
 # Nothing here needs linear algebra, whose threads cost a tenth of a second as soon as NumPy is there.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -46,6 +48,8 @@ LINE_EVERY_S = 10
 PIPE_CLOSED = 141
 """128 + SIGPIPE: whoever read our output has gone."""
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write says where there is no room."""
 _STORES = ("botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "aiohttp")
 """Whose exceptions say what is wrong with an object store, or with who asks it."""
 
@@ -146,9 +150,8 @@ def analyze(
     with _sentences(ctx) as call:
         from op25b_pcap.capture.observation import Observation
         from op25b_pcap.capture.opening import find
-        from op25b_pcap.policy import load
 
-        rules = load(policy) if policy else None
+        rules = _loaded(policy) if policy else None
         passed_over: list[Path] = []
         observation = Observation(find(captures, passed_over), beside=workers > 1)
         # A digest is being reckoned while the rest is loaded.
@@ -165,8 +168,7 @@ def analyze(
         if passed_over:
             _say(f"passed over {len(passed_over)} file(s) that are no captures, such as {passed_over[0]}")
         _tell(analysis, out)
-        if fail_on and any(analysis.numbers["findings"].get(word.value) for word in fail_on):
-            raise typer.Exit(GATE_MET)
+        _gate(fail_on, analysis.numbers["findings"])
         if analysis.is_damaged:
             raise typer.Exit(DAMAGED)
 
@@ -196,10 +198,9 @@ def batch(
     with _sentences(ctx) as call:
         from op25b_pcap.batch.crew import crew
         from op25b_pcap.batch.inbox import named
-        from op25b_pcap.policy import load
 
         named(inbox)
-        rules = load(policy) if policy else None
+        rules = _loaded(policy) if policy else None
         with crew(workers, cluster) as hands:
             from rich.console import Console  # all this while the workers come up
 
@@ -215,8 +216,7 @@ def batch(
         for sentence in outcome.sentences():
             _say(sentence)
         _say(f"tables: {out}/ (duckdb -c \"from '{out}/flows/*/*.parquet'\")")
-        if fail_on and any(outcome.run["findings"].get(word.value) for word in fail_on):
-            raise typer.Exit(GATE_MET)
+        _gate(fail_on, outcome.run["findings"])
         if outcome.of("damaged", "unreadable"):
             raise typer.Exit(DAMAGED)
 
@@ -287,12 +287,11 @@ def judge_(
     with _sentences(ctx) as call:
         from op25b_pcap.afterwards import rejudge
         from op25b_pcap.faults import UsageFault
-        from op25b_pcap.policy import load
         from op25b_pcap.reports.writing import staging, write_run, write_tables
 
         if out is not None and out.exists() and out.samefile(reports):
             raise UsageFault(f"{out} is what is to be judged: say another folder with --out")
-        tables, run, advice = rejudge(reports, load(policy))
+        tables, run, advice = rejudge(reports, _loaded(policy))
         if out is not None:
             with staging(out) as hidden:
                 write_tables(tables, hidden, csv=csv)
@@ -403,17 +402,13 @@ def policy_check(
 ) -> None:
     """Validate a policy file; every fault gets a sentence with file, line and key."""
     with _sentences(ctx):
-        from op25b_pcap.policy import acl_rows, ambiguous, load
+        from op25b_pcap.policy import acl_rows, doubts, load
 
         policy = load(file)
         rows = acl_rows(policy)
         typer.echo(f"{file}: policy {policy.name!r} is sound; as an access list it takes {rows} rows")
-        if not policy.of("dynamic"):
-            _say("it names no dynamic networks: nothing that it sees would be blocked")
-        for prefix, kinds in ambiguous(policy):
-            _say(f"{prefix} stands in {' and '.join(kinds)}: it counts as {kinds[0]}")
-        if policy.observation_point == "unknown":
-            _say("it does not say on which side of the filter captures are taken (observation_point)")
+        for doubt in doubts(policy):
+            _say(doubt)
 
 
 @dataclass
@@ -450,6 +445,9 @@ def _sentences(ctx: typer.Context) -> Iterator[_Call]:
     except Exception as fault:
         if ctx.find_root().obj:
             raise
+        if isinstance(fault, OSError) and fault.errno in _NO_ROOM and fault.filename is None:
+            _say(f"cannot write all of the output: {fault.strerror}")
+            raise typer.Exit(USAGE) from None
         if type(fault).__module__.partition(".")[0] in _STORES:
             _say(f"the object store: {fault}")
             raise typer.Exit(USAGE) from None
@@ -459,6 +457,25 @@ def _sentences(ctx: typer.Context) -> Iterator[_Call]:
             "run again with `op25b-pcap --debug …` and report what it prints"
         )
         raise typer.Exit(INTERNAL) from None
+
+
+def _loaded(file: Path) -> Policy:
+    """The policy of a file; what is doubtful about it is said."""
+    from op25b_pcap.policy import doubts, load
+
+    policy = load(file)
+    for doubt in doubts(policy):
+        _say(f"{file}: {doubt}")
+    return policy
+
+
+def _gate(fail_on: Iterable[FindingChoice] | None, findings: Mapping[str, int]) -> None:
+    """End with the gate's code if an attempt has one of these findings."""
+    met = [word.value for word in fail_on or () if findings.get(word.value)]
+    if met:
+        told = ", ".join(f"{findings[word]} {word}" for word in dict.fromkeys(met))
+        _say(f"--fail-on is met: {told}")
+        raise typer.Exit(GATE_MET)
 
 
 def _tell_damages(analysis: Any) -> None:
@@ -479,7 +496,8 @@ def _is_log(path: Path) -> bool:
 
 
 def _say(sentence: str) -> None:
-    typer.echo("\n".join(_folded(line, sys.stderr) for line in sentence.split("\n")), err=True)
+    with suppress(OSError):  # a full disk, a reader that has gone: what was asked for is done all the same
+        typer.echo("\n".join(_folded(line, sys.stderr) for line in sentence.split("\n")), err=True)
 
 
 def _folded(line: str, stream: TextIO) -> str:
@@ -561,10 +579,11 @@ def _lines() -> Progress:
     def progress(observation: Observation) -> None:
         nonlocal last_s
         if time.monotonic() - last_s >= LINE_EVERY_S:
+            from rich.filesize import decimal
+
             last_s = time.monotonic()
             total = observation.bytes_total
-            told = f"{observation.bytes_read / 1e6:.0f}" + (f" of {total / 1e6:.0f}" if total else "")
-            _say(f"reading: {told} MB")
+            _say(f"reading: {decimal(observation.bytes_read)}" + (f" of {decimal(total)}" if total else ""))
 
     return progress
 
@@ -594,6 +613,9 @@ def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _stop)
     sys.unraisablehook = _tell_again
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before we began
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
     with seldom_sought():
         try:
             app()
@@ -614,5 +636,7 @@ def _leave(code: int) -> NoReturn:
                 stream.flush()
     except BrokenPipeError:
         code = PIPE_CLOSED
+    except OSError:
+        code = code or USAGE
     atexit._run_exitfuncs()
     os._exit(code)

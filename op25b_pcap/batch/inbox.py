@@ -72,11 +72,14 @@ def _here(inbox: str, lake: str) -> Iterator[Piece]:
 
 
 def _files(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
+    """And at the end folders that may not be looked into, which reading them will say."""
+    refused: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=refused.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if not name.startswith(".") and Path(place, name).is_file():
                 yield str(Path(place, name))
+    yield from (str(fault.filename) for fault in refused if isinstance(fault, PermissionError))
 
 
 def _far(inbox: str, lake: str) -> Iterator[Piece]:

@@ -40,8 +40,10 @@ class Outcome:
             if most and len(found) > most:
                 yield f"… and {len(found) - most} more of state {state}"
         counted = ", ".join(f"{count} {state}" for state, count in self.run["pieces"].items())
+        lines = sum(piece.records for piece in self.pieces if piece.kind != "capture" and piece.counts)
+        told = f"{lines} lines of logs, " if lines else ""
         packets, flows = self.run["packets"]["read"], self.run["tables"]["flows"]
-        yield f"pieces: {counted or 'none'}; {packets} packets, {flows} attempts on mail ports"
+        yield f"pieces: {counted or 'none'}; {packets} packets, {told}{flows} attempts on mail ports"
         if not self.is_new:
             yield "nothing has changed since the last run"
         if self.run["policy"]["assumed"]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     Progress,
@@ -72,7 +73,7 @@ class _Lines(_Counting):
         self._last_s = now
         told = f"{_STAGES[self.stage]}: {self.done} of {self.tasks}"
         if self.octets:
-            told += f", {self.octets_done / 1e6:.0f} of {self.octets / 1e6:.0f} MB"
+            told += f", {decimal(self.octets_done)} of {decimal(self.octets)}"
         self._say(f"{told}; {self.packets} packets, {self.flows} flows so far")
 
 

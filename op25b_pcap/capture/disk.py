@@ -25,6 +25,7 @@ _KINDS = {
     stat.S_IFBLK: "it is a device",
     stat.S_IFSOCK: "it is a socket",
 }
+_CLOSED = "it is a folder that may not be looked into"
 
 
 def size_of(path: Path) -> int | None:
@@ -141,7 +142,8 @@ class Disk:
         """
         kind = stat.S_IFMT(self._path.stat().st_mode)
         if kind != stat.S_IFREG:
-            raise Broken(_KINDS.get(kind, "it is no regular file"))
+            is_closed = kind == stat.S_IFDIR and not os.access(self._path, os.R_OK, effective_ids=True)
+            raise Broken(_CLOSED if is_closed else _KINDS.get(kind, "it is no regular file"))
         with self._path.open("rb", buffering=0) as file:
             file.seek(self.size)
             return file.readinto(room) or 0

@@ -46,7 +46,8 @@ def _meant(argument: str, passed_over: list[Path]) -> list[Path]:
         path = Path(name)
         if path.is_dir():
             for file in _files(path):
-                (taken if means_capture(file.name) or is_capture(file) else passed_over).append(file)
+                is_meant = means_capture(file.name) or is_capture(file) or file.is_dir()
+                (taken if is_meant else passed_over).append(file)
         else:
             taken.append(path if path != STDIN else Path.cwd() / path)
     if not taken:
@@ -66,13 +67,18 @@ def _exists(name: str) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All regular files below a folder, in natural order, but for the hidden ones."""
-    for place, folders, files in os.walk(folder):
+    """All regular files below a folder, in natural order, but for the hidden ones.
+
+    And at the end folders that may not be looked into, which reading them will say.
+    """
+    refused: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=refused.append):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
         for name in sorted(files, key=natural):
             path = Path(place, name)
             if not name.startswith(".") and path.is_file():
                 yield path
+    yield from (Path(fault.filename) for fault in refused if isinstance(fault, PermissionError))
 
 
 def _once(paths: list[Path]) -> list[Path]:

@@ -74,13 +74,23 @@ class Policy:
         return Networks(self.prefixes)
 
 
-def ambiguous(policy: Policy) -> list[tuple[Prefix, list[str]]]:
+def _ambiguous(policy: Policy) -> list[tuple[Prefix, list[str]]]:
     """Prefixes that stand in several lists of our own servers; the first of these says the role."""
     kinds: dict[Prefix, list[str]] = {}
     for kind in _LISTS["servers"]:
         for one in dict.fromkeys(policy.of(kind)):
             kinds.setdefault(one, []).append(kind)
     return [(one, several) for one, several in kinds.items() if len(several) > 1]
+
+
+def doubts(policy: Policy) -> Iterator[str]:
+    """What is sound, and perhaps not meant; a sentence each."""
+    if not policy.of("dynamic"):
+        yield "it names no dynamic networks: nothing that it sees would be blocked"
+    for one, kinds in _ambiguous(policy):
+        yield f"{one} stands in {' and '.join(kinds)}: it counts as {kinds[0]}"
+    if policy.observation_point == "unknown":
+        yield "it does not say on which side of the filter captures are taken (observation_point)"
 
 
 def acl_rows(policy: Policy) -> int:

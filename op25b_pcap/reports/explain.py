@@ -302,7 +302,7 @@ def _dialogue(flow: Row, tables: Tables) -> Iterator[str]:
         yield from _login(row)
         for mail in mails[mails["flow_id"] == flow_id].to_dict("records"):
             yield (
-                f"  Mail {mail['transaction_index']} from {_or(mail['mail_from'], 'an unknown sender')} to "
+                f"  Mail {mail['transaction_index']} from {_or(mail['mail_from'], 'an unnamed sender')} to "
                 f"{_several(len(mail['rcpt_reply_codes']), 'recipient')}: {_answer(mail)}."
             )
         if not _is_null(row["last_reply_code"]):

@@ -10,11 +10,15 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from op25b_pcap.batch.inbox import pieces
+from op25b_pcap.capture.observation import Observation
+from op25b_pcap.capture.opening import find
 from op25b_pcap.tables import TABLES
 
 SAMPLES = Path(__file__).parents[2] / "sample_pcaps"
@@ -172,6 +176,63 @@ def test_an_end_in_the_middle_keeps_the_old_results_and_leaves_nothing(tmp_path,
     assert not list(temporary.iterdir())
     assert told == b"interrupted: no tables were written\n"
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("streams", "code"), [(">/dev/full", 2), ("2>/dev/full", 0), (">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)]
+)
+def test_output_that_finds_no_room_or_nobody(tmp_path, streams, code):
+    command = f"{sys.executable} -m op25b_pcap analyze {CAPTURE} --out {tmp_path}/out {streams}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "internal error" not in done.stderr + done.stdout
+    assert ("cannot write all of the output: No space left on device" in done.stderr) == (code == 2)
+    assert_complete(tmp_path / "out")
+
+
+def test_the_gate_says_what_has_met_it(tmp_path):
+    capture = SAMPLES / "08-blocked-by-icmp" / "capture.pcap"
+    call = (capture, "--policy", SAMPLES / "policy.toml", "--fail-on", "leak", "--fail-on", "blocked")
+    done = analyse(*call, out=tmp_path / "out")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "--fail-on is met: 1 blocked")
+
+
+def test_what_is_doubtful_about_a_policy_is_said_where_it_is_used(tmp_path):
+    (tmp_path / "p.toml").write_text('[servers]\nsmarthosts = ["192.0.2.25"]\nmailbox = ["192.0.2.25"]\n')
+    done = analyse(CAPTURE, "--policy", tmp_path / "p.toml", out=tmp_path / "out")
+    assert done.returncode == 0
+    assert "p.toml: 192.0.2.25/32 stands in smarthosts and mailbox: it counts as smarthosts" in done.stderr
+    assert "p.toml: it names no dynamic networks" in done.stderr
+
+
+@pytest.fixture
+def locked():
+    """A folder with a capture, and one in it that may not be looked into, not even by root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "closed").mkdir(mode=0)
+        shutil.copy(CAPTURE, folder / "open.pcap")
+        os.utime(folder / "open.pcap", (1, 1))
+        (folder / "open.pcap").chmod(0o644)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            (folder / "closed").chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_an_unreadable_capture(locked):
+    told = Observation(find([str(locked)]))
+    list(told)
+    faults = {capture.name: [damage.reason for damage in capture.damages] for capture in told.captures}
+    assert faults["open.pcap"] == []
+    assert faults["closed"] == ["it is a folder that may not be looked into"]
+    assert [Path(piece.path).name for piece in pieces(str(locked), "lake")] == ["closed", "open.pcap"]
 
 
 LOST_AT_FIRST = """

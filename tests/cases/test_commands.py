@@ -393,7 +393,7 @@ def test_an_object_store_that_refuses_is_a_sentence(tmp_path, monkeypatch):
 def test_who_sees_no_bar_is_told_now_and_then(tmp_path, monkeypatch):
     monkeypatch.setattr("op25b_pcap.cli.LINE_EVERY_S", 0)
     told = run("analyze", SAMPLES / "19-rotated", "--out", tmp_path / "out").stderr
-    assert re.match(r"reading: \d+ of \d+ MB\n", told)
+    assert re.match(r"reading: [\d.]+ \w+ of [\d.]+ kB\n", told)
 
 
 def test_reports_and_lakes_do_not_overwrite_each_other(reports, tmp_path):
