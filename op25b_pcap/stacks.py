@@ -44,7 +44,8 @@ JUDGED = {
         *("start_time", "end_time", "src_ip", "dst_ip", "dst_port", "ip_version", "outer_src_ip"),
         *("subscriber_key", "initiator_evidence", "service", "history", "outcome", "syn_packets"),
         *("src_packets", "dst_packets", "src_bytes", "dst_bytes", "handshake_rtt_ms", "answer_ms"),
-        *("icmp_type", "icmp_from", "src_ttl", "dst_ttl", "rst_ttl", "anomalies", "first_packet", CAPTURE),
+        *("icmp_type", "icmp_code", "icmp_from", "src_ttl", "dst_ttl", "rst_ttl"),
+        *("anomalies", "first_packet", CAPTURE),
     ),
     SMTP_SESSIONS.name: (
         *("banner_text", "helo", "client_kind", "starttls_offered", "tls", "auth_offered", "auth_mechanism"),

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 from op25b_pcap.tables.packets import ACK, FIN, RST, SYN, IcmpError, TcpSegment
 from op25b_pcap.tables.streams import Side
+from op25b_pcap.wire.icmp import PROHIBITED
 
-# (IP version, type, code) of the errors that say "forbidden": RFC 1122 section 3.2.2.1,
-# RFC 1812 section 5.2.7.1, RFC 4443 section 3.1.
-PROHIBITED = frozenset({(4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 1, 5), (6, 1, 6)})
 _ICMP_OUTCOMES = ("prohibited", "unreachable")
 """The stronger first."""
 
@@ -77,10 +75,10 @@ def outcome(seen: Handshake, icmp_errors: Iterable[IcmpError]) -> str:
         return "connected"
     if not seen.syn:
         return "midstream"  # only the answer was captured: what the opener did is not to be known
+    if seen.refused:
+        return "refused"  # whatever came then: a RST that a box sends may outrun the host's own answer
     if seen.syn_ack:
         return "half_open"
-    if seen.refused:
-        return "refused"
     verdicts = {icmp_verdict(error) for error in icmp_errors}
     for verdict in _ICMP_OUTCOMES:
         if verdict in verdicts:

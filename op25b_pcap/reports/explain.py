@@ -69,6 +69,7 @@ _WIRE = {
     "half_open": "never completed",
     "midstream": "begin not seen",
 }
+_CUT = "cut off after the handshake"
 _CASES = {
     1: "Case 1: a mail client that sends through its provider's server.",
     2: "Case 2: a home server that relays through its provider's server.",
@@ -212,7 +213,8 @@ def _counted(attempts: pd.DataFrame) -> Iterator[str]:
     unsure = (attempts["confidence"] == _NOT_SURE) & (attempts["finding"] != "inconclusive")
     by = attempts.assign(unsure=unsure).groupby(["finding", "outcome", "unsure"], sort=True, dropna=False)
     for row in by["flows"].sum().reset_index().to_dict("records"):
-        wire = _WIRE.get(row["outcome"], "not known from this log")
+        is_cut = row["outcome"] == "connected" and row["finding"] in ("blocked", "disrupted")
+        wire = _CUT if is_cut else _WIRE.get(row["outcome"], "not known from this log")
         yield f"{row['flows']} {row['finding']} ({wire}{'; not sure' if row['unsure'] else ''})"
 
 

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 from op25b_pcap.policy import Policy, Prefix, prefix
 from op25b_pcap.policy.networks import Addresses, Hosts, Networks
 from op25b_pcap.roles.behaviour import Conduct, onward, relays
-from op25b_pcap.tables.columns import Numbers, coded, numbers
+from op25b_pcap.tables.columns import coded, numbers
 from op25b_pcap.tables.everywhere import Everywhere, Known, Values, Way
-from op25b_pcap.wire.hops import INITIAL_TTLS
+from op25b_pcap.wire.hops import FARTHER_HOPS, passed
 from op25b_pcap.wire.services import SMTP_SERVICES
 
 PRIVATE = (
@@ -39,8 +39,6 @@ PRIVATE = (
 """Addresses that never cross a provider's border: who sends from them is on the inside."""
 SEVERAL = 3
 """Clients and addressees that make a relay: two might be a home server and its neighbour."""
-FARTHER_HOPS = 3
-"""Routers between a provider's edge and its neighbours, at the least that is not chance."""
 
 
 @lru_cache(maxsize=1)
@@ -71,7 +69,7 @@ def assumed_policy(
     reached = coded(flows["outcome"]).is_in("connected") & coded(flows["service"]).is_in(*SMTP_SERVICES)
     is_home = everywhere.any("at_home", at_home)
     told: Values = {
-        "hops": ("min", _hops(numbers(flows["src_ttl"]))),
+        "hops": ("min", passed(numbers(flows["src_ttl"]))),
         "calls": ("max", reached.view(np.uint8)),
     }
     openers = everywhere.each("openers", told, src.column)
@@ -140,12 +138,6 @@ def _subscribers(known: Known) -> Hosts:
 def _keys(table: pa.Table) -> Iterable[str]:
     texts: list[str] = table["0"].to_pylist()
     return texts
-
-
-def _hops(ttl: Numbers) -> Numbers:
-    """How many routers packets have passed, by the TTLs that hosts begin with; infinite if not known."""
-    begun = np.array(INITIAL_TTLS)[np.searchsorted(INITIAL_TTLS, np.nan_to_num(ttl, nan=255))]
-    return np.nan_to_num(begun - ttl, nan=np.inf)
 
 
 def _servers(calls: pd.DataFrame, known: Collection[str]) -> set[str]:

@@ -84,7 +84,8 @@ def judge(
     finding = _finding(wire, holds)
     confidence = _confidence(wire, finding, holds)
     disrupted = finding.is_in("disrupted")
-    facts["submission_stopped"] = disrupted & wire.submission
+    facts["submission_stopped"] = disrupted & wire.submission & ~holds["icmp_no_way"]
+    facts["refused_in_smtp"] = holds["refused_in_smtp"] & ~finding.is_in("intercepted")
     facts["static_customer_stopped"] = disrupted & wire.from_static
     return flows.assign(
         policy_action=of_words(action, flows.index),
@@ -168,19 +169,23 @@ def _finding(wire: _Wire, fact: Holds) -> Coded:
         | fact["foreign_name_and_nearer"]
         | fact["nearer_and_sooner"]
     )
+    cut = _cut(fact)
     reached = fact["icmp_from_addressee"] | fact["rst_fits_addressee"] | wire.half_open
     proof_of_filter = _stopped_by_network(fact) | _silenced(fact)
     stopped = (wire.stopped & ~fact["undecided_answer"]) | fact["filter_said_so"]
+    undecided = fact["capture_ended"] | fact["icmp_time_exceeded"] | fact["icmp_quote_unsure"]
     return first_that_holds(
         len(blocked),
         (fact["roles_unknown"], "inconclusive"),
         (~blocked & ~allowed, "out_of_scope"),
         (blocked & wire.went_on & posed, "intercepted"),
+        (blocked & cut & ~fact["syn_beyond_filter"], "blocked"),
         (blocked & (wire.went_on | fact["syn_beyond_filter"] | reached), "leak"),
-        (blocked & (fact["capture_ended"] | fact["icmp_time_exceeded"]), "inconclusive"),
+        (blocked & undecided, "inconclusive"),
         (blocked & stopped & fact["observation_point_unknown"] & ~proof_of_filter, "inconclusive"),
         (blocked & stopped, "blocked"),
-        (allowed & wire.went_on & wire.spoken, "allowed"),
+        (allowed & (cut | fact["icmp_no_way"]), "disrupted"),
+        (allowed & wire.went_on & wire.spoken & ~fact["said_in_vain"], "allowed"),
         (allowed & _stopped_by_network(fact), "disrupted"),
         (allowed & fact["silence"] & fact["addressee_answers_others"] & ~fact["capture_ended"], "disrupted"),
         otherwise="inconclusive",
@@ -193,8 +198,13 @@ def _stopped_by_network(fact: Holds) -> Flags:
     A firewall's rule is believed by its name, which some bear that only log: that is no proof.
     """
     told = (fact["icmp_prohibited"] & ~fact["icmp_from_addressee"]) | fact["icmp_from_own_router"]
-    told |= fact["filter_said_so"]
+    told |= fact["filter_said_so"] | fact["icmp_too_fast"]
     return told | fact["rst_ttl_differs"] | fact["rst_too_fast"] | fact["rst_alike_for_many"]
+
+
+def _cut(fact: Holds) -> Flags:
+    """A connection that somebody on the way ended."""
+    return fact["cut_by_nearer_rst"] | fact["cut_by_icmp"]
 
 
 def _silenced(fact: Holds) -> Flags:
@@ -212,14 +222,14 @@ def _confidence(wire: _Wire, finding: Coded, fact: Holds) -> Coded:
     itself = went_on & fact["server_named_as_in_dns"] & ~fact["nearer_than_on_other_ports"]
     beyond = fact["syn_beyond_filter"] & ~fact["icmp_from_own_router"] & ~fact["in_tunnel"]
     beyond &= ~fact["outcome_not_logged"]  # a firewall that does not say what it did may be the filter
+    by_own_router = fact["icmp_from_own_router"] | fact["cut_by_own_router"]
     proven = (
         (finding.is_in("leak") & (beyond | itself))
-        | (finding.is_in("blocked") & fact["icmp_from_own_router"])
-        | (finding.is_in("disrupted") & fact["icmp_from_own_router"])
+        | (finding.is_in("blocked", "disrupted") & by_own_router)
         | (finding.is_in("allowed") & went_on)
     )
     likely = finding.is_in("leak", "allowed", "intercepted", "disrupted") | (
-        finding.is_in("blocked") & (_stopped_by_network(fact) | _silenced(fact))
+        finding.is_in("blocked") & (_stopped_by_network(fact) | _silenced(fact) | _cut(fact))
     )
     certain = proven & ~fact["source_role_assumed"] & ~fact["policy_assumed"]
     return first_that_holds(

@@ -100,6 +100,11 @@ class Scene:
         told = uncounted & ~coded(self.said["result"]).is_in("no_dialogue", None)
         return self.carried("src_bytes", "D") | self.carried("dst_bytes", "d") | told
 
+    @property
+    def ended_in_vain(self) -> Flags:
+        """Flows whose SMTP session came to nothing: no mail, no refusal, no TLS."""
+        return coded(self.said["result"]).is_in("aborted", "no_dialogue")
+
     @cached_property
     def filter_stopped(self) -> Flags:
         """Flows of which a firewall logged a packet that it did not let pass."""

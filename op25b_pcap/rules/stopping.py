@@ -9,6 +9,8 @@ probability exp(-n KL(k/n, p)) at most (Chernoff; p^n where all are); p is estim
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,8 @@ from op25b_pcap.policy.networks import Addresses
 from op25b_pcap.rules.scene import Scene
 from op25b_pcap.tables.columns import Coded, Flags, Numbers, coded, coded_numbers, nanoseconds, numbers
 from op25b_pcap.tables.everywhere import Asked, Everywhere, Way, abreast
+from op25b_pcap.wire.hops import FARTHER_HOPS, passed
+from op25b_pcap.wire.icmp import PROHIBITED, REJECTED
 
 CHANCE = 0.05
 """Bounds above this convince nobody."""
@@ -33,8 +37,8 @@ def trips(flows: pd.DataFrame, everywhere: Everywhere) -> Asked:
 
 def facts(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     """Each fact by its name: for each flow whether it holds, or its text where it has figures."""
-    rst, silence = yield from abreast(_rst(scene), _silence(scene))
-    return {**_filter(scene), **_icmp(scene), **rst, **silence}
+    icmp, rst, silence = yield from abreast(_icmp(scene), _rst(scene), _silence(scene))
+    return {**_filter(scene), **_cut(scene), **icmp, **rst, **silence}
 
 
 def _filter(scene: Scene) -> dict[str, Flags | Coded]:
@@ -50,20 +54,61 @@ def _filter(scene: Scene) -> dict[str, Flags | Coded]:
     return {"filter_said_so": said_so, "outcome_not_logged": unknown & ~said_so}
 
 
-def _icmp(scene: Scene) -> dict[str, Flags | Coded]:
-    prohibited, unreachable = scene.has("outcome", "prohibited"), scene.has("outcome", "unreachable")
+def _says(scene: Scene, errors: Iterable[tuple[int, int, int]]) -> Flags:
+    """Whether an attempt's error is one of these: IP version, type and code."""
+    columns = (scene.number(name) for name in ("ip_version", "icmp_type", "icmp_code"))
+    version, type_, code = (np.nan_to_num(column, nan=-1) for column in columns)
+    return np.isin((version * 256 + type_) * 256 + code, [(v * 256 + t) * 256 + c for v, t, c in errors])
+
+
+def _icmp(scene: Scene) -> Way[dict[str, Flags | Coded]]:
+    unreachable = scene.has("outcome", "unreachable")
+    # Where a RST followed, the outcome goes by that.
+    prohibited = scene.has("outcome", "prohibited", "refused") & _says(scene, PROHIBITED)
     version, type_ = scene.number("ip_version"), scene.number("icmp_type")
     expired = unreachable & (type_ == np.where(version == 4, 11, 3))
     told = prohibited | (unreachable & ~expired)
+    cut = scene.list_has("anomalies", "icmp_quote_cut")
+    src, dst, port = (scene.word(name)[cut] for name in ("src_ip", "dst_ip", "dst_port"))
+    ports = scene.everywhere.count("ports_of_cut_quotes", port, {"ports": cut[cut]}, src, dst)
+    too_fast, _ = _soon(scene)
+    yield None
+    # Without its ports a quote may mean any of several attempts.
+    unsure = cut.copy()
+    unsure[cut] = ports.numbers(name="ports") > 1
     # Of a quote that is cut short it is not sure that it means this attempt.
-    own = scene.icmp_is_own & ~scene.list_has("anomalies", "icmp_quote_cut")
-    addressee = scene.word("dst_ip").equals(scene.word("icmp_from"))
+    own = scene.icmp_is_own & ~cut
+    in_its_name = told & scene.word("dst_ip").equals(scene.word("icmp_from")) & ~own
+    by_filter = prohibited | (unreachable & _says(scene, REJECTED))
     return {
-        "icmp_prohibited": prohibited,
-        "icmp_from_own_router": told & own,
-        "icmp_from_addressee": told & addressee & ~own,
-        "icmp_unreachable": unreachable & ~expired,
+        "icmp_prohibited": prohibited & ~unsure,
+        "icmp_from_own_router": by_filter & own,
+        "icmp_no_way": told & own & ~by_filter,
+        "icmp_from_addressee": in_its_name & ~too_fast & ~unsure,
+        "icmp_too_fast": in_its_name & too_fast & ~unsure,
+        "icmp_unreachable": unreachable & ~expired & ~unsure,
         "icmp_time_exceeded": expired,
+        "icmp_quote_unsure": told & unsure,
+    }
+
+
+def _cut(scene: Scene) -> dict[str, Flags | Coded]:
+    """Connections of which nothing came, and what the network has to do with it.
+
+    A RST in the called host's name is told from its own by hops: what guards a server stands near it.
+    """
+    in_vain = scene.connected & scene.ended_in_vain
+    nearer = passed(scene.number("rst_ttl")) + FARTHER_HOPS <= passed(scene.number("dst_ttl"))
+    sure = ~scene.list_has("anomalies", "icmp_quote_cut")
+    forbidden = in_vain & sure & _says(scene, PROHIBITED)
+    forbidden &= ~scene.word("dst_ip").equals(scene.word("icmp_from"))
+    history = scene.word("history")
+    repeated = history.where(["T" in (text or "") and not set("FRfr") & set(text) for text in history.values])
+    return {
+        "cut_by_nearer_rst": in_vain & nearer & np.isfinite(scene.number("dst_ttl")),
+        "cut_by_icmp": forbidden,
+        "cut_by_own_router": forbidden & scene.icmp_is_own,
+        "said_in_vain": in_vain & repeated,
     }
 
 

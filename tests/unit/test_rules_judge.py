@@ -383,6 +383,82 @@ def test_submission_that_a_router_prohibits_is_disrupted():
     assert "submission_stopped" in found[2]
 
 
+def shown(*flows: dict, **more: object) -> tuple[str, str, list[str]]:
+    """The verdict, where it is no matter that nobody knows the called host."""
+    found, confidence, evidence = verdict(*flows, **more)
+    return found, confidence, [fact for fact in evidence if fact != "role_assumed"]
+
+
+def cut(dst: str = MX, port: int = 587, **more: object) -> tuple[str, str, list[str]]:
+    """A connection of which nothing came, judged."""
+    attempt = flow(HOME, dst, port, **{"history": "ShAdDr", "dst_ttl": 50, "rst_ttl": 50} | more)
+    return shown(attempt, sessions=[session(attempt, quit=False)])
+
+
+def test_a_connection_that_a_nearer_rst_ends_before_anything_came_of_it():
+    assert cut(rst_ttl=62) == ("disrupted", "likely", ["cut_by_nearer_rst", "submission_stopped"])
+    assert cut(port=25, rst_ttl=62) == ("blocked", "likely", ["cut_by_nearer_rst"])
+    assert cut(rst_ttl=52)[0] == "allowed"  # what guards a server stands near it
+    assert cut(rst_ttl=126, dst_ttl=117)[0] == "disrupted"
+    assert cut(rst_ttl=113, dst_ttl=50)[0] == "allowed"  # another system's TTL, about as far away
+    assert cut(rst_ttl=None)[0] == "allowed"
+    beyond = flow(HOME, MX, history="ShAr", dst_ttl=50, rst_ttl=62)
+    seen = shown(beyond, sessions=[session(beyond)], by=policy("outside"))
+    assert seen[0] == "leak"
+
+
+def test_a_connection_that_came_to_something_was_not_cut():
+    attempt = flow(HOME, MX, 587, history="ShAdDr", dst_ttl=50, rst_ttl=62)
+    assert shown(attempt, sessions=[session(attempt, result="delivered")])[0] == "allowed"
+
+
+def test_a_connection_that_a_router_prohibits():
+    assert cut(**ICMP, icmp_from=ROUTER, history="ShAdDT") == (
+        *("disrupted", "proven"),
+        ["cut_by_icmp", "cut_by_own_router", "said_in_vain", "submission_stopped"],
+    )
+    assert cut(**ICMP, icmp_from="198.51.100.1")[:2] == ("disrupted", "likely")
+    assert cut(port=25, **ICMP, icmp_from=ROUTER)[:2] == ("blocked", "proven")
+    assert cut(**ICMP, icmp_from=MX)[0] == "allowed"
+    assert cut(icmp_type=3, icmp_code=4, icmp_from=ROUTER)[0] == "allowed"
+    assert cut(**ICMP, icmp_from=ROUTER, anomalies=["icmp_quote_cut"])[0] == "allowed"
+
+
+def test_who_repeats_what_nobody_answers_has_not_worked():
+    assert cut(history="ShAdDT", rst_ttl=None) == ("inconclusive", "unknown", ["said_in_vain"])
+    assert cut(history="ShAdDTFf", rst_ttl=None)[0] == "allowed"
+
+
+def test_an_error_in_the_addressees_name_that_is_too_fast():
+    heard = flow(HOME, MX, 587, handshake_rtt_ms=50.0)
+    error = {**ICMP, "icmp_from": MX}
+    near = flow(HOME, MX, outcome="prohibited", answer_ms=10.0, **error)
+    assert shown(heard, near) == ("blocked", "likely", ["icmp_prohibited", "icmp_too_fast"])
+    far = flow(HOME, MX, outcome="prohibited", answer_ms=49.0, **error)
+    assert shown(heard, far)[0] == "leak"
+
+
+@pytest.mark.parametrize("code", [0, 1, 4, 11, 12])
+def test_a_router_that_knows_no_way_is_no_filter(code):
+    error = {"outcome": "unreachable", "icmp_type": 3, "icmp_code": code, "icmp_from": ROUTER}
+    facts = ["icmp_no_way", "icmp_unreachable"]
+    assert shown(flow(HOME, MX, **error)) == ("blocked", "unknown", facts)
+    assert shown(flow(HOME, MX, 587, **error)) == ("disrupted", "likely", facts)
+
+
+def test_a_prohibition_before_a_rst_counts():
+    attempt = flow(HOME, MX, outcome="refused", rst_ttl=61, **ICMP, icmp_from=ROUTER)
+    assert shown(attempt) == ("blocked", "proven", ["icmp_prohibited", "icmp_from_own_router"])
+
+
+def test_a_quote_without_ports_may_mean_another_attempt():
+    error = {"outcome": "prohibited", **ICMP, "icmp_from": "198.51.100.1", "anomalies": ["icmp_quote_cut"]}
+    one, other = flow(HOME, MX, **error), flow(HOME, MX, 587, **error)
+    assert shown(one)[0] == "blocked"
+    for pair in ((one, other), (other, one)):
+        assert shown(*pair) == ("inconclusive", "unknown", ["icmp_quote_unsure"])
+
+
 def test_a_static_customer_that_is_stopped():
     found = verdict(flow(STATIC, MX, 25, "prohibited", icmp_from=ROUTER, **ICMP))
     assert found[:2] == ("disrupted", "proven")
