@@ -1,17 +1,20 @@
 """nfcapd's own files, read by the command `nfdump`: their format is its business.
 
 In: pieces of octets. Out: the entries of what the command prints, for mail ports only. Where it
-is not installed, or fails, a sentence says so and the file costs itself.
+is not installed, or fails, a sentence says so and the file costs itself. The command ends with
+status 0 also where it could read nothing: what it says on stderr is believed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from op25b_pcap.capture.octets import Broken
@@ -29,6 +32,11 @@ _PIECE = 1 << 16
 _PATIENCE_S = 60
 _OCTETS_PER_S = 1 << 20
 """How long the command may take: a minute, and a second for each MiB, a hundredth of its speed."""
+_MOST_SAID = 300
+"""Octets kept of what the command says."""
+_LATE = slice(24, 40)
+"""What stands last in the head of layout 2, where the appendix lies and how many blocks there are, is
+written last (nffile.h, fileHeaderV2_t)."""
 
 
 def nfcapd(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
@@ -44,6 +52,9 @@ def nfcapd(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
         except Broken as fault:
             log.damaged(file.tell(), str(fault))
         file.flush()
+        if _has_no_end(Path(file.name)):
+            log.damaged(0, "nfcapd has not finished its head: the file ends too early")
+            return
         yield from _listed(command, file.name, file.tell(), log)
 
 
@@ -53,19 +64,49 @@ def _listed(command: str, path: str, size: int, log: Log) -> Iterator[Entry]:
     call = [command, "-r", path, "-q", "-N", "-6", "-o", _FORMAT, f"proto tcp and ({ports})"]
     environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
     with subprocess.Popen(
-        call, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        call, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as process:
         patience = threading.Timer(_PATIENCE_S + size / _OCTETS_PER_S, process.kill)
         patience.start()
+        said = bytearray()
+        listener = threading.Thread(target=_hear, args=(process.stderr, said), daemon=True)
+        listener.start()
         try:
             yield from csv(_pieces(process.stdout), log, _COLUMNS)
-            if status := process.wait():
-                log.damaged(0, f"nfdump could not read all of the file (status {status})")
+            status = process.wait()
+            listener.join()
+            if status or said:
+                log.damaged(0, _sentence(status, bytes(said), path))
         finally:
             patience.cancel()
             process.kill()  # where nobody wants to read on
+            listener.join()
 
 
-def _pieces(stdout: IO[bytes] | None) -> Iterator[bytes]:
-    while stdout is not None and (piece := stdout.read(_PIECE)):
+def _pieces(output: IO[bytes] | None) -> Iterator[bytes]:
+    while output is not None and (piece := output.read(_PIECE)):
         yield piece
+
+
+def _hear(stderr: IO[bytes] | None, said: bytearray) -> None:
+    """Keep the beginning, and let the rest pass: a command that nobody listens to stands still."""
+    for piece in _pieces(stderr):
+        said += piece[: _MOST_SAID - len(said)]
+
+
+def _sentence(status: int, said: bytes, path: str) -> str:
+    """What went wrong, in one line; the file that the command was given has a name by chance."""
+    text = re.sub(rf"(?:file )?'?{re.escape(path)}'?", "the file", said.decode("utf-8", "replace"))
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    told = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in "; ".join(lines)
+    )
+    number = f" (status {status})" if status else ""
+    return f"nfdump could not read all of the file{number}" + (f": {told}" if told else "")
+
+
+def _has_no_end(path: Path) -> bool:
+    """Whether something follows a head that names neither blocks nor appendix: nfdump takes it for empty."""
+    with path.open("rb") as file:
+        head, follows = file.read(_LATE.stop), file.read(1)
+    return bool(follows) and head.startswith((MAGICS[1], MAGICS[3])) and not any(head[_LATE])

@@ -185,3 +185,44 @@ def test_nfcapd_without_its_command(monkeypatch):
     found = read(b"\x0c\xa5\x02\x00" + bytes(200))
     assert found.flows == []
     assert found.damages == [(0, "an nfcapd file is read by the command nfdump, which is not installed")]
+
+
+SAYS = [
+    (
+        "echo 'Open file '$2': appendix offset error' >&2",
+        "could not read all of the file: Open the file: app",
+    ),
+    (
+        "printf 'one\\ntwo \\033[31m' >&2; exit 3",
+        "could not read all of the file (status 3): one; two \ufffd[31m",
+    ),
+    ("yes no no no | head -c 300000 >&2", "could not read all of the file: no no no; no no no; "),
+]
+
+
+@pytest.mark.parametrize(("command", "told"), SAYS, ids=["status 0", "status 3", "much"])
+def test_what_nfdump_says_is_a_damage_and_its_rows_count(command, told, monkeypatch, tmp_path):
+    tool = tmp_path / "nfdump"
+    row = "2025-11-24 07:13:31,2025-11-24 07:13:31,TCP,203.0.113.3,198.51.100.25,40001,25,......S.,1,40,0"
+    tool.write_text(f"#!/bin/sh\necho '{row}'\n{command}\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(nfcapd_module.shutil, "which", lambda name: str(tool))
+    found = read(b"\x0c\xa5\x02\x00" + bytes(range(200)))
+    assert [row["outcome"] for row in found.rows] == ["no_answer"]
+    ((offset, reason),) = found.damages
+    assert offset == 0
+    assert reason.startswith("nfdump " + told)
+    assert reason.isprintable()
+    assert len(reason) < 400
+
+
+def test_nfcapd_that_has_not_finished_its_file():
+    found = read(b"\x0c\xa5\x02\x00" + bytes(36) + b"x")
+    assert found.flows == []
+    assert found.damages == [(0, "nfcapd has not finished its head: the file ends too early")]
+
+
+def test_a_file_that_nfdump_cannot_read_is_no_empty_one():
+    head = b"\x0c\xa5\x02\x00\x00\x01\x07\x01" + bytes(10) + b"\x01" + bytes(6) + b"\x02" + bytes(14)
+    found = read(head + bytes(30))  # the appendix that it names lies behind its end
+    assert len(found.damages) == 1
