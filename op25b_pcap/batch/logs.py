@@ -20,7 +20,7 @@ from op25b_pcap.capture.compression import unpacked
 from op25b_pcap.capture.disk import Disk, digest_of
 from op25b_pcap.capture.octets import Broken
 from op25b_pcap.capture.reading import DAMAGES_LISTED, format_of
-from op25b_pcap.flowlogs import HEAD, Entry, Log, kind_of
+from op25b_pcap.flowlogs import HEAD, Entry, Log, kind_of, kind_within
 from op25b_pcap.flowlogs import entries as entries_of
 from op25b_pcap.flowlogs.entry import Mail
 
@@ -41,9 +41,9 @@ def kind(path: Path) -> str:
             head += piece
             if format_of(head):
                 return ""
+        return kind_within(head, pieces)
     except Broken:
-        pass
-    return kind_of(head)
+        return kind_of(head)
 
 
 def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:

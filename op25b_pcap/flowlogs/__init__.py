@@ -1,6 +1,6 @@
 """Flow logs to flows, for providers that keep no packets: Zeek, nfdump, Linux firewalls.
 
-`kind_of` says what a log is, `entries` reads one, `flows` makes rows of the entries of one
+`kind_within` says what a log is, `entries` reads one, `flows` makes rows of the entries of one
 observation. Entries of several logs (a rotation, or Zeek's conn.log and smtp.log) go through
 `flows` together, in rough order of their ends, as `together` brings them: what belongs together
 then meets, wherever the logs were cut.
@@ -14,12 +14,24 @@ from typing import Any, NamedTuple
 
 from op25b_pcap.flowlogs.attempts import attempts
 from op25b_pcap.flowlogs.entry import Entry, Log
-from op25b_pcap.flowlogs.kinds import HEAD, READERS, kind_of
+from op25b_pcap.flowlogs.kinds import HEAD, READERS, kind_of, kind_within
 from op25b_pcap.flowlogs.rows import row
 from op25b_pcap.flowlogs.sessions import sessions
 from op25b_pcap.tables.sessions import Sessions
 
-__all__ = ["HEAD", "Entry", "Flow", "Log", "Sessions", "entries", "flows", "kind_of", "read", "together"]
+__all__ = [
+    "HEAD",
+    "Entry",
+    "Flow",
+    "Log",
+    "Sessions",
+    "entries",
+    "flows",
+    "kind_of",
+    "kind_within",
+    "read",
+    "together",
+]
 
 
 class Flow(NamedTuple):

@@ -9,9 +9,13 @@ from op25b_pcap.flowlogs import firewall, nfcapd, nfdump, zeek
 from op25b_pcap.flowlogs.entry import Entry, Log
 
 HEAD = 1 << 16
-"""Octets, uncompressed, in which a log shows what it is; fewer do if they hold its first lines."""
+"""Octets, uncompressed, in which most logs show what they are; fewer do if they hold its first lines."""
 _ZEEK_KEY = re.compile(rb'"(?:orig_h|id\.orig_h)"\s*:')
 _ZEEK_LOG = re.compile(rb'"(?:conn_state|trans_depth)"\s*:')
+_TEXT = bytes((*b"\t\n\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)))
+_CONTROLS_ONE_IN = 50
+_ACROSS = 1 << 10
+"""Octets of which a piece's last may belong to what begins in it: more than the firewall's words take."""
 
 Reader = Callable[[Iterator[bytes], Log], Iterator[Entry]]
 READERS: dict[str, Reader] = {
@@ -27,8 +31,7 @@ def kind_of(head: bytes) -> str:
     """The kind of a log that begins with `head`; empty if it is none that is known."""
     if head.startswith(nfcapd.MAGICS):
         return "nfcapd"
-    if b"\0" in head:
-        return ""
+    head = head.replace(b"\0", b"")
     start = head.lstrip()
     if start.startswith(b"#"):
         return "zeek" if _tells_of_zeek(start) else ""
@@ -36,7 +39,31 @@ def kind_of(head: bytes) -> str:
         return "zeek-json" if _ZEEK_KEY.search(start) and _ZEEK_LOG.search(start) else ""
     if nfdump.columns_of(start.partition(b"\n")[0].decode("utf-8", "replace")):
         return "nfdump-csv"
-    return "netfilter" if firewall.MARK.search(head) else ""
+    return "netfilter" if _is_text(head) and firewall.MARK.search(head) else ""
+
+
+def kind_within(head: bytes, rest: Iterator[bytes]) -> str:
+    """The kind of a log by its `head`, and by what follows where that leaves it open.
+
+    A firewall's lines stand among those of everything else that a machine has to say, and the first may
+    come late; a machine that lost its power leaves zero octets behind.
+    """
+    while not head.strip(b"\0") and (piece := next(rest, b"")):
+        head = piece
+    if (kind := kind_of(head)) or not _is_text(head.replace(b"\0", b"")):
+        return kind
+    held = head[-_ACROSS:]
+    for piece in rest:
+        held = (held + piece).replace(b"\0", b"")
+        if b" OUT=" in held and firewall.MARK.search(held):
+            return "netfilter"
+        held = held[-_ACROSS:]
+    return ""
+
+
+def _is_text(head: bytes) -> bool:
+    """Lines have hardly any control characters; of what is compressed a tenth is some."""
+    return len(head.translate(None, _TEXT)) * _CONTROLS_ONE_IN <= len(head) and bool(head)
 
 
 def _tells_of_zeek(head: bytes) -> bool:

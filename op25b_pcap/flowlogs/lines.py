@@ -23,34 +23,43 @@ class Line(NamedTuple):
 
 
 def lines(pieces: Iterator[bytes], log: Log) -> Iterator[Line]:
-    """All lines; one that is too long, or the rest of a stream that breaks, is a damage."""
+    """All lines; one that is too long, or the rest of a stream that breaks, is a damage.
+
+    Zero octets, which a file system leaves where the power went, are no part of them.
+    """
     held: list[bytes] = []
-    length = offset = number = 0
+    length = kept = offset = number = 0
     try:
         for piece in pieces:
-            at = 0
-            while (end := piece.find(b"\n", at)) >= 0:
-                length += end - at
+            is_noisy = b"\0" in piece
+            *ended, rest = piece.split(b"\n")
+            for part in ended:
+                length += len(part)
+                if is_noisy:
+                    part = part.replace(b"\0", b"")
+                kept += len(part)
                 number += 1
                 log.records = number
-                if length > MAX_LINE:
+                if kept > MAX_LINE:
                     log.damaged(offset, "a line that is too long")
                 else:
-                    held.append(piece[at:end])
+                    held.append(part)
                     yield Line(offset, number, b"".join(held).rstrip(b"\r"))
                 held.clear()
                 offset += length + 1
-                at, length = end + 1, 0
-            length += len(piece) - at
-            if length <= MAX_LINE:
-                held.append(piece[at:])
+                length = kept = 0
+            length += len(rest)
+            rest = rest.replace(b"\0", b"")
+            kept += len(rest)
+            if kept <= MAX_LINE:
+                held.append(rest)
             else:
                 held.clear()
     except Broken as fault:
         log.damaged(offset, str(fault))
         return
-    if length > MAX_LINE:
+    if kept > MAX_LINE:
         log.damaged(offset, "a line that is too long")
-    elif length:
+    elif kept:
         log.records = number + 1
         yield Line(offset, number + 1, b"".join(held).rstrip(b"\r"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import random
 from pathlib import Path
 
 import pytest
 
 from op25b_pcap.capture.compression import unpacked
-from op25b_pcap.flowlogs import HEAD, kind_of
+from op25b_pcap.flowlogs import HEAD, kind_of, kind_within
 from op25b_pcap.flowlogs.lines import MAX_LINE
 from tests.flow_logs import (
     CONN,
@@ -74,6 +75,44 @@ OTHERS = [
 @pytest.mark.parametrize("octets", OTHERS)
 def test_what_is_no_log(octets):
     assert kind_of(octets) == ""
+
+
+LINE = syslog(("Nov 24 07:13:31", packet()))
+LATE = [
+    b"Nov 24 07:13:00 gw systemd[1]: Started something.\n" * 30_000,
+    b"Nov 24 07:13:00 gw systemd[1]: Started something.\n" + bytes(4096) + b"\n",
+    bytes(HEAD * 3),
+    b"x" * (2 * MAX_LINE) + b"\n",
+    "Nov 24 07:13:00 gw café: 始めました\n".encode() * 3000,
+]
+
+
+@pytest.mark.parametrize("before", LATE, ids=["late", "zeros", "zeros alone", "a long line", "letters"])
+@pytest.mark.parametrize("step", [250, 1 << 16])
+def test_a_firewall_is_found_late_and_behind_zeros(before, step):
+    log = before + LINE
+    pieces = (log[at : at + step] for at in range(0, len(log), step))
+    assert kind_within(next(pieces), pieces) == "netfilter"
+    found = read(log, kind="netfilter")
+    assert [row["first_packet"] for row in found.rows] == [log.count(b"\n")]
+    assert len(found.damages) == (before[:1] == b"x")
+
+
+def test_what_looks_like_no_text_is_not_looked_through():
+    noise = random.Random(25).randbytes(1 << 16)
+    rest = iter([LINE])
+    assert kind_within(noise, rest) == ""
+    assert next(rest) == LINE
+    assert kind_within(b"a text\n", iter([b"of words"] * 9)) == ""
+
+
+def test_zeros_change_no_offset():
+    log = b"\0\n".join([LINE.replace(b"SRC=2", b"SRC=\0x2"), LINE[:9] + bytes(3) + LINE[9:]])
+    found = read(log)
+    assert len(found.rows) == 1
+    assert [offset for offset, _ in found.damages] == [0]
+    found = read(LINE + b"\0" + LINE.replace(b"DPT=25", b"DPT=\x0025x"))
+    assert [offset for offset, _ in found.damages] == [len(LINE)]
 
 
 def test_captures_are_no_logs():
