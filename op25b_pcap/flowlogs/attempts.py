@@ -93,8 +93,8 @@ class Attempt:
 def _is_copy(entry: Entry, other: Entry) -> bool:
     """Whether both tell of the same packets, by the side that they are about and their times."""
     return (
-        (entry.sent is None) == (other.sent is None)
-        and (entry.got is None) == (other.got is None)
+        entry.sides == other.sides
+        and any(entry.sides)  # else they may be the two directions
         and abs(entry.start_ns - other.start_ns) <= _COPY_NS
         and abs(entry.end_ns - other.end_ns) <= _COPY_NS
     )

@@ -108,6 +108,14 @@ class Entry(NamedTuple):
         """What records of one conversation have in common, in either direction."""
         return (self.kind, self.src, self.dst) if self.src <= self.dst else (self.kind, self.dst, self.src)
 
+    @property
+    def sides(self) -> tuple[bool, bool]:
+        """Whether it tells anything of what `src` sent, and of what `dst` did."""
+        return (
+            self.sent is not None or self.sent_packets is not None,
+            self.got is not None or self.got_packets is not None,
+        )
+
     def flipped(self) -> Entry:
         """The same, told from the other side."""
         history = (

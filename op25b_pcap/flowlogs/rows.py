@@ -126,7 +126,7 @@ def _syns(entries: list[Entry], opener: str | None, *, is_complete: bool) -> int
 
 def _is_pair(entries: list[Entry]) -> bool:
     """One record for each direction, as flow records are."""
-    return len(entries) == 2 and (entries[0].sent is None) != (entries[1].sent is None)
+    return len(entries) == 2 and {each.sides for each in entries} == {(True, False), (False, True)}
 
 
 def _letters(sides: Iterable[str | None]) -> str | None:

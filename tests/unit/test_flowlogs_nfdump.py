@@ -102,6 +102,21 @@ def test_without_flags_only_octets_tell():
     assert row["syn_packets"] is None
 
 
+def test_without_flags_two_directions_are_no_copies():
+    pair = [request("", packets=5), reply("", 0.05, packets=4)]
+    for records in itertools.permutations(pair):
+        row = one(nfdump_17(*records, flags=False))
+        assert (row["src_packets"], row["dst_packets"], row["anomalies"]) == (5, 4, [])
+    row = one(nfdump_17(*pair, *pair, flags=False))
+    assert (row["src_packets"], row["dst_packets"]) == (5, 4)
+    assert "captured_twice" in row["anomalies"]
+    bare = b"ts,pr,sa,da,sp,dp\n" + b"".join(
+        f"2025-11-24 07:13:31,TCP,{record.src},{record.dst},{record.src_port},{record.dst_port}\n".encode()
+        for record in pair
+    )
+    assert "captured_twice" not in one(bare)["anomalies"]
+
+
 def test_a_sampled_silence_proves_nothing():
     for records, outcome, syns in (
         ([request("S")], None, 1),
