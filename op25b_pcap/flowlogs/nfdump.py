@@ -106,10 +106,21 @@ def _entry(values: list[str], at: Columns, log: Log, number: int) -> Entry | Non
         is_complete=not log.sampled and flags is not None,
         anomalies=("sampled",) if log.sampled else (),
     )
-    if back:  # `nfdump -b`: one record for both directions, and nothing tells whose flags these are
-        common = "".join(letter for letter in sent or "" if letter in "DF")
-        entry = entry._replace(sent=common, got=common, got_packets=back, is_complete=False)
+    if back:
+        both = _of_either(flags, sent)
+        entry = entry._replace(sent=both, got=both, got_packets=back, is_complete=False)
     return entry
+
+
+def _of_either(flags: str | None, sent: str | None) -> str | None:
+    """The letters of each side where one record tells of both (`nfdump -b`), and not whose flags these are.
+
+    PSH and FIN come after a handshake, whoever sent them. Neither SYN nor RST: nothing was opened or
+    refused while anybody looked. Of all else it is not known what came of it.
+    """
+    if common := "".join(letter for letter in sent or "" if letter in "DF"):
+        return common
+    return "" if flags and "A" in flags and not {"S", "R"} & set(flags) else None
 
 
 def letters(flags: str | None, packets: int | None, octets: int | None) -> str | None:

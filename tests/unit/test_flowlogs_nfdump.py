@@ -129,11 +129,16 @@ def test_a_sampled_silence_proves_nothing():
         assert "sampled" in row["anomalies"]
 
 
-def test_both_directions_in_one_record():
-    line = nfdump_16(request("SAPF", packets=9)).decode().split("\n")
+EITHER = [("SAPF", "connected"), ("AF", "connected"), ("S", None), ("SA", None), ("SAR", None), ("AR", None)]
+EITHER += [("A", "midstream")]
+
+
+@pytest.mark.parametrize(("flags", "outcome"), EITHER)
+def test_both_directions_in_one_record(flags, outcome):
+    line = nfdump_16(request(flags, packets=9)).decode().split("\n")
     values = dict(zip(NFDUMP_16.split(","), line[1].split(","), strict=True)) | {"opkt": "8", "obyt": "700"}
     row = one("\n".join([line[0], ",".join(values.values()), ""]).encode())
-    assert (row["outcome"], row["src_packets"], row["dst_packets"]) == ("connected", 9, 8)
+    assert (row["outcome"], row["src_packets"], row["dst_packets"]) == (outcome, 9, 8)
     assert (row["conn_state"], row["syn_packets"]) == (None, None)
 
 
