@@ -13,7 +13,7 @@ _LATEST_NS = (1 << 63) - 1
 _MILLISECONDS_FROM = 100_000_000_000
 """A number of seconds this large would be in the year 5138; it is one of milliseconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,9})\d{0,18})?", re.ASCII)
+_NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,27}))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d{0,9})?(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
@@ -48,20 +48,27 @@ def port(text: str) -> int:
 
 def seconds_ns(text: str) -> int:
     """Nanoseconds of a decimal number of seconds, digit by digit: no float rounds it."""
+    return _in_range(_number_ns(text))
+
+
+def epoch_ns(text: str, zone: tzinfo = UTC) -> int:
+    """A time as seconds, or milliseconds, since 1970, or as ISO 8601; `zone` where that names none."""
+    if not _NUMBER.fullmatch(text):
+        return iso_ns(text, zone)
+    time_ns = _number_ns(text)
+    return _in_range(time_ns if time_ns < _MILLISECONDS_FROM * _NS else time_ns // 1000)
+
+
+def _number_ns(text: str) -> int:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError("no number of seconds")
-    return _in_range(int(match[1]) * _NS + int((match[2] or "").ljust(9, "0")))
-
-
-def epoch_ns(text: str) -> int:
-    """A time as seconds, or milliseconds, since 1970, or as ISO 8601 in UTC."""
-    if "-" in text:
-        return iso_ns(text, UTC)
-    whole, _, fraction = text.partition(".")
-    if whole.isascii() and whole.isdigit() and int(whole[:20]) >= _MILLISECONDS_FROM:
-        text = f"{whole[:-3]}.{whole[-3:]}{fraction}"
-    return seconds_ns(text)
+    whole, fraction, exponent = match.groups()
+    if exponent is None:
+        return int(whole) * _NS + int((fraction or "")[:9].ljust(9, "0"))
+    shift = 9 + int(exponent) - len(fraction or "")
+    digits, power = int(whole + (fraction or "")), int("1" + "0" * abs(shift))
+    return digits * power if shift >= 0 else digits // power
 
 
 def iso_ns(text: str, zone: tzinfo) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from op25b_pcap.flowlogs.entry import Entry, Log
-from op25b_pcap.flowlogs.fields import address, count, iso_ns, port, seconds_ns
+from op25b_pcap.flowlogs.fields import address, count, epoch_ns, port, seconds_ns
 from op25b_pcap.flowlogs.lines import lines
 from op25b_pcap.wire.services import SERVICES
 
@@ -159,18 +159,14 @@ def _counted(text: str) -> int | None:
 
 def _times(field: Mapping[str, str], log: Log) -> tuple[int, int]:
     """First and last packet. Some versions cut both to seconds, but not the duration between."""
-    start_ns = _time(field["ts"], log)
+    start_ns = epoch_ns(field["ts"], log.zone)
     if "td" in field:
         end_ns = start_ns + _duration(field["td"])
     else:
-        end_ns = _time(field["te"], log) if "te" in field else start_ns
+        end_ns = epoch_ns(field["te"], log.zone) if "te" in field else start_ns
     if end_ns < start_ns or end_ns >> 63:
         raise ValueError("it ends before it begins")
     return start_ns, end_ns
-
-
-def _time(text: str, log: Log) -> int:
-    return iso_ns(text, log.zone) if "-" in text else seconds_ns(text)
 
 
 def _duration(text: str) -> int:

@@ -142,6 +142,18 @@ def test_both_directions_in_one_record(flags, outcome):
     assert (row["conn_state"], row["syn_packets"]) == (None, None)
 
 
+def test_fast_csv_has_times_in_milliseconds():
+    log = (
+        "cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,input,output,flags,srcTos,"
+        "packets,bytes\n"
+        f"1,2,{START}250,{START}460,6,{HOME},40001,{STRANGER},25,0,0,0,0,...AP.SF,0,5,206\n"
+        f"2,2,{START}300,{START}450,6,{STRANGER},25,{HOME},40001,0,0,0,0,...AP.SF,0,4,191\n"
+    )
+    row = one(log.encode())
+    assert (row["outcome"], row["start_time"] - START * 10**9) == ("connected", 250_000_000)
+    assert (row["end_time"] - START * 10**9, row["dst_packets"]) == (460_000_000, 4)
+
+
 def test_a_long_flow_that_the_exporter_cuts():
     chunks = [request("SAP", lasted=299, packets=100), reply("SAP", lasted=299, packets=90)]
     chunks += [request("AP", 300, lasted=200, packets=50), reply("APF", 300, lasted=200, packets=40)]

@@ -65,6 +65,20 @@ def test_times_in_milliseconds_and_as_iso(ts):
     assert one(tsv([talk(ts=ts)], CONN))["start_time"] == START * 10**9 + 50_001_000
 
 
+@pytest.mark.parametrize(
+    ("ts", "duration", "start_ns", "lasted_ns"),
+    [
+        (f"{START}.05", "9.5367431640625e-7", START * 10**9 + 50_000_000, 953),
+        ("1.76396841105e9", "1E2", START * 10**9 + 50_000_000, 100 * 10**9),
+        ("1.76396841105E+12", "0e0", START * 10**9 + 50_000_000, 0),
+        (f"{START}", "5e-324", START * 10**9, 0),
+    ],
+)
+def test_numbers_with_exponents(ts, duration, start_ns, lasted_ns):
+    row = one(tsv([talk(ts=ts, duration=duration)], CONN))
+    assert (row["start_time"], row["end_time"] - row["start_time"]) == (start_ns, lasted_ns)
+
+
 def test_nothing_but_mail_becomes_a_row():
     records = [conn(id__resp_p=443), conn(proto="udp"), conn(proto="icmp", id__orig_p=3, id__resp_p=25)]
     for log in (tsv(records, CONN), json_lines(records)):
@@ -164,6 +178,8 @@ DAMAGED = [
     conn(id__orig_p="70000"),
     conn(ts="yesterday"),
     conn(ts=str(1 << 63)),
+    conn(ts="1e999"),
+    conn(ts="1e9999"),
     conn(orig_pkts="-1"),
     conn(conn_state="S9"),
     conn(history="S\x01"),
