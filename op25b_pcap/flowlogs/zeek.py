@@ -34,8 +34,8 @@ _JSON_PORT = re.compile(
 )
 
 # Zeek's history letters and what they show (Conn::Info): a gap, and a retransmission, is of data;
-# a zero window stands in an acknowledgement; FIN and RST at once is a RST.
-_LETTERS = dict(zip("SHADTGWFRI", "SHADDDAFRR", strict=True))
+# FIN and RST at once is a RST. A zero window (W) is no proof of an ACK: one that was there is named (A).
+_LETTERS = dict(zip("SHADTGFRI", "SHADDDFRR", strict=True))
 # Where there is no history: what each state tells for sure of both sides (conn/main.zeek).
 _BY_STATE = {
     "S0": ("S", ""),
