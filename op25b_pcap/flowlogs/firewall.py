@@ -7,18 +7,21 @@ tell: where it has a word for it, that is believed; where not, what came of the 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 from op25b_pcap.flowlogs.entry import Entry, Log, concerns_mail
 from op25b_pcap.flowlogs.fields import address, count, port
 from op25b_pcap.flowlogs.lines import Line, lines
-from op25b_pcap.flowlogs.syslog import stamp
+from op25b_pcap.flowlogs.syslog import Stamp, from_journal, stamp
 from op25b_pcap.wire.services import SERVICES
 
 MARK = re.compile(rb"IN=\S{0,32} OUT=\S{0,32} (?:[^\n]{0,400} )?SRC=[0-9A-Fa-f.:]+ DST=[0-9A-Fa-f.:]+ ")
 """What the kernel's own formatter writes (net/netfilter/nf_log_syslog.c), and ulogd after it."""
 _MAIL_PORT = re.compile(rb"[SD]PT=(?:%s)(?!\d)" % b"|".join(b"%d" % port for port in SERVICES))
+_IN_NUMBERS = re.compile(rb'\{.*"MESSAGE"\s*:\s*\[')
+"""The journal writes so what holds control characters, or is no UTF-8."""
 _START = re.compile(r"IN=\S{0,32} OUT=")
 _BEFORE_PREFIX = re.compile(
     r"(?:\S+ )?(?:kernel|ulogd2?)(?:\[\d+\])?(?:: ?| \S+ \S+ (?:-|\[[^\]]*\]) ?)(?:\[ {0,12}\d+\.\d+\] ?)?"
@@ -38,12 +41,15 @@ _FLAGS = {"SYN": "S", "ACK": "A", "RST": "R"}
 def netfilter(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
     """Entries of all lines about TCP and mail."""
     for line in lines(pieces, log):
-        if b"PROTO=TCP" not in line.octets or not _MAIL_PORT.search(line.octets):
+        is_about_mail = b"PROTO=TCP" in line.octets and _MAIL_PORT.search(line.octets)
+        if not is_about_mail and not _IN_NUMBERS.match(line.octets):
             continue
         try:
             entry = _entry(line, log)
-        except (ValueError, KeyError) as fault:
+        except (ValueError, TypeError, KeyError, RecursionError) as fault:
+            is_odd = isinstance(fault, TypeError | RecursionError | json.JSONDecodeError)
             reason = f"no {fault.args[0]}=" if isinstance(fault, KeyError) else str(fault)
+            reason = "no JSON object of the journal's" if is_odd else reason
             log.damaged(line.offset, f"a line of a firewall: {reason}")
             continue
         if entry is not None:
@@ -52,6 +58,10 @@ def netfilter(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
 
 def _entry(line: Line, log: Log) -> Entry | None:
     text = line.octets.decode("utf-8", "replace")
+    when: Stamp | None = None
+    if text.startswith("{"):
+        time_ns, text = from_journal(json.loads(text))
+        when = Stamp(time_ns, False, 0)
     start = _START.search(text)
     if start is None:
         return None
@@ -68,7 +78,7 @@ def _entry(line: Line, log: Log) -> Entry | None:
         return None
     if "URGP" not in field:  # it follows the flags, which cannot be trusted without it
         raise ValueError("it is cut")
-    when = stamp(text, log)
+    when = when or stamp(text, log)
     verdict = "" if start.start() < when.end else _verdict(text[when.end : start.start()], log)
     ttl = field.get("TTL") or field.get("HOPLIMIT")
     named = [verdict, "time_since_boot" if when.since_boot else ""]

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 
 from op25b_pcap.flowlogs import firewall, nfcapd, nfdump, zeek
 from op25b_pcap.flowlogs.entry import Entry, Log
+from op25b_pcap.flowlogs.lines import BOM
 
 HEAD = 1 << 16
 """Octets, uncompressed, in which most logs show what they are; fewer do if they hold its first lines."""
-_ZEEK_KEY = re.compile(rb'"(?:orig_h|id\.orig_h)"\s*:')
+_ZEEK_KEY = re.compile(rb'"(?:orig_h|id[._]orig_h)"\s*:')
+_JOURNAL_KEY = re.compile(rb'"__REALTIME_TIMESTAMP"\s*:')
 _ZEEK_LOG = re.compile(rb'"(?:conn_state|trans_depth)"\s*:')
 _TEXT = bytes((*b"\t\n\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)))
 _CONTROLS_ONE_IN = 50
@@ -31,11 +33,11 @@ def kind_of(head: bytes) -> str:
     """The kind of a log that begins with `head`; empty if it is none that is known."""
     if head.startswith(nfcapd.MAGICS):
         return "nfcapd"
-    head = head.replace(b"\0", b"")
+    head = head.replace(b"\0", b"").removeprefix(BOM)
     start = head.lstrip()
     if start.startswith(b"#"):
         return "zeek" if _tells_of_zeek(start) else ""
-    if start.startswith(b"{"):
+    if start.startswith(b"{") and not _JOURNAL_KEY.search(start):
         return "zeek-json" if _ZEEK_KEY.search(start) and _ZEEK_LOG.search(start) else ""
     if nfdump.columns_of(start.partition(b"\n")[0].decode("utf-8", "replace")):
         return "nfdump-csv"
@@ -52,6 +54,8 @@ def kind_within(head: bytes, rest: Iterator[bytes]) -> str:
         head = piece
     if (kind := kind_of(head)) or not _is_text(head.replace(b"\0", b"")):
         return kind
+    if head.lstrip(b"\0 \r\n").startswith(b"{") and not _JOURNAL_KEY.search(head):
+        return ""  # its lines have their times in forms that are not known
     held = head[-_ACROSS:]
     for piece in rest:
         held = (held + piece).replace(b"\0", b"")

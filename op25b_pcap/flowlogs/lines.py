@@ -12,6 +12,10 @@ MAX_LINE = 1 << 20
 """Octets of a line: Zeek keeps a thousand recipients, of 256 octets at most (RFC 5321)."""
 
 
+BOM = b"\xef\xbb\xbf"
+"""What some editors write before the first letter of UTF-8."""
+
+
 class Line(NamedTuple):
     """One line without its end."""
 
@@ -37,6 +41,8 @@ def lines(pieces: Iterator[bytes], log: Log) -> Iterator[Line]:
                 length += len(part)
                 if is_noisy:
                     part = part.replace(b"\0", b"")
+                if not number:
+                    part = part.removeprefix(BOM)
                 kept += len(part)
                 number += 1
                 log.records = number

@@ -7,9 +7,10 @@ than its file, give or take a day for the zone and the clocks; the zone is what 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from op25b_pcap.flowlogs.entry import Log
 from op25b_pcap.flowlogs.fields import iso_ns, seconds_ns, since_1970
@@ -21,17 +22,21 @@ _LEAP_YEARS_APART = 8
 _MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 
-# PRI and, in RFC 5424, VERSION.
-_PRIORITY = re.compile(r"<\d{1,3}>(?:1 )?", re.ASCII)
+# PRI and, in RFC 5424, VERSION; or facility and level, as `dmesg -x` writes them.
+_PRIORITY = re.compile(r"<\d{1,3}>(?:1 )?|[a-z0-9]{3,8} *:[a-z]{3,7} *: ", re.ASCII)
+_CLOCK = r"(\d\d:\d\d:\d\d)"
+_DAY = r"([A-Z][a-z]{2}) {1,2}(\d{1,2})"
 _STAMP_ISO = re.compile(r"\[?(\d{4}-\d\d-\d\d[T ][\d:]{8}(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)\]?:? ", re.ASCII)
-_STAMP_3164 = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ", re.ASCII)
-# `dmesg -T` writes what ctime(3) does.
-_STAMP_CTIME = re.compile(
-    r"\[[A-Z][a-z]{2} ([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})\] ?", re.ASCII
-)
+# syslog-ng can be told to write the year, too.
+_STAMP_3164 = re.compile(rf"{_DAY} (?:(\d{{4}}) )?{_CLOCK}(?:\.(\d{{1,9}}))? ", re.ASCII)
+# `dmesg -T`, and OpenWrt's `logread` without the brackets, write what ctime(3) does.
+_STAMP_CTIME = re.compile(rf"\[?[A-Z][a-z]{{2}} {_DAY} {_CLOCK} (\d{{4}})\]? ?", re.ASCII)
 _STAMP_UPTIME = re.compile(r"\[ {0,12}(\d{1,10}\.\d{1,9})\] ?", re.ASCII)
-# `journalctl -o short-unix`.
+# `journalctl -o short-unix` and `-o short-full`.
 _STAMP_UNIX = re.compile(r"(\d{9,10}\.\d{1,9}) ", re.ASCII)
+_STAMP_FULL = re.compile(
+    rf"[A-Z][a-z]{{2}} (\d{{4}}-\d\d-\d\d) {_CLOCK} ([A-Z]{{2,6}}|[+-]\d{{2,4}}) ", re.ASCII
+)
 
 
 class Stamp(NamedTuple):
@@ -51,18 +56,48 @@ def stamp(text: str, log: Log) -> Stamp:
     if match := _STAMP_ISO.match(text, at):
         return Stamp(iso_ns(match[1], log.zone), False, match.end())
     if match := _STAMP_3164.match(text, at):
-        month, day, clock, fraction = match.groups()
-        second = _in_latest_year(month, int(day), clock, log.written_ns, log.zone)
+        month, day, year, clock, fraction = match.groups()
+        if year:
+            second = since_1970(_moment(int(year), month, int(day), clock, log.zone))
+        else:
+            second = _in_latest_year(month, int(day), clock, log.written_ns, log.zone)
         return Stamp(second * _NS + int((fraction or "").ljust(9, "0")), False, match.end())
     if match := _STAMP_UPTIME.match(text, at):
         return Stamp(seconds_ns(match[1]), True, match.end())
     if match := _STAMP_CTIME.match(text, at):
-        month, day, clock, year = match.groups()
-        moment = _moment(int(year), month, int(day), clock, log.zone)
+        month, day, clock, written = match.groups()
+        moment = _moment(int(written), month, int(day), clock, log.zone)
         return Stamp(since_1970(moment) * _NS, False, match.end())
     if match := _STAMP_UNIX.match(text, at):
         return Stamp(seconds_ns(match[1]), False, match.end())
+    if match := _STAMP_FULL.match(text, at):
+        return Stamp(_in_named_zone(*match.groups(), log.zone) * _NS, False, match.end())
     raise ValueError("no time")
+
+
+def from_journal(told: Mapping[str, Any]) -> tuple[int, str]:
+    """Time and message of a line of `journalctl -o json`. Raises ValueError or KeyError."""
+    message = told["MESSAGE"]
+    if isinstance(message, list):  # the octets of what is no UTF-8
+        message = bytes(message).decode("utf-8", "replace")
+    microseconds = str(told["__REALTIME_TIMESTAMP"])
+    if not isinstance(message, str) or not microseconds.isdigit():
+        raise ValueError("not understood")
+    return seconds_ns(f"{microseconds[:-6] or 0}.{microseconds[-6:].rjust(6, '0')}"), message
+
+
+@lru_cache(maxsize=4096)
+def _in_named_zone(date: str, clock: str, name: str, zone: tzinfo) -> int:
+    """Seconds since 1970. Short names are ambiguous: only those of UTC and of the known zone count."""
+    if name[0] in "+-":
+        return since_1970(datetime.fromisoformat(f"{date}T{clock}{name.ljust(5, '0')}"))
+    moment = datetime.fromisoformat(f"{date}T{clock}")
+    for one in (UTC, zone):
+        for fold in (0, 1):
+            here = moment.replace(tzinfo=one, fold=fold)
+            if name in (here.tzname(), "GMT" if one is UTC else ""):
+                return since_1970(here)
+    raise ValueError("the name of a zone that is not known")
 
 
 @lru_cache(maxsize=4096)

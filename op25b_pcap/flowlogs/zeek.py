@@ -27,10 +27,12 @@ CONN_COLUMNS = frozenset({"ts", *_ENDS, "proto"})
 """What a connection cannot be told without."""
 CONN_MARKS = frozenset({"conn_state", "orig_pkts", "orig_bytes", "missed_bytes"})
 """Columns that only conn.log has."""
+_PLAIN = {name.replace(".", "_"): name for name in _ENDS}
+"""As they are named where `Log::default_scope_sep` is `_`."""
 _PORTS = frozenset(map(str, SERVICES))
 _ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})")
 _JSON_PORT = re.compile(
-    rb'"(?:id\.)?(?:orig|resp)_p"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % p for p in SERVICES)
+    rb'"(?:id[._])?(?:orig|resp)_p"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % p for p in SERVICES)
 )
 
 # Zeek's history letters and what they show (Conn::Info): a gap, and a retransmission, is of data;
@@ -105,7 +107,7 @@ class Header:
         elif word == "unset_field":
             self._unset = rest
         elif word == "fields":
-            self._names = rest.split(self._separator)
+            self._names = [_PLAIN.get(name, name) for name in rest.split(self._separator)]
             self._ports = [at for at, name in enumerate(self._names) if name in ("id.orig_p", "id.resp_p")]
             self.tells = log_of(self._names)
 
@@ -149,6 +151,7 @@ def _from_json(octets: bytes) -> Told:
         raise ValueError("no JSON object") from None
     told: dict[str, str | tuple[str, ...]] = {}
     for name, value in found.items():
+        name = _PLAIN.get(name, name)
         if isinstance(value, dict):
             told |= {
                 f"{name}.{inner}": _sound(text) for inner, text in value.items() if isinstance(text, str)

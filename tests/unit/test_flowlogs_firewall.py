@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -39,6 +41,12 @@ STAMPS = [
     ("2025-11-24 07:13:31 gw ulogd[77]: ", 0),
     ("[Mon Nov 24 07:13:31 2025] ", 0),
     (f"{START}.250000 gw kernel: ", 250),
+    ("Mon Nov 24 07:13:31 2025 kern.warn kernel: [12345.678901] ", 0),
+    ("Mon 2025-11-24 07:13:31 UTC gw kernel: ", 0),
+    ("Mon 2025-11-24 16:13:31 +09 gw kernel: ", 0),
+    ("Mon 2025-11-24 12:43:31 +0530 gw kernel: ", 0),
+    ("Nov 24 2025 07:13:31 gw kernel: ", 0),
+    ("Nov 24 2025 07:13:31.25 gw kernel: ", 250),
 ]
 
 
@@ -49,8 +57,9 @@ def test_times_in_every_form(stamp, ms):
     assert row["anomalies"] == ["filter_dropped"]
 
 
-def test_time_since_boot_alone():
-    row = one("[   12.500000] " + packet())
+@pytest.mark.parametrize("before", ["", "kern  :warn  : ", "<4>"])
+def test_time_since_boot_alone(before):
+    row = one(f"{before}[   12.500000] " + packet())
     assert (row["start_time"], row["anomalies"]) == (12_500_000_000, ["filter_dropped", "time_since_boot"])
 
 
@@ -73,6 +82,36 @@ def test_the_year_is_the_latest_that_the_file_allows(line, written, meant):
 def test_the_zone_is_the_callers():
     row = one(syslog((NOON, packet())), zone=timezone(timedelta(hours=9)))
     assert row["start_time"] == (START - 9 * 3600) * 10**9
+
+
+def test_the_short_name_of_a_zone_counts_where_the_caller_names_the_zone():
+    line = "Mon 2025-11-24 16:13:31 JST gw kernel: " + packet()
+    assert one(line, zone=ZoneInfo("Asia/Tokyo"))["start_time"] == START * 10**9
+    ((_, reason),) = read(line.encode()).damages
+    assert reason == "a line of a firewall: the name of a zone that is not known"
+    winter = "Sun 2025-10-26 02:30:00 CET gw kernel: " + packet()  # the hour that comes twice
+    assert one(winter, zone=ZoneInfo("Europe/Berlin"))["start_time"] == 1_761_442_200 * 10**9
+
+
+def journal(message: object, **more: object) -> bytes:
+    told = {"__REALTIME_TIMESTAMP": f"{START}250000", "_HOSTNAME": "drop-gw", "MESSAGE": message} | more
+    return json.dumps(told).encode() + b"\n"
+
+
+def test_the_journal_as_json():
+    row = one(journal(packet()))
+    assert (row["start_time"], row["outcome"]) == (START * 10**9 + 250_000_000, "no_answer")
+    assert one(journal(packet(prefix="mail25 ")))["outcome"] is None
+    both = journal(packet(SPT=1)) + journal("usb 1-1") + journal(list(packet(SPT=2).encode()))
+    assert [row["src_port"] for row in read(both).rows] == [1, 2]
+
+
+def test_a_damaged_line_of_the_journal_costs_itself():
+    bad = [journal(packet())[:-3], journal({"a": packet()}), journal(packet(), __REALTIME_TIMESTAMP="x")]
+    bad += [b'{"a":' * 100_000 + packet().encode() + b"\n", journal(packet()).replace(b"MESSAGE", b"M")]
+    found = read(journal(packet(SPT=1)) + b"\n".join(bad))
+    assert [row["src_port"] for row in found.rows] == [1]
+    assert len(found.damages) == len(bad)
 
 
 def test_without_a_year_nothing_is_guessed():

@@ -33,6 +33,11 @@ LOGS = [
     ("zeek", tsv([conn()], CONN)),
     ("zeek", tsv([conn()], CONN[::-1], ";").replace(b"#path;conn", b"#path;mail_conn")),
     ("zeek", tsv([mail()], SMTP)),
+    ("zeek", b"\xef\xbb\xbf" + tsv([conn()], CONN)),
+    ("zeek", tsv([conn()], CONN).replace(b"id.", b"id_")),
+    ("zeek-json", json_lines([conn()]).replace(b"id.", b"id_")),
+    ("nfdump-csv", b"\xef\xbb\xbf" + nfdump_16(request("S"))),
+    ("netfilter", b'{"__REALTIME_TIMESTAMP":"1","MESSAGE":"' + packet().encode() + b'"}'),
     ("zeek-json", json_lines([conn()])),
     ("zeek-json", json_lines([talk()], nested=True)),
     ("zeek-json", json_lines([mail()])),
@@ -50,6 +55,12 @@ def test_a_log_is_known_by_its_content(kind, log):
     assert kind_of(log) == kind
 
 
+def test_every_one_is_read():
+    for _, log in LOGS:
+        found = read(log)
+        assert len(found.flows) == 1 or found.damages == [(0, found.damages[0][1])], log
+
+
 @pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, lzma.compress])
 def test_compressed_logs(packed):
     for kind, log in LOGS:
@@ -64,6 +75,7 @@ OTHERS = [
     b"#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tquery\n",
     b'{"ts":1.0,"uid":"C","id.orig_h":"203.0.113.3","query":"example.com"}\n',
     b"{}",
+    b'{"message":"' + packet().encode() + b'"}',
     b"ts,sa,da\n",
     b"date,from,to\n2025-11-24,a,b\n",
     b"Nov 24 07:13:31 gw kernel: usb 1-1: new device\n",
