@@ -23,15 +23,22 @@ _MAIL_PORT = re.compile(rb"[SD]PT=(?:%s)(?!\d)" % b"|".join(b"%d" % port for por
 _IN_NUMBERS = re.compile(rb'\{.*"MESSAGE"\s*:\s*\[')
 """The journal writes so what holds control characters, or is no UTF-8."""
 _START = re.compile(r"IN=\S{0,32} OUT=")
-_BEFORE_PREFIX = re.compile(
-    r"(?:\S+ )?(?:kernel|ulogd2?)(?:\[\d+\])?(?:: ?| \S+ \S+ (?:-|\[[^\]]*\]) ?)(?:\[ {0,12}\d+\.\d+\] ?)?"
+_UPTIME = r"(?:\[ {0,12}\d+\.\d+\] ?)?"
+_BEHIND_TAG = re.compile(
+    r"(?:\S+ ){0,2}(?:kernel|ulogd2?)(?:\[\d+\])?(?:: ?| \S+ \S+ (?:-|\[[^\]]*\]) ?)" + _UPTIME
 )
-"""Host and tag (RFC 3164), or those and what else RFC 5424 has, and the kernel's own time."""
+"""Host, perhaps facility and level, and tag (RFC 3164), or those and what else RFC 5424 has, and the
+kernel's own time."""
+_BEHIND_HOST = re.compile(r"(?:\S*[^\s:] +(?:[^\s\[]+\[\d+\]: ?|[^\s:]+: (?=.*\S))?)?" + _UPTIME)
+"""Host, and what is a tag for certain, or has something behind it: ulogd's own files have none, there the
+rule's prefix follows the host."""
 
 # Words of rules' prefixes: those of UFW, firewalld, Shorewall, fail2ban and OpenWrt are among them.
-_DROPS = re.compile(r"(?i)(?<![a-z])(?:drop|den[iy]|block|discard|ban(?:ned)?(?![a-z]))")
-_REJECTS = re.compile(r"(?i)(?<![a-z])(?:reject|refus)")
-_PASSES = re.compile(r"(?i)(?<![a-z])(?:accept|allow|permit|pass(?:ed)?(?![a-z])|audit)")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""`LOGDROP`, `fw_DROPPED` and `InputDrop` have words of their own; `dropbear` is another word."""
+_DROPS = re.compile(r"drop(?:s|ped|ping)?|den(?:y|ied|ies)|block(?:s|ed|ing)?|discard(?:s|ed)?|ban(?:ned)?")
+_REJECTS = re.compile(r"reject(?:s|ed|ing)?|refuse[sd]?")
+_PASSES = re.compile(r"accept(?:s|ed)?|allow(?:s|ed)?|permit(?:s|ted)?|pass(?:es|ed)?|audit(?:ed)?")
 _OP25B = re.compile(r"(?i)op25b")
 """The name of the measure says what it does: Outbound Port 25 Blocking."""
 _VERDICTS = ((_DROPS, "filter_dropped"), (_REJECTS, "filter_rejected"), (_PASSES, "filter_passed"))
@@ -61,7 +68,7 @@ def _entry(line: Line, log: Log) -> Entry | None:
     when: Stamp | None = None
     if text.startswith("{"):
         time_ns, text = from_journal(json.loads(text))
-        when = Stamp(time_ns, False, 0)
+        when = Stamp(time_ns, False, 0, False)
     start = _START.search(text)
     if start is None:
         return None
@@ -79,7 +86,11 @@ def _entry(line: Line, log: Log) -> Entry | None:
     if "URGP" not in field:  # it follows the flags, which cannot be trusted without it
         raise ValueError("it is cut")
     when = when or stamp(text, log)
-    verdict = "" if start.start() < when.end else _verdict(text[when.end : start.start()], log)
+    verdict = (
+        ""
+        if start.start() < when.end
+        else _verdict(text[when.end : start.start()], log, has_host=when.has_host)
+    )
     ttl = field.get("TTL") or field.get("HOPLIMIT")
     named = [verdict, "time_since_boot" if when.since_boot else ""]
     return Entry(
@@ -98,11 +109,14 @@ def _entry(line: Line, log: Log) -> Entry | None:
     )
 
 
-def _verdict(before: str, log: Log) -> str:
+def _verdict(before: str, log: Log, *, has_host: bool) -> str:
     """What the prefix says was done with the packet; empty if nothing, or more than one thing."""
-    host = _BEFORE_PREFIX.match(before)
-    prefix = before[host.end() :] if host else before
-    told = [name for words, name in _VERDICTS if words.search(prefix)]
+    behind = _BEHIND_TAG.match(before)
+    if behind is None and has_host:
+        behind = _BEHIND_HOST.match(before)
+    prefix = before[behind.end() :] if behind else before
+    said = [word.lower().removeprefix("log").removesuffix("log") for word in _WORD.findall(prefix)]
+    told = [name for words, name in _VERDICTS if any(map(words.fullmatch, said))]
     if not told and (log.drops or _OP25B.search(prefix)):
         return "filter_dropped"
     return told[0] if len(told) == 1 else ""

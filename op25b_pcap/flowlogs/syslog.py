@@ -47,6 +47,8 @@ class Stamp(NamedTuple):
     """It counts from the kernel's start, not from 1970."""
     end: int
     """Where the time ends in the line."""
+    has_host: bool
+    """The next is the name of a host. The kernel's own log has none."""
 
 
 def stamp(text: str, log: Log) -> Stamp:
@@ -54,24 +56,25 @@ def stamp(text: str, log: Log) -> Stamp:
     priority = _PRIORITY.match(text)
     at = priority.end() if priority else 0
     if match := _STAMP_ISO.match(text, at):
-        return Stamp(iso_ns(match[1], log.zone), False, match.end())
+        is_dmesg = "," in match[1] or match[0].startswith("[")  # `dmesg --time-format iso`
+        return Stamp(iso_ns(match[1], log.zone), False, match.end(), not is_dmesg)
     if match := _STAMP_3164.match(text, at):
         month, day, year, clock, fraction = match.groups()
         if year:
             second = since_1970(_moment(int(year), month, int(day), clock, log.zone))
         else:
             second = _in_latest_year(month, int(day), clock, log.written_ns, log.zone)
-        return Stamp(second * _NS + int((fraction or "").ljust(9, "0")), False, match.end())
+        return Stamp(second * _NS + int((fraction or "").ljust(9, "0")), False, match.end(), True)
     if match := _STAMP_UPTIME.match(text, at):
-        return Stamp(seconds_ns(match[1]), True, match.end())
+        return Stamp(seconds_ns(match[1]), True, match.end(), False)
     if match := _STAMP_CTIME.match(text, at):
         month, day, clock, written = match.groups()
         moment = _moment(int(written), month, int(day), clock, log.zone)
-        return Stamp(since_1970(moment) * _NS, False, match.end())
+        return Stamp(since_1970(moment) * _NS, False, match.end(), False)
     if match := _STAMP_UNIX.match(text, at):
-        return Stamp(seconds_ns(match[1]), False, match.end())
+        return Stamp(seconds_ns(match[1]), False, match.end(), True)
     if match := _STAMP_FULL.match(text, at):
-        return Stamp(_in_named_zone(*match.groups(), log.zone) * _NS, False, match.end())
+        return Stamp(_in_named_zone(*match.groups(), log.zone) * _NS, False, match.end(), True)
     raise ValueError("no time")
 
 

@@ -134,6 +134,15 @@ PREFIXES = [
     ("accept-or-drop ", None, []),
     ("mail25 ", None, []),
     ("unblocked bandwidth ", None, []),
+    ("dropbear-host: ", None, []),
+    ("blockade ", None, []),
+    ("LOGDROP: ", "no_answer", ["filter_dropped"]),
+    ("fw_DROPPED ", "no_answer", ["filter_dropped"]),
+    ("InputDrop25:", "no_answer", ["filter_dropped"]),
+    ("vrmr: DROP fw->ext ", "no_answer", ["filter_dropped"]),
+    ("DROP: smtp-seen: ", "no_answer", ["filter_dropped"]),
+    ("LogAccept ", None, ["filter_passed"]),
+    ("NO_DROP_rejected ", None, []),
     ("", None, []),
 ]
 
@@ -143,6 +152,31 @@ def test_only_the_prefix_says_what_was_done(prefix, outcome, anomalies):
     row = one(syslog((NOON, packet(prefix=prefix))))
     assert (row["outcome"], row["anomalies"]) == (outcome, anomalies)
     assert row["conn_state"] == ("S0" if outcome else None)
+
+
+BEFORE = [
+    ("Nov 24 07:13:31 op25b-gw smtp-seen: ", None),
+    ("Nov 24 07:13:31 drop-gw kernel: smtp-seen: ", None),
+    ("Nov 24 07:13:31 drop-gw ", None),
+    ("Nov 24 07:13:31 gw dropwatch[7]: smtp-seen: ", None),
+    ("Nov 24 07:13:31 gw dropwatch: smtp-seen: ", None),
+    ("2025-11-24T07:13:31.25Z drop-gw smtp-seen: ", None),
+    ("Mon 2025-11-24 07:13:31 UTC drop-gw x: ", None),
+    (f"{START}.250000 drop-gw x: ", None),
+    ("Nov 24 07:13:31 drop-gw kern.warn kernel: [1.0] x ", None),
+    ("Nov 24 07:13:31 gw DROP: ", "no_answer"),  # ulogd's own file
+    ("Nov 24 07:13:31 gw fw: DROP: ", "no_answer"),
+    ("Nov 24 07:13:31 DROP: ", "no_answer"),
+    ("[12.5] DROP: ", "no_answer"),
+    ("[Mon Nov 24 07:13:31 2025] DROP: ", "no_answer"),
+    ("2025-11-24T07:13:31,250000+00:00 DROP: ", "no_answer"),
+    ("Mon Nov 24 07:13:31 2025 kern.warn kernel: [12345.678901] DROP: ", "no_answer"),
+]
+
+
+@pytest.mark.parametrize(("before", "outcome"), BEFORE)
+def test_neither_host_nor_tag_is_a_prefix(before, outcome):
+    assert one(before + packet(prefix=""))["outcome"] == outcome
 
 
 def test_the_caller_may_know_that_all_was_dropped():
