@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 _NS = 1_000_000_000
-_LATEST_NS = (1 << 63) - 1
-"""The tables hold no later time than the year 2262."""
+_LATEST_NS = 9_183_110_400 * _NS
+"""The year 2261. The tables hold times up to April 2262, and there is reckoning beyond them."""
 _MILLISECONDS_FROM = 100_000_000_000
 """A number of seconds this large would be in the year 5138; it is one of milliseconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +31,23 @@ def address(text: str) -> bytes:
         raise ValueError("no IP address") from None
 
 
+def addresses(src: str, dst: str) -> tuple[bytes, bytes]:
+    """Those of both ends of a packet."""
+    both = address(src), address(dst)
+    if len(both[0]) != len(both[1]):
+        raise ValueError("an IPv4 address and an IPv6 address")
+    return both
+
+
+def visible(text: str) -> str:
+    """As a terminal can show it."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    )
+
+
 def count(text: str) -> int:
     """A whole number of things in one record."""
     if not _COUNT.fullmatch(text) or (value := int(text)) > _MOST:
@@ -49,6 +66,13 @@ def port(text: str) -> int:
 def seconds_ns(text: str) -> int:
     """Nanoseconds of a decimal number of seconds, digit by digit: no float rounds it."""
     return _in_range(_number_ns(text))
+
+
+def end_ns(start_ns: int, duration_ns: int) -> int:
+    """When it was over."""
+    if not start_ns <= start_ns + duration_ns <= _LATEST_NS:
+        raise ValueError("it ends before it begins, or after 2261")
+    return start_ns + duration_ns
 
 
 def epoch_ns(text: str, zone: tzinfo = UTC) -> int:
@@ -94,5 +118,5 @@ def since_1970(moment: datetime) -> int:
 
 def _in_range(time_ns: int) -> int:
     if not 0 <= time_ns <= _LATEST_NS:
-        raise ValueError("no time between 1970 and 2262")
+        raise ValueError("no time between 1970 and 2261")
     return time_ns

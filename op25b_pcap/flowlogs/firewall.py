@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from op25b_pcap.flowlogs.entry import Entry, Log, concerns_mail
-from op25b_pcap.flowlogs.fields import address, count, port
+from op25b_pcap.flowlogs.fields import addresses, count, port
 from op25b_pcap.flowlogs.lines import Line, lines
 from op25b_pcap.flowlogs.syslog import Stamp, from_journal, stamp
 from op25b_pcap.wire.services import SERVICES
@@ -91,6 +91,7 @@ def _entry(line: Line, log: Log) -> Entry | None:
         if start.start() < when.end
         else _verdict(text[when.end : start.start()], log, has_host=when.has_host)
     )
+    src, dst = addresses(field["SRC"], field["DST"])
     ttl = field.get("TTL") or field.get("HOPLIMIT")
     named = [verdict, "time_since_boot" if when.since_boot else ""]
     return Entry(
@@ -99,8 +100,8 @@ def _entry(line: Line, log: Log) -> Entry | None:
         line.number,
         when.time_ns,
         when.time_ns,
-        (address(field["SRC"]), src_port),
-        (address(field["DST"]), dst_port),
+        (src, src_port),
+        (dst, dst_port),
         sent=_letters(tokens),
         sent_packets=1,
         is_complete=verdict == "filter_dropped",

@@ -19,6 +19,7 @@ from typing import IO
 
 from op25b_pcap.capture.octets import Broken
 from op25b_pcap.flowlogs.entry import Entry, Log
+from op25b_pcap.flowlogs.fields import visible
 from op25b_pcap.flowlogs.nfdump import csv
 from op25b_pcap.wire.services import SERVICES
 
@@ -98,9 +99,7 @@ def _sentence(status: int, said: bytes, path: str) -> str:
     """What went wrong, in one line; the file that the command was given has a name by chance."""
     text = re.sub(rf"(?:file )?'?{re.escape(path)}'?", "the file", said.decode("utf-8", "replace"))
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    told = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in "; ".join(lines)
-    )
+    told = visible("; ".join(lines))
     number = f" (status {status})" if status else ""
     return f"nfdump could not read all of the file{number}" + (f": {told}" if told else "")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from op25b_pcap.flowlogs.entry import Entry, Log
-from op25b_pcap.flowlogs.fields import address, count, epoch_ns, port, seconds_ns
+from op25b_pcap.flowlogs.fields import addresses, count, end_ns, epoch_ns, port, seconds_ns
 from op25b_pcap.flowlogs.lines import lines
 from op25b_pcap.wire.services import SERVICES
 
@@ -89,7 +89,8 @@ def _entry(values: list[str], at: Columns, log: Log, number: int) -> Entry | Non
     if field["pr"].upper() not in ("TCP", "6"):
         return None
     src_port, dst_port = port(ports[0]), port(ports[1])
-    start_ns, end_ns = _times(field, log)
+    start_ns, last_ns = _times(field, log)
+    src, dst = addresses(field["sa"], field["da"])
     packets, octets, back = (_counted(field.get(name, "")) for name in ("pkt", "byt", "opkt"))
     flags = _flags(field.get("flg", ""))
     sent = letters(flags, packets, octets)
@@ -98,9 +99,9 @@ def _entry(values: list[str], at: Columns, log: Log, number: int) -> Entry | Non
         log.capture,
         number,
         start_ns,
-        end_ns,
-        (address(field["sa"]), src_port),
-        (address(field["da"]), dst_port),
+        last_ns,
+        (src, src_port),
+        (dst, dst_port),
         sent=sent,
         sent_packets=packets,
         is_complete=not log.sampled and flags is not None,
@@ -161,12 +162,9 @@ def _times(field: Mapping[str, str], log: Log) -> tuple[int, int]:
     """First and last packet. Some versions cut both to seconds, but not the duration between."""
     start_ns = epoch_ns(field["ts"], log.zone)
     if "td" in field:
-        end_ns = start_ns + _duration(field["td"])
-    else:
-        end_ns = epoch_ns(field["te"], log.zone) if "te" in field else start_ns
-    if end_ns < start_ns or end_ns >> 63:
-        raise ValueError("it ends before it begins")
-    return start_ns, end_ns
+        return start_ns, end_ns(start_ns, _duration(field["td"]))
+    last_ns = epoch_ns(field["te"], log.zone) if "te" in field else start_ns
+    return start_ns, end_ns(start_ns, last_ns - start_ns)
 
 
 def _duration(text: str) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from op25b_pcap.flowlogs.entry import Entry, Log, concerns_mail
-from op25b_pcap.flowlogs.fields import address, count, epoch_ns, port, seconds_ns
+from op25b_pcap.flowlogs.fields import addresses, count, end_ns, epoch_ns, port, seconds_ns, visible
 from op25b_pcap.flowlogs.lines import Line, lines
 from op25b_pcap.flowlogs.zeek_smtp import COLUMNS as SMTP_COLUMNS
 from op25b_pcap.flowlogs.zeek_smtp import mail
@@ -194,14 +194,15 @@ def _entry(told: Told, tells: str | None, log: Log, number: int) -> Entry | None
     if len(uid) > _MAX_NAME:
         raise ValueError("a uid that is too long")
     start_ns = epoch_ns(_text(told, "ts"))
+    src, dst = addresses(orig_h, resp_h)
     entry = Entry(
         "zeek",
         log.capture,
         number,
         start_ns,
         start_ns,
-        (address(orig_h), src_port),
-        (address(resp_h), dst_port),
+        (src, src_port),
+        (dst, dst_port),
         uid=uid,
     )
     if tells == "smtp":
@@ -213,9 +214,7 @@ def _entry(told: Told, tells: str | None, log: Log, number: int) -> Entry | None
 
 def _connection(entry: Entry, told: Told) -> Entry:
     """The entry with what conn.log tells."""
-    end_ns = entry.start_ns + seconds_ns(_text(told, "duration") or "0")
-    if end_ns >> 63:
-        raise ValueError("a duration that is too long")
+    last_ns = end_ns(entry.start_ns, seconds_ns(_text(told, "duration") or "0"))
     orig_bytes, resp_bytes, orig_pkts, resp_pkts, missed = (
         _count(told, name) for name in ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts", "missed_bytes")
     )
@@ -231,11 +230,11 @@ def _connection(entry: Entry, told: Told) -> Entry:
     if missed:
         odd.add("gap")
     parents = told.get("tunnel_parents", ())
-    payer = "/".join(sorted(parents)) if isinstance(parents, tuple) else parents
+    payer = visible("/".join(sorted(parents)) if isinstance(parents, tuple) else parents)
     if len(payer) > _MAX_NAME:
         raise ValueError("too many tunnels")
     return entry._replace(
-        end_ns=end_ns,
+        end_ns=last_ns,
         sent=sent,
         got=got,
         sent_packets=orig_pkts,

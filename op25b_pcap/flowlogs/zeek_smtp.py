@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from op25b_pcap.flowlogs.entry import Mail
+from op25b_pcap.flowlogs.fields import visible
 
 Told = Mapping[str, str | tuple[str, ...]]
 
@@ -76,7 +77,7 @@ def _bare(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "�" for letter in text[:MAX_TEXT])
+    return visible(text[:MAX_TEXT])
 
 
 def _text(told: Told, name: str) -> str:

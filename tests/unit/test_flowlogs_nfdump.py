@@ -191,6 +191,7 @@ def test_damaged_lines_cost_themselves_and_the_summary_nothing():
     lines = whole.decode().split("\n")
     bad = [
         lines[1].replace("203.0.113.3", "203.0.113.300"),
+        lines[1].replace("203.0.113.3", "2001:db8:100::5"),
         lines[1].replace(",40001,", ",400010,"),
         lines[1].replace("......S.", "......Z."),
         lines[1].replace("2025-11-24", "2025-13-24"),

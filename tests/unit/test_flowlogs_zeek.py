@@ -161,6 +161,8 @@ def test_a_syn_long_after_the_last_is_a_new_attempt():
 def test_who_pays_in_a_tunnel_and_tags():
     row = one(tsv([conn(tunnel_parents="CbTunnel,CaTunnel", history="Sc")], CONN))
     assert (row["subscriber_key"], row["encapsulation"]) == ("CaTunnel/CbTunnel", None)
+    odd = one(json_lines([conn(tunnel_parents="C\x1b[31m")]))
+    assert odd["subscriber_key"] == "C\ufffd[31m"
     tagged = one(tsv([conn(vlan=100, inner_vlan=7)], [*CONN, "vlan", "inner_vlan"]))
     assert (tagged["subscriber_key"], tagged["encapsulation"]) == (HOME, "vlan:100/vlan:7")
 
@@ -183,6 +185,9 @@ DAMAGED = [
     conn(ts="yesterday"),
     conn(ts=str(1 << 63)),
     conn(ts="1e999"),
+    conn(ts="9223372036.8547"),
+    conn(ts="9183110400", duration="1.0"),
+    conn(id__orig_h="2001:db8:100::5"),
     conn(ts="1e9999"),
     conn(orig_pkts="-1"),
     conn(conn_state="S9"),
