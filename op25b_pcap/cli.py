@@ -191,6 +191,14 @@ def batch(
         str | None, typer.Option("--cluster", metavar="tcp://HOST:PORT", help="A Dask cluster that is there.")
     ] = None,
     envelope: Envelope = EnvelopeChoice.domain,
+    log_zone: Annotated[
+        str,
+        typer.Option("--log-zone", metavar="ZONE", help="Zone of flow logs that name none, as Asia/Tokyo."),
+    ] = "UTC",
+    log_sampled: Annotated[
+        bool,
+        typer.Option("--log-sampled", help="Flow records were sampled: a missing answer proves nothing."),
+    ] = False,
     fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
@@ -198,8 +206,10 @@ def batch(
     with _sentences(ctx) as call:
         from op25b_pcap.batch.crew import crew
         from op25b_pcap.batch.inbox import named
+        from op25b_pcap.batch.logs import hints_of
 
         named(inbox)
+        hints = hints_of(log_zone, sampled=log_sampled)
         rules = _loaded(policy) if policy else None
         with crew(workers, cluster) as hands:
             from rich.console import Console  # all this while the workers come up
@@ -210,7 +220,7 @@ def batch(
             if hands.note:
                 _say(hands.note)
             with shown(Console(stderr=True), _say, LINE_EVERY_S) as watching:
-                outcome = brought_up(inbox, out, hands, rules, envelope.value, watching)
+                outcome = brought_up(inbox, out, hands, rules, envelope.value, watching, hints)
             call.written = out
         _print_table(outcome.summary, as_json)
         for sentence in outcome.sentences():

@@ -72,6 +72,8 @@ class Account:
     """Messages of DNS that were set aside until it is known whether their addresses matter."""
     answers: bool = False
     """Whether other messages of DNS taught something."""
+    hints: str = ""
+    """What the reader of a log was told besides: another word makes other entries."""
     was: Sequence[str] = ()
     """Digests of other pieces with which this one begins, or what it packs does."""
 
@@ -85,6 +87,10 @@ class Account:
     def piece(self) -> Piece:
         """What was read."""
         return Piece(self.path, self.size, self.mtime_ns)
+
+    def is_read_as(self, hints: str) -> bool:
+        """Whether it would say the same if it were read anew; a capture does not ask."""
+        return self.kind == "capture" or self.hints == hints
 
     @property
     def counts(self) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -20,7 +22,8 @@ from op25b_pcap.capture.compression import unpacked
 from op25b_pcap.capture.disk import Disk, digest_of
 from op25b_pcap.capture.octets import Broken
 from op25b_pcap.capture.reading import DAMAGES_LISTED, format_of
-from op25b_pcap.flowlogs import HEAD, Entry, Log, kind_of, kind_within
+from op25b_pcap.faults import UsageFault
+from op25b_pcap.flowlogs import HEAD, Entry, Hints, Log, kind_of, kind_within
 from op25b_pcap.flowlogs import entries as entries_of
 from op25b_pcap.flowlogs.entry import Mail
 
@@ -46,7 +49,22 @@ def kind(path: Path) -> str:
         return kind_of(head)
 
 
-def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
+def hints_of(zone: str, *, sampled: bool) -> Hints:
+    """What the caller knows of logs. Raises UsageFault."""
+    try:
+        _zone(zone)
+    except (KeyError, ValueError, OSError):  # OSError: it is a folder of zones
+        reason = f"no zone has the name {zone!r}: say one of IANA's, such as Asia/Tokyo"
+        raise UsageFault(f"--log-zone: {reason}") from None
+    return Hints(zone, sampled)
+
+
+def _zone(name: str) -> tzinfo:
+    """UTC is known also where a machine has no list of zones."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def read(account: Account, path: Path, folder: Path, hints: Hints) -> dict[str, Path]:
     """Read a log of a kind; gives what was written, by its place in the workshop."""
     disk = Disk(path, digest=digest_of(path, beside=False))
     raw = disk.pieces(_STEP)
@@ -57,7 +75,8 @@ def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
             damages.append((offset, reason))
 
     account.compression, pieces = unpacked(raw)
-    log = Log(0, damaged, written_ns=account.mtime_ns)
+    account.hints = hints.words
+    log = Log(0, damaged, account.mtime_ns, _zone(hints.zone), hints.sampled)
     file = folder / "entries.arrow"
     parts = _set_down((log.take(entry) for entry in entries_of(pieces, account.kind, log)), file)
     try:
@@ -71,7 +90,7 @@ def read(account: Account, path: Path, folder: Path) -> dict[str, Path]:
     account.first_time_ns, account.last_time_ns = log.first_time_ns, log.last_time_ns
     account.began_ns = -1 if log.first_time_ns is None else log.first_time_ns
     account.layers = [parts] if parts else []
-    return {work.entries(account.sha256): file} if parts else {}
+    return {work.entries(account.sha256, account.hints): file} if parts else {}
 
 
 def taken_up(path: Path, batches: Sequence[int], capture: int) -> Iterator[Entry]:

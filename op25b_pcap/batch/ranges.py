@@ -111,7 +111,7 @@ def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: b
         width = _width(sizes, most)
         found += [_range(begin, begin + width, order, layers) for begin in range(0, PARTS, width)]
     told = [
-        Laid(work.entries(account.sha256), (account.sha256,), tuple(account.layers[0]))
+        Laid(work.entries(account.sha256, account.hints), (account.sha256,), tuple(account.layers[0]))
         for account in accounts
         if account.kind != "capture" and account.layers
     ]

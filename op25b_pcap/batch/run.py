@@ -30,6 +30,7 @@ from op25b_pcap.capture.names import path_order
 from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.clock import Clock
 from op25b_pcap.faults import UsageFault
+from op25b_pcap.flowlogs import Hints
 
 if TYPE_CHECKING:
     from op25b_pcap.batch.judging import Gathered
@@ -44,9 +45,10 @@ def batch(
     policy: Policy | None = None,
     envelope: Envelope = "domain",
     watching: Watching | None = None,
+    hints: Hints | None = None,
 ) -> Outcome:
-    """Bring a lake up to date with an inbox."""
-    watching, clock = watching or Watching(), Clock()
+    """Bring a lake up to date with an inbox. Logs that were read with other `hints` are read anew."""
+    watching, clock, hints = watching or Watching(), Clock(), hints or Hints()
     lake = lake if "://" in lake else str(Path(lake).absolute())
     place = files(lake)
     if place.is_local and Path(lake, "flows.parquet").exists():
@@ -57,12 +59,12 @@ def batch(
         sweep(place)
         present = pieces(inbox, lake)
         known = _known(workshop)
-        scanning = _scanning(present, known, lake, crew, watching)
+        scanning = _scanning(present, known, lake, crew, watching, hints)
         # To load what judges takes as long as many a piece: workers read them meanwhile.
         from op25b_pcap.batch.judging import Gathered, conclude
 
         left = _scanned(scanning, known, watching)
-        accounts = _in_order(known)
+        accounts = _in_order(known, hints)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
         results = _assembled(accounts, joined, lake, crew, watching)
@@ -81,16 +83,21 @@ def _known(workshop: Files) -> list[Account]:
 
 
 def _scanning(
-    present: Sequence[Piece], known: Sequence[Account], lake: str, crew: Crew, watching: Watching
+    present: Sequence[Piece],
+    known: Sequence[Account],
+    lake: str,
+    crew: Crew,
+    watching: Watching,
+    hints: Hints,
 ) -> Iterator[Account]:
     """Have what is new read."""
-    done = {(account.path, account.size, account.mtime_ns) for account in known}
+    done = {account.piece for account in known if account.is_read_as(hints.words)}
     before = _before(known)
-    new = [piece for piece in present if tuple(piece) not in done]
+    new = [piece for piece in present if piece not in done]
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
     beside = len(new) == 1 and crew.workers > 1  # a worker takes one processor
-    tasks = [(piece, lake, before(piece), beside) for piece in new]
+    tasks = [(piece, lake, before(piece), beside, hints) for piece in new]
     reason = "it has ended every process that read it"
     return (
         Account(*new[number], state="unreadable", reason=reason) if isinstance(made, Deadly) else made
@@ -132,10 +139,13 @@ def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watchi
     return left
 
 
-def _in_order(known: Sequence[Account]) -> list[Account]:
-    """Each content that counts once, in the order in which the pieces began."""
+def _in_order(known: Sequence[Account], hints: Hints) -> list[Account]:
+    """Each content that counts once, in the order in which the pieces began.
+
+    Of a log that lies there twice, one that has gone may have been read with other hints.
+    """
     held, first = outgrown(known), dict[str, Account]()
-    for account in sorted(known, key=_path_order):
+    for account in sorted(known, key=lambda one: (not one.is_read_as(hints.words), _path_order(one))):
         if account.counts and account.sha256 not in held:
             first.setdefault(account.sha256, account)
     return sorted(first.values(), key=lambda account: (account.began_ns, _path_order(account)))
@@ -200,11 +210,13 @@ def _listed(
 def _tidy(workshop: Files, gathered: Gathered) -> None:
     """Take away what no later run will ask for."""
     contents = {account.sha256 for account in gathered.counted}
+    entries = {work.entries(account.sha256, account.hints) for account in gathered.counted}
     results = {*gathered.results}
     for name in workshop.names():
         folder, _, rest = name.partition("/")
         is_stale = (
             (folder == "content" and rest.partition("/")[0] not in contents)
+            or ("/entries" in name and name not in entries)
             or (folder == "joined" and rest.removesuffix(".json") not in contents)
             or (folder == "found" and f"found/{rest.partition('.')[0]}" not in results)
             or folder == work.TOLD

@@ -31,6 +31,7 @@ from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
+from op25b_pcap.flowlogs import Hints
 from op25b_pcap.roles.dns import Answers
 from op25b_pcap.roles.messages import MESSAGES, Messages
 from op25b_pcap.roles.records import name_exchangers
@@ -45,10 +46,16 @@ _WAITING_TOGETHER = 64
 """Records that are read together when fragments are joined: a damaged time may open every piece at once."""
 
 
-def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = False) -> Account:
+def scan(
+    piece: Piece,
+    lake: str,
+    before: Sequence[Before] = (),
+    beside: bool = False,
+    hints: Hints | None = None,
+) -> Account:
     """Read a piece. `before` is what lay there in earlier runs, or began at the same time.
 
-    `beside`: there is a processor for another process to reckon the digest.
+    `hints` are for logs. `beside`: there is a processor for another process to reckon the digest.
     """
     workshop = work.work_of(files(lake))
     with opened(piece.path) as path, workshop.scratch() as folder, seldom_sought():
@@ -58,7 +65,7 @@ def scan(piece: Piece, lake: str, before: Sequence[Before] = (), beside: bool = 
                 was = account.size, account.mtime_ns = size_and_time(path)
             account.kind = logs.kind(path)
             if account.kind:
-                made = logs.read(account, path, folder)
+                made = logs.read(account, path, folder, hints or Hints())
             else:
                 observation = Observation([path], beside=beside)
                 made = _read(account, observation, folder, work.compression(workshop))

@@ -6,6 +6,7 @@ owner may look into it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,9 +68,10 @@ def told(run: str, name: str) -> str:
     return f"{TOLD}/{run}-{name}"
 
 
-def entries(content: str) -> str:
-    """Entries of a flow log."""
-    return f"content/{content}/entries.arrow"
+def entries(content: str, hints: str) -> str:
+    """Entries of a flow log that was read with these hints."""
+    told = f"-{hashlib.blake2b(hints.encode(), digest_size=8).hexdigest()}" if hints else ""
+    return f"content/{content}/entries{told}.arrow"
 
 
 def write_answers(learnt: Answers, path: Path) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from op25b_pcap.flowlogs.attempts import attempts
-from op25b_pcap.flowlogs.entry import Entry, Log
+from op25b_pcap.flowlogs.entry import Entry, Hints, Log
 from op25b_pcap.flowlogs.kinds import HEAD, READERS, kind_of, kind_within
 from op25b_pcap.flowlogs.rows import row
 from op25b_pcap.flowlogs.sessions import sessions
@@ -23,6 +23,7 @@ __all__ = [
     "HEAD",
     "Entry",
     "Flow",
+    "Hints",
     "Log",
     "Sessions",
     "entries",

@@ -13,6 +13,21 @@ Socket = tuple[bytes, int]
 Key = tuple[str, Socket, Socket]
 
 
+class Hints(NamedTuple):
+    """What logs do not say of themselves, and who has them read may know."""
+
+    zone: str = "UTC"
+    """IANA's name of the zone of clocks, where lines do not name one."""
+    sampled: bool = False
+    """Exporters of flow records looked at some packets only."""
+
+    @property
+    def words(self) -> str:
+        """The same as text; empty if it is as usual."""
+        told = [f"zone {self.zone}"] if self.zone != "UTC" else []
+        return ", ".join([*told, *["sampled"] * self.sampled])
+
+
 @dataclass(slots=True)
 class Log:
     """One log: what its lines do not say but its reader must know, and the account of what was read."""
@@ -27,8 +42,6 @@ class Log:
     """Zone of the clock where lines do not name one."""
     sampled: bool = False
     """The exporter looked at some packets only, so that what it has not seen proves nothing."""
-    drops: bool = False
-    """All that a firewall has logged here was dropped, also where the rule's prefix has no word for it."""
     records: int = 0
     """Lines or records read so far."""
     first_time_ns: int | None = None

@@ -87,9 +87,7 @@ def _entry(line: Line, log: Log) -> Entry | None:
         raise ValueError("it is cut")
     when = when or stamp(text, log)
     verdict = (
-        ""
-        if start.start() < when.end
-        else _verdict(text[when.end : start.start()], log, has_host=when.has_host)
+        "" if start.start() < when.end else _verdict(text[when.end : start.start()], has_host=when.has_host)
     )
     src, dst = addresses(field["SRC"], field["DST"])
     ttl = field.get("TTL") or field.get("HOPLIMIT")
@@ -110,7 +108,7 @@ def _entry(line: Line, log: Log) -> Entry | None:
     )
 
 
-def _verdict(before: str, log: Log, *, has_host: bool) -> str:
+def _verdict(before: str, *, has_host: bool) -> str:
     """What the prefix says was done with the packet; empty if nothing, or more than one thing."""
     behind = _BEHIND_TAG.match(before)
     if behind is None and has_host:
@@ -118,7 +116,7 @@ def _verdict(before: str, log: Log, *, has_host: bool) -> str:
     prefix = before[behind.end() :] if behind else before
     said = [word.lower().removeprefix("log").removesuffix("log") for word in _WORD.findall(prefix)]
     told = [name for words, name in _VERDICTS if any(map(words.fullmatch, said))]
-    if not told and (log.drops or _OP25B.search(prefix)):
+    if not told and _OP25B.search(prefix):
         return "filter_dropped"
     return told[0] if len(told) == 1 else ""
 

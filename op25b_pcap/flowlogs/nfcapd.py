@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import IO
 
@@ -73,7 +74,7 @@ def _listed(command: str, path: str, size: int, log: Log) -> Iterator[Entry]:
         listener = threading.Thread(target=_hear, args=(process.stderr, said), daemon=True)
         listener.start()
         try:
-            yield from csv(_pieces(process.stdout), log, _COLUMNS)
+            yield from csv(_pieces(process.stdout), log, _COLUMNS, UTC)
             status = process.wait()
             listener.join()
             if status or said:

@@ -8,6 +8,7 @@ flags, octets are those of IP: only what follows from them for certain becomes a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
 
 from op25b_pcap.flowlogs.entry import Entry, Log
 from op25b_pcap.flowlogs.fields import addresses, count, end_ns, epoch_ns, port, seconds_ns
@@ -49,8 +50,13 @@ def columns_of(header: str) -> Columns:
     return found if found.keys() >= NEEDED else {}
 
 
-def csv(pieces: Iterator[bytes], log: Log, columns: Sequence[str] = ()) -> Iterator[Entry]:
-    """Entries of CSV; without `columns` a header names them, and each header changes what follows it."""
+def csv(
+    pieces: Iterator[bytes], log: Log, columns: Sequence[str] = (), zone: tzinfo | None = None
+) -> Iterator[Entry]:
+    """Entries of CSV; without `columns` a header names them, and each header changes what follows it.
+
+    `zone` is that of its times, if it is not the log's.
+    """
     at: Columns = {name: place for place, name in enumerate(columns)}
     for line in lines(pieces, log):
         text = line.octets.decode("utf-8", "replace")
@@ -65,7 +71,7 @@ def csv(pieces: Iterator[bytes], log: Log, columns: Sequence[str] = ()) -> Itera
                 log.damaged(line.offset, "no flow record of nfdump's")
             continue
         try:
-            entry = _entry(text.split(","), at, log, line.number)
+            entry = _entry(text.split(","), at, log, zone or log.zone, line.number)
         except (ValueError, IndexError) as fault:
             if not _is_total(text):
                 reason = "a field is missing" if isinstance(fault, IndexError) else str(fault)
@@ -81,7 +87,7 @@ def _is_total(text: str) -> bool:
     return len(parts) == 6 and all(part.strip().isdigit() for part in parts)
 
 
-def _entry(values: list[str], at: Columns, log: Log, number: int) -> Entry | None:
+def _entry(values: list[str], at: Columns, log: Log, zone: tzinfo, number: int) -> Entry | None:
     ports = values[at["sp"]].strip(), values[at["dp"]].strip()
     if ports[0] not in _PORTS and ports[1] not in _PORTS:
         return None
@@ -89,7 +95,7 @@ def _entry(values: list[str], at: Columns, log: Log, number: int) -> Entry | Non
     if field["pr"].upper() not in ("TCP", "6"):
         return None
     src_port, dst_port = port(ports[0]), port(ports[1])
-    start_ns, last_ns = _times(field, log)
+    start_ns, last_ns = _times(field, zone)
     src, dst = addresses(field["sa"], field["da"])
     packets, octets, back = (_counted(field.get(name, "")) for name in ("pkt", "byt", "opkt"))
     flags = _flags(field.get("flg", ""))
@@ -158,12 +164,12 @@ def _counted(text: str) -> int | None:
     return count(text) if text else None
 
 
-def _times(field: Mapping[str, str], log: Log) -> tuple[int, int]:
+def _times(field: Mapping[str, str], zone: tzinfo) -> tuple[int, int]:
     """First and last packet. Some versions cut both to seconds, but not the duration between."""
-    start_ns = epoch_ns(field["ts"], log.zone)
+    start_ns = epoch_ns(field["ts"], zone)
     if "td" in field:
         return start_ns, end_ns(start_ns, _duration(field["td"]))
-    last_ns = epoch_ns(field["te"], log.zone) if "te" in field else start_ns
+    last_ns = epoch_ns(field["te"], zone) if "te" in field else start_ns
     return start_ns, end_ns(start_ns, last_ns - start_ns)
 
 

@@ -22,8 +22,9 @@ from op25b_pcap.batch.extra import needed
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.tables import BY_DATE
 from op25b_pcap.faults import UsageFault
+from op25b_pcap.flowlogs import Hints
 from op25b_pcap.tables import TABLES
-from tests.flow_logs import CONN, SMTP, conn, mail, read, talk, tsv
+from tests.flow_logs import CONN, SMTP, conn, mail, nfdump_17, packet, read, request, syslog, talk, tsv
 from tests.lakes import (
     SAMPLES,
     analysed,
@@ -314,6 +315,52 @@ def test_flow_logs_beside_captures(place):
     assert set(place.states().values()) == {"done"}
     helos = lake_tables(place.lake)["smtp_sessions"].set_index("flow_id")["helo"].dropna()
     assert len(helos[helos.index.isin(told)]) == 3
+
+
+def test_logs_are_read_anew_with_other_hints(place):
+    written = "Nov 24 07:13:31"
+    place.put("tap.pcap", thirds()[0])
+    place.put("a.log", syslog((written, packet(SPT=1))), old=True)
+    copy = place.put("b.log", syslog((written, packet(SPT=1))), old=True)
+    place.put("c.csv", nfdump_17(request("S"), request("S")._replace(src_port=2)), old=True)
+
+    def told(**hints: object) -> tuple[set[int], set[str | None]]:
+        """Hours and outcomes of what logs tell."""
+        outcome = run(place.inbox, place.lake, hints=Hints(**hints))
+        assert set(manifest(place.lake).values()) <= {"done", "duplicate"}
+        flows = lake_tables(place.lake)["flows"]
+        of_logs = flows[flows["capture"] != "tap.pcap"]
+        assert len(of_logs) == 3
+        assert outcome.run["packets"]["read"] > 0
+        outcomes = of_logs[of_logs["capture"] == "c.csv"]["outcome"]
+        return {time.hour for time in of_logs["start_time"]}, {each or None for each in outcomes.fillna("")}
+
+    assert told() == ({7}, {"no_answer"})
+    assert told(zone="Asia/Tokyo") == ({22}, {"no_answer"})
+    copy.unlink()  # it stays in the lake, as it was read
+    assert told(sampled=True) == ({7}, {None})
+    assert told(zone="Asia/Tokyo", sampled=True) == ({22}, {None})
+    assert told() == ({7}, {"no_answer"})
+    assert len(list(place.lake.glob(".work/content/*/entries*"))) == 2
+
+
+def test_hints_that_change_open_no_capture_and_the_same_hints_nothing(place, monkeypatch):
+    place.put("tap.pcap", thirds()[0])
+    place.put("a.log", syslog(("Nov 24 07:13:31", packet())), old=True)
+    run(place.inbox, place.lake, hints=Hints("Asia/Tokyo"))
+    opened = []
+    kind = logs.kind
+    monkeypatch.setattr(logs, "kind", lambda path: opened.append(path.name) or kind(path))
+    run(place.inbox, place.lake, hints=Hints("Asia/Tokyo"))
+    assert opened == []
+    run(place.inbox, place.lake)
+    assert opened == ["a.log"]
+
+
+def test_a_zone_that_is_none():
+    for name in ("Asia/Kyoto", "Asia", "../etc/passwd", "", "UTC+9"):
+        with pytest.raises(UsageFault, match="--log-zone: no zone has the name"):
+            logs.hints_of(name, sampled=False)
 
 
 def test_a_day_is_found_without_reading_the_others(place):

@@ -379,6 +379,13 @@ def test_no_worker_is_hired_for_an_inbox_that_is_not_there(tmp_path):
     assert (told.exit_code, told.stderr) == (2, f"nothing to read: there is no '{tmp_path / 'nosuch'}'\n")
 
 
+def test_a_zone_that_is_none_is_a_sentence(tmp_path):
+    told = run("batch", SAMPLES, "--out", tmp_path / "lake", "--log-zone", "Asia/Kyoto")
+    sentence = "--log-zone: no zone has the name 'Asia/Kyoto': say one of IANA's, such as Asia/Tokyo\n"
+    assert (told.exit_code, told.stderr) == (2, sentence)
+    assert not (tmp_path / "lake").exists()
+
+
 def test_an_object_store_that_refuses_is_a_sentence(tmp_path, monkeypatch):
     from botocore.exceptions import NoCredentialsError
 

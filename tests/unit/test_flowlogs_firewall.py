@@ -179,11 +179,6 @@ def test_neither_host_nor_tag_is_a_prefix(before, outcome):
     assert one(before + packet(prefix=""))["outcome"] == outcome
 
 
-def test_the_caller_may_know_that_all_was_dropped():
-    assert one(syslog((NOON, packet(prefix="mail25 "))), drops=True)["outcome"] == "no_answer"
-    assert one(syslog((NOON, packet(prefix="[UFW ALLOW] "))), drops=True)["outcome"] is None
-
-
 def test_the_whole_back_off_is_one_attempt():
     times = ("07:13:31", "07:13:32", "07:13:34", "07:13:38", "07:13:46", "07:14:02", "07:14:34", "07:16:34")
     row = one(syslog(*((f"Nov 24 {time}", packet(ID=number)) for number, time in enumerate(times))))

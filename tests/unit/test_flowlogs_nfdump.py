@@ -240,7 +240,8 @@ def test_what_nfdump_says_is_a_damage_and_its_rows_count(command, told, monkeypa
     tool.write_text(f"#!/bin/sh\necho '{row}'\n{command}\n")
     tool.chmod(0o755)
     monkeypatch.setattr(nfcapd_module.shutil, "which", lambda name: str(tool))
-    found = read(b"\x0c\xa5\x02\x00" + bytes(range(200)))
+    found = read(b"\x0c\xa5\x02\x00" + bytes(range(200)), zone=timezone(timedelta(hours=9)))
+    assert found.rows[0]["start_time"] == START * 10**9  # nfdump is asked for UTC
     assert [row["outcome"] for row in found.rows] == ["no_answer"]
     ((offset, reason),) = found.damages
     assert offset == 0
