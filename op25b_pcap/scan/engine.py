@@ -99,6 +99,9 @@ class Scan:
         verdict = frame(data, row, self._known)
         if verdict == cell.UNSURE:
             return self._by_scapy(record)
+        if verdict == cell.PART:
+            self._set_aside(record)
+            return ()
         self._tally.read += 1
         if verdict >= cell.FIRST_REASON:
             self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += 1
@@ -135,10 +138,17 @@ class Scan:
             if count:
                 yield kept[:count]
             if count < _ROWS and at < end:
-                yield record_of(run, at)
+                if kept[count, cell.VERDICT] == cell.PART:
+                    self._set_aside(record_of(run, at))
+                else:
+                    yield record_of(run, at)
                 at += 1
         for verdict in np.flatnonzero(skipped).tolist():
             self._tally.skipped[cell.REASONS[verdict - cell.FIRST_REASON]] += int(skipped[verdict])
+
+    def _set_aside(self, record: Record) -> None:
+        self.by_scapy += 1  # when it is joined
+        self._aside(record)
 
     def _by_scapy(self, record: Record) -> Sequence[Packet]:
         if self._scapy is None:

@@ -20,7 +20,7 @@ from op25b_pcap.scan.below_ip import (
     pppoe,
     vlan,
 )
-from op25b_pcap.scan.ip import extension, gre, ip
+from op25b_pcap.scan.ip import extension, fragment, gre, ip
 from op25b_pcap.scan.row import (
     ACK,
     ANSWER,
@@ -41,6 +41,7 @@ from op25b_pcap.scan.row import (
     FAILURE_VERSION,
     FIRST_REASON,
     FLAGS,
+    FRAGMENT_LAYER,
     GO_ON,
     GRE_LAYER,
     HAS_LENGTH,
@@ -161,6 +162,8 @@ def step_seldom(data: bytes, row: list[int], known: bytes, layer: int) -> int:
         return icmpv6(data, row)
     if layer in (EXTENSION_LAYER, DESTINATION_LAYER, ROUTING_LAYER, AUTHENTICATION_LAYER):
         return extension(data, row, known)
+    if layer == FRAGMENT_LAYER:
+        return fragment(data, row, known)
     if layer == LLC_LAYER:
         return logical_link(data, row)
     if layer == SLL_LAYER:

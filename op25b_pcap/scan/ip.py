@@ -1,7 +1,7 @@
 """Kernels of IP, of what follows it, and of the tunnels between IP ends.
 
-As in `below_ip`: one function a header. Parts of packets, addresses that an extension header
-replaces and tunnels that are rare are UNSURE.
+As in `below_ip`: one function a header. Addresses that an extension header replaces and tunnels that
+are rare are UNSURE, and so are parts of packets that an error quotes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from op25b_pcap.scan.row import (
     MALFORMED,
     NO_IP,
     NOT_TCP,
+    PART,
     ROUTING_LAYER,
     UNSURE,
 )
@@ -36,6 +37,7 @@ from op25b_pcap.wire import tunnels
 from op25b_pcap.wire.words import u16, u32
 
 _EXTENSION = wire.EXTENSION.size
+_FRAGMENT = wire.IPV6_FRAGMENT_HEADER
 _ROUTE = tunnels.GRE_ROUTE.size
 _WHOLE = wire.IPV4_DONT_FRAGMENT | wire.IPV4_RESERVED
 
@@ -72,7 +74,7 @@ def ipv4(data: bytes, row: list[int], known: bytes) -> int:
     row[HAS_LENGTH] = total != 0
     verdict = by_protocol(data, row, known, data[at + wire.IPV4_PROTOCOL])
     if verdict == GO_ON and u16(data, at + wire.IPV4_FRAGMENT) & ~_WHOLE:
-        return UNSURE
+        return UNSURE if row[FAILURE_VERSION] != 0 else PART
     return verdict
 
 
@@ -123,6 +125,18 @@ def extension(data: bytes, row: list[int], known: bytes) -> int:
         return UNSURE
     after(row, size)
     return by_protocol(data, row, known, data[at])
+
+
+def fragment(data: bytes, row: list[int], known: bytes) -> int:
+    """IPv6's fragment header; one that says "all of it" (RFC 6946) only has to be passed."""
+    if captured(row) < _FRAGMENT or row[IP_VERSION] == 0 or row[FAILURE_VERSION] != 0:
+        return UNSURE
+    at = row[AT]
+    is_later = u16(data, at + wire.IPV6_OFFSET) & wire.IPV6_OFFSET_BITS != 0
+    is_part = is_later or data[at + wire.IPV6_MORE] & 1 != 0
+    after(row, _FRAGMENT)
+    verdict = GO_ON if is_later else by_protocol(data, row, known, data[at])
+    return PART if verdict == GO_ON and is_part else verdict
 
 
 def _names_home(data: bytes, at: int, end: int) -> bool:

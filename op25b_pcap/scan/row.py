@@ -55,9 +55,10 @@ VLAN, MPLS, PPPOE, GRE, GRE_KEYED = range(5)
 IP_IN_IP = 5
 """From here on: IP in IP, by outer and inner version."""
 
-# What the kernels say of a record: go on; not for us, ask Scapy; a packet; or no packet, and why.
-GO_ON, UNSURE, SEGMENT, FAILURE, ANSWER = range(5)
-FIRST_REASON = 5
+# What the kernels say of a record: go on; not for us, ask Scapy; a part of a packet, to be set aside;
+# a packet; or no packet, and why.
+GO_ON, UNSURE, PART, SEGMENT, FAILURE, ANSWER = range(6)
+FIRST_REASON = 6
 REASONS = tuple(SKIPPED)
 UNSUPPORTED, NO_IP, NOT_TCP, OTHER_PORT, ENCRYPTED, FRAGMENT, TRUNCATED, MALFORMED = (
     FIRST_REASON + REASONS.index(reason)
@@ -118,6 +119,7 @@ def registries() -> bytes:
     DESTINATION_LAYER,
     ROUTING_LAYER,
     AUTHENTICATION_LAYER,
+    FRAGMENT_LAYER,
     ENCRYPTED_LAYER,
     TCP_LAYER,
     UDP_LAYER,
@@ -151,6 +153,7 @@ def registries() -> bytes:
         Layer.IPV6_DESTINATION,
         Layer.IPV6_ROUTING,
         Layer.AUTHENTICATION,
+        Layer.IPV6_FRAGMENT,
         Layer.ENCRYPTED,
         Layer.TCP,
         Layer.UDP,

@@ -19,6 +19,7 @@ from op25b_pcap.scan.row import (
     INTERFACE,
     LAYER,
     LENGTH,
+    PART,
     RECORD,
     SEGMENT,
     TIME,
@@ -31,8 +32,9 @@ from op25b_pcap.scan.row import (
 def sweep(data: bytes, table: Any, begin: int, kept: Any, skipped: Any, known: bytes) -> tuple[int, int]:
     """Look at records from number `begin` of a run's table on.
 
-    Gives the number of rows kept and the record at which it stopped: because it is UNSURE, because
-    there is no room for another row, or because it is none.
+    Gives the number of rows kept and the record at which it stopped: because it is
+    UNSURE or a PART, as the next row's VERDICT says, because there is no room for another row, or
+    because it is none.
     """
     count = 0
     for index in range(begin, len(table)):
@@ -52,11 +54,11 @@ def sweep(data: bytes, table: Any, begin: int, kept: Any, skipped: Any, known: b
         if verdict >= FIRST_REASON:
             skipped[verdict] += 1
             continue
-        if verdict == UNSURE:
+        row[VERDICT] = verdict
+        if verdict in (UNSURE, PART):
             return count, index
         if verdict == SEGMENT and row[CHECKSUM] == UNCHECKED:
             row[CHECKSUM] = checksum(data, row)
-        row[VERDICT] = verdict
         row[RECORD] = index
         row[TIME] = record[runs.TIME]
         row[INTERFACE] = record[runs.INTERFACE]

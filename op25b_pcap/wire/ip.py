@@ -40,5 +40,8 @@ SEGMENT_ROUTE = 4
 """Here it is the first (RFC 8754 section 2)."""
 
 FRAGMENT_UNIT = 8
+IPV6_FRAGMENT_HEADER = 8
+IPV6_OFFSET, IPV6_MORE = 2, 3
+IPV6_OFFSET_BITS = 0xFFF8
 GREATEST_DATAGRAM = 65_535
 """Octets that fragments may add up to; the length fields have 16 bits."""

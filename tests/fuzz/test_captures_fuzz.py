@@ -17,8 +17,9 @@ from op25b_pcap.tables import TABLES
 pytestmark = pytest.mark.fuzz
 
 ROUNDS = 40
-SECONDS = 10
-"""Far more than any capture here takes; a quadratic walk takes minutes."""
+SECONDS = 60
+"""Far more than any capture here takes, with kernels that must be compiled first; a quadratic walk takes
+minutes."""
 SAMPLES = sorted(Path(__file__).parents[2].glob("sample_pcaps/*/*.pcap*"))
 
 

@@ -38,7 +38,7 @@ KNOWN = {
     "netanalyzer", "mpacket", "slip", "mpls", "vlan", "qinq", "qinq-9100", "mpls-two", "mpls-ipv6", "pppoe",
     "ipip", "sit", "ipip6", "ip6ip6", "ipip6-options", "twice", "gre", "gre-all-fields", "gre-in-ipv6",
     "gre-routed", "mpls-in-ip", "gre-in-udp", "mpls-in-udp", "ah", "ah-tunnel", "hop-by-hop", "chain",
-    "mobility-ah", "options",
+    "mobility-ah", "options", "atomic-fragment",
 }  # fmt: skip
 """The wrappings that the kernels pass themselves."""
 
