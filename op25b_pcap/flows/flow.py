@@ -256,6 +256,10 @@ def _icmp(errors: list[IcmpError]) -> dict[str, Any]:
     }
 
 
+def _octets_in_syns(directed: Directed) -> int:
+    return max((s.payload_length for side, s in directed if side is Side.CLIENT and s.flags & SYN), default=0)
+
+
 def _oddities(attempt: Attempt, directed: Directed, became: str) -> set[str]:
     """Named oddities of the packets themselves."""
     sides = {side for side, _ in directed}
@@ -269,7 +273,10 @@ def _oddities(attempt: Attempt, directed: Directed, became: str) -> set[str]:
         "truncated": any(len(s.payload) < s.payload_length for _, s in directed),
         "captured_twice": attempt.captured_again,
         "one_sided": len(sides) == 1 and became in ("connected", "midstream") and len(directed) > 1,
-        "bad_syn_ack": answer is not None and isn is not None and (answer.ack - 1) % MODULO != isn,
+        # What a SYN carries may be acknowledged with it (RFC 7413).
+        "bad_syn_ack": answer is not None
+        and isn is not None
+        and (answer.ack - 1 - isn) % MODULO > _octets_in_syns(directed),
         "flag_combination": any(control not in (0, SYN, FIN, RST) for control in controls),
         "data_in_syn": any(s.flags & SYN and s.payload_length for _, s in directed),
         "icmp_quote_cut": any(e.seq is None for e in attempt.icmp_errors),

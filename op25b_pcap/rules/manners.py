@@ -30,6 +30,7 @@ def facts(scene: Scene) -> Way[dict[str, Flags | Coded]]:
     return {
         "mail_accepted": numbers(said["messages_accepted"]) > 0,
         "refused_in_smtp": coded(said["result"]).is_in("rejected"),
+        "nothing_said": scene.has("outcome", "connected", "half_open") & ~scene.spoken & ~_uncounted(scene),
         "starttls_missing_here": asked & ~offers & offered.holds(),
         "pop_before_smtp": _fetched_before(scene, logins),
         "half_duplex": scene.list_has("anomalies", "one_sided") & ~answered & any_answered.at_all(),

@@ -75,6 +75,7 @@ def test_a_retried_refusal_is_one_attempt():
         (lambda: Talk().client("S"), "no_answer", "S0", "S"),
         (lambda: Talk().client("S").server("RA"), "refused", "REJ", "Sr"),
         (lambda: Talk().client("S").server("SA"), "half_open", "S1", "Sh"),
+        (lambda: Talk().client("S").server("RA", 0).client("R", 0).server("SA"), "refused", "REJ", "SrRh"),
         (lambda: Talk().client("S").server("SA").client("R", 0), "half_open", "RSTO", "ShR"),
         (lambda: Talk().handshake(), "connected", "S1", "ShA"),
         (lambda: Talk().handshake().server("RA", 0), "connected", "RSTR", "ShAr"),

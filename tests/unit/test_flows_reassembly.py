@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from op25b_pcap.flows import flows
 from op25b_pcap.tables.streams import Side
 from tests.segments import Talk
@@ -122,6 +124,12 @@ def test_octets_of_a_fast_open_syn_are_the_first():
     row, chunks = read(talk)
     assert chunks == [(C, 0, b"EHLO "), (C, 0, b"a\r\n")]
     assert row["anomalies"] == ["data_in_syn"]
+
+
+@pytest.mark.parametrize(("acknowledged", "odd"), [(0, False), (3, False), (5, False), (6, True), (-1, True)])
+def test_a_fast_open_syn_is_acknowledged_with_what_it_carries(acknowledged, odd):
+    talk = Talk().client("S", data=b"EHLO ").server("SA", -1, acknowledged).client("PA", 5, 0, b"a\r\n")
+    assert ("bad_syn_ack" in read(talk)[0]["anomalies"]) == odd
 
 
 def test_the_payload_of_a_reset_is_a_diagnosis_and_no_data():

@@ -275,6 +275,13 @@ def test_silence_here_and_an_answer_there_is_no_wholesale_silence():
     assert verdict(*alive, *mixed)[:2] == ("blocked", "unknown")
 
 
+def test_a_handshake_in_which_nothing_was_said_is_told_as_such():
+    silent = {"src_bytes": 0, "dst_bytes": 0}
+    assert "nothing_said" in verdict(flow(HOME, MX, **silent))[2]
+    assert "nothing_said" not in verdict(flow(HOME, MX))[2]
+    assert "nothing_said" not in verdict(flow(HOME, MX, outcome="no_answer"))[2]
+
+
 def test_a_connection_never_completed_was_answered_all_the_same():
     assert verdict(flow(HOME, MX, outcome="half_open"))[:2] == ("leak", "likely")
 
