@@ -223,12 +223,17 @@ def _subscriber(subscribers: pd.DataFrame, key: str) -> Iterator[str]:
         yield (
             f"Subscriber {key}: {_several(row['flows'], 'attempt')} to "
             f"{_several(row['distinct_destinations'], 'host')}, "
-            f"{row['blocked']} blocked, {row['leaked']} leaked; "
+            f"{row['blocked']} blocked, {row['leaked']} leaked{_if_any(row, 'intercepted', 'disrupted')}; "
             f"{_several(row['messages_accepted'], 'message')} accepted, "
             f"{_several(row['recipients'], 'recipient')}."
         )
         if row["profile"] != "unknown":
             yield f"Profile: {row['profile']} ({', '.join(row['reasons'])})."
+
+
+def _if_any(row: Row, *names: str) -> str:
+    """What is seldom, where there is any; reports of earlier versions do not count it."""
+    return "".join(f", {row[name]} {name}" for name in names if row.get(name))
 
 
 def _several(count: int, one: str) -> str:

@@ -82,6 +82,8 @@ def tell_subscribers(flows: pd.DataFrame, smtp_sessions: pd.DataFrame, everywher
         "flows": ("sum", np.ones(len(flows))),
         "blocked": ("sum", finding.is_in("blocked")),
         "leaked": ("sum", finding.is_in("leak")),
+        "intercepted": ("sum", finding.is_in("intercepted")),
+        "disrupted": ("sum", finding.is_in("disrupted")),
         **{name: ("sum", np.nan_to_num(numbers(said[name]))) for name in _MAILED},
         "lookups": ("max", lookups),
         "fetches": ("max", fetched.view(np.uint8)),

@@ -22,6 +22,8 @@ SUBSCRIBERS = Table(
         Column("flows", "uint64", "attempts on mail ports"),
         Column("blocked", "uint64", "of these, with finding `blocked`"),
         Column("leaked", "uint64", "of these, with finding `leak`"),
+        Column("intercepted", "uint64", "of these, with finding `intercepted`"),
+        Column("disrupted", "uint64", "of these, with finding `disrupted`"),
         Column("distinct_destinations", "uint64", "different dst_ip"),
         Column("distinct_mx", "uint64", "different dst_ip on the path direct_to_mx"),
         Column("messages_accepted", "uint64", "messages that servers took from it"),

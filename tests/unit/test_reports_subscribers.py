@@ -37,6 +37,7 @@ def test_one_row_a_subscriber_by_recipients():
         (HOME, 0, 3),
     ]
     assert (rows[1]["blocked"], rows[1]["leaked"], rows[1]["distinct_mx"]) == (3, 0, 3)
+    assert (rows[1]["intercepted"], rows[1]["disrupted"]) == (0, 0)
 
 
 def test_one_fact_makes_no_bot():
