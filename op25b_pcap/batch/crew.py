@@ -24,6 +24,7 @@ Task = tuple[Any, ...]
 _TRIES = 3
 _PATIENCE_S = 10
 """How long a cluster may take to answer."""
+_LOOK_EVERY_MS = 1_000
 _DASHBOARD = "op25b_pcap.batch.dashboard"
 _NEEDS = "several workers, or a cluster,"
 
@@ -176,4 +177,22 @@ def crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
             distributed.Client(local) as client,
         ):
             local.scale(wanted)  # tasks wait for them, nobody else does
-            yield _Together(client, is_own=True, wanted=wanted)
+            look = partial(_staff, local, wanted, distributed.Status.failed)
+            rounds = needed("tornado.ioloop", _NEEDS).PeriodicCallback(look, _LOOK_EVERY_MS)
+            local.loop.add_callback(rounds.start)
+            try:
+                yield _Together(client, is_own=True, wanted=wanted)
+            finally:
+                local.loop.add_callback(rounds.stop)
+
+
+def _staff(local: Any, wanted: int, failed: Any) -> None:
+    """Have others begun for workers who have not come up, which Dask leaves at that: tasks wait for ever.
+
+    So it is where the nursery was killed while they were being forked.
+    """
+    lost = [name for name, worker in local.workers.items() if worker.status is failed]
+    for name in lost:
+        local.worker_spec.pop(name, None)
+    if lost:
+        local.scale(wanted)

@@ -232,8 +232,8 @@ def _subscriber(subscribers: pd.DataFrame, key: str) -> Iterator[str]:
 
 
 def _if_any(row: Row, *names: str) -> str:
-    """What is seldom, where there is any; reports of earlier versions do not count it."""
-    return "".join(f", {row[name]} {name}" for name in names if row.get(name))
+    """What is seldom, where there is any."""
+    return "".join(f", {row[name]} {name}" for name in names if row[name])
 
 
 def _several(count: int, one: str) -> str:

@@ -151,6 +151,21 @@ def begun(inbox: Path, lake: Path) -> subprocess.Popen:
     )
 
 
+def test_where_workers_come_from_is_killed_while_they_come_up(whole, tmp_path):
+    inbox, _ = whole
+    driver = begun(inbox, tmp_path / "lake")
+    for line in driver.stderr:
+        if line.startswith("dashboard"):
+            break
+    (nursery,) = [
+        child for child in psutil.Process(driver.pid).children() if "forkserver" in " ".join(child.cmdline())
+    ]
+    nursery.kill()
+    _, told = driver.communicate(timeout=60)
+    assert driver.returncode == 0, told
+    assert_alone(driver.pid)
+
+
 def test_no_worker_outlives_the_command(whole, tmp_path):
     inbox, _ = whole
     driver = begun(inbox, tmp_path / "lake")
