@@ -33,6 +33,9 @@ _STEP = 1 << 18
 _ENTRIES, _CHARACTERS = 4096, 4 << 20
 """Entries of a part that are held before they are written, and of how many characters, about."""
 
+_SOCKETS = tuple(map(Entry._fields.index, ("src", "dst")))
+_ANOMALIES, _MAIL = map(Entry._fields.index, ("anomalies", "mail"))
+
 
 def kind(path: Path) -> str:
     """The kind of flow log that a file holds; empty if it is none. Raises OSError."""
@@ -78,7 +81,7 @@ def read(account: Account, path: Path, folder: Path, hints: Hints) -> dict[str, 
     account.hints = hints.words
     log = Log(0, damaged, account.mtime_ns, _zone(hints.zone), hints.sampled)
     file = folder / "entries.arrow"
-    parts = _set_down((log.take(entry) for entry in entries_of(pieces, account.kind, log)), file)
+    parts = _set_down(entries_of(pieces, account.kind, log), file)
     try:
         for _ in raw:  # what a damage has left over belongs to size and hash
             pass
@@ -132,17 +135,24 @@ def _part(entry: Entry) -> int:
 
 
 def _text(entry: Entry) -> str:
-    sockets = {name: (getattr(entry, name)[0].hex(), getattr(entry, name)[1]) for name in ("src", "dst")}
-    return json.dumps({**entry._asdict(), **sockets, "mail": entry.mail and entry.mail._asdict()})
+    """An entry as JSON, its fields in their order."""
+    told: list[Any] = [*entry]
+    for place in _SOCKETS:
+        address, port = told[place]
+        told[place] = address.hex(), port
+    return json.dumps(told)
 
 
 def _entry(text: str) -> Entry:
-    told: dict[str, Any] = json.loads(text)
-    for name in ("src", "dst"):
-        address, port = told[name]
-        told[name] = bytes.fromhex(address), port
-    told["anomalies"] = tuple(told["anomalies"])
-    if told["mail"] is not None:
-        recipients = told["mail"]["rcpt_to"]
-        told["mail"] = Mail(**{**told["mail"], "rcpt_to": None if recipients is None else tuple(recipients)})
-    return Entry(**told)
+    told: list[Any] | dict[str, Any] = json.loads(text)
+    if isinstance(told, dict):  # in lakes of earlier versions
+        told["mail"] = told["mail"] and [*told["mail"].values()]
+        told = [told[name] for name in Entry._fields]
+    for place in _SOCKETS:
+        address, port = told[place]
+        told[place] = bytes.fromhex(address), port
+    told[_ANOMALIES] = tuple(told[_ANOMALIES])
+    if told[_MAIL] is not None:
+        mail = Mail(*told[_MAIL])
+        told[_MAIL] = mail._replace(rcpt_to=None if mail.rcpt_to is None else tuple(mail.rcpt_to))
+    return Entry(*told)

@@ -10,7 +10,7 @@ of a back-off, and a SYN after an answer is a new one.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -62,7 +62,7 @@ class Attempt:
 
     def add(self, entry: Entry) -> None:
         """Take the next entry in."""
-        place = self._place_of_copied(entry)
+        place = self._place_of_copied(entry) if self.entries else None
         if place is None:
             self.entries.append(entry)
         else:
@@ -127,8 +127,12 @@ class _Conversation:
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
-        self.last_ns = max(self.last_ns, entry.end_ns)
         one, other = entry.sent or "", entry.got or ""
+        if len(self.entries) == 1:  # nearly always the only one
+            self.last_ns = entry.end_ns
+            self.one, self.other = _union("", one), _union("", other)
+            return
+        self.last_ns = max(self.last_ns, entry.end_ns)
         if not {"S", "Y"}.isdisjoint(one + other) and self._silence() == CLOSED_NS:
             self.one = self.other = ""  # another attempt has begun
         if entry.src != self.entries[0].src:
@@ -184,8 +188,12 @@ def _weight(entry: Entry) -> int:
     return 2 + sum(_RECIPIENT + len(each) for each in entry.mail.rcpt_to or ()) // _HEAVY
 
 
-def split(conversation: Iterable[Entry]) -> list[Attempt]:
+def split(conversation: Sequence[Entry]) -> list[Attempt]:
     """The attempts in all entries of one conversation, whatever their order."""
+    if len(conversation) == 1 and conversation[0].mail is None:
+        alone = Attempt()
+        alone.add(_oriented(conversation[0], conversation[0].src))
+        return [alone] if alone.entries[0].dst[1] in SERVICES else []
     entries = sorted(conversation, key=_order)
     first = entries[0].src
     found: list[Attempt] = []

@@ -17,7 +17,8 @@ _NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,27}))?(?:[eE]([+-]?\d{1,3}))?", re.A
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d{0,9})?(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
-_COUNT = re.compile(r"\d{1,20}", re.ASCII)
+_DIGITS = 20
+"""Of a number that is worth looking at."""
 _MOST = 1 << 44
 """Packets or octets of one record: 16 TiB. More is damage, and so the sum of all that are held fits."""
 
@@ -50,7 +51,7 @@ def visible(text: str) -> str:
 
 def count(text: str) -> int:
     """A whole number of things in one record."""
-    if not _COUNT.fullmatch(text) or (value := int(text)) > _MOST:
+    if len(text) > _DIGITS or not (text.isdecimal() and text.isascii()) or (value := int(text)) > _MOST:
         raise ValueError("no number")
     return value
 
@@ -65,7 +66,10 @@ def port(text: str) -> int:
 
 def seconds_ns(text: str) -> int:
     """Nanoseconds of a decimal number of seconds, digit by digit: no float rounds it."""
-    return _in_range(_number_ns(text))
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError("no number of seconds")
+    return _in_range(_number_ns(match))
 
 
 def end_ns(start_ns: int, duration_ns: int) -> int:
@@ -77,16 +81,14 @@ def end_ns(start_ns: int, duration_ns: int) -> int:
 
 def epoch_ns(text: str, zone: tzinfo = UTC) -> int:
     """A time as seconds, or milliseconds, since 1970, or as ISO 8601; `zone` where that names none."""
-    if not _NUMBER.fullmatch(text):
+    match = _NUMBER.fullmatch(text)
+    if match is None:
         return iso_ns(text, zone)
-    time_ns = _number_ns(text)
+    time_ns = _number_ns(match)
     return _in_range(time_ns if time_ns < _MILLISECONDS_FROM * _NS else time_ns // 1000)
 
 
-def _number_ns(text: str) -> int:
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise ValueError("no number of seconds")
+def _number_ns(match: re.Match[str]) -> int:
     whole, fraction, exponent = match.groups()
     if exponent is None:
         return int(whole) * _NS + int((fraction or "")[:9].ljust(9, "0"))

@@ -49,18 +49,21 @@ def lines(pieces: Iterator[bytes], log: Log) -> Iterator[Line]:
                 if kept > MAX_LINE:
                     log.damaged(offset, "a line that is too long")
                 else:
-                    held.append(part)
-                    yield Line(offset, number, b"".join(held).rstrip(b"\r"))
-                held.clear()
+                    if held:
+                        held.append(part)
+                        part = b"".join(held)
+                    yield Line(offset, number, part.rstrip(b"\r"))
+                if held:
+                    held.clear()
                 offset += length + 1
                 length = kept = 0
             length += len(rest)
             rest = rest.replace(b"\0", b"")
             kept += len(rest)
-            if kept <= MAX_LINE:
-                held.append(rest)
-            else:
+            if kept > MAX_LINE:
                 held.clear()
+            elif rest:
+                held.append(rest)
     except Broken as fault:
         log.damaged(offset, str(fault))
         return

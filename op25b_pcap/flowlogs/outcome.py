@@ -6,10 +6,13 @@ not know enough. The order of the questions is that of the flows stage.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _USUAL_ORDER = (("S", False), ("H", True), *((letter, by) for letter in "DFR" for by in (False, True)))
 """Each letter of a history, and whether it is the called side's."""
 
 
+@lru_cache(maxsize=4096)
 def outcome(opener: str | None, called: str | None, *, is_complete: bool) -> str | None:
     """The strongest thing that is known, from `connected` down to silence.
 

@@ -63,11 +63,18 @@ def _evidence(attempt: Attempt) -> str:
 def _course(attempt: Attempt) -> dict[str, Any]:
     """The columns that say how it went."""
     entries = attempt.entries
-    is_complete = all(each.is_complete for each in entries)
-    opener = _without_doubt(_letters(each.sent for each in entries))
-    called = _letters(each.got for each in entries)
+    if len(entries) == 1:  # nearly always, and then there is nothing to sum up
+        only = entries[0]
+        is_complete, opener, called = only.is_complete, only.sent, only.got
+        src_packets, dst_packets = only.sent_packets, only.got_packets
+        src_bytes, dst_bytes = only.sent_octets, only.got_octets
+    else:
+        is_complete = all(each.is_complete for each in entries)
+        opener, called = _letters(e.sent for e in entries), _letters(e.got for e in entries)
+        src_packets, dst_packets = _sum(e.sent_packets for e in entries), _sum(e.got_packets for e in entries)
+        src_bytes, dst_bytes = _total(e.sent_octets for e in entries), _total(e.got_octets for e in entries)
+    opener = _without_doubt(opener)
     became = outcome(opener, called, is_complete=is_complete)
-    src_packets, dst_packets = _sum(e.sent_packets for e in entries), _sum(e.got_packets for e in entries)
     states = _states(entries, opener, called, became, is_complete=is_complete)
     kind = entries[0].kind
     silent_side = not (called or dst_packets) or not (opener or src_packets)
@@ -88,8 +95,8 @@ def _course(attempt: Attempt) -> dict[str, Any]:
         "syn_packets": _syns(entries, opener, is_complete=is_complete),
         "src_packets": src_packets,
         "dst_packets": dst_packets,
-        "src_bytes": _total(each.sent_octets for each in entries),
-        "dst_bytes": _total(each.got_octets for each in entries),
+        "src_bytes": src_bytes,
+        "dst_bytes": dst_bytes,
         "outcome": became,
         "anomalies": sorted(noted | {name for name, holds in named.items() if holds}),
     }
@@ -100,7 +107,11 @@ def _states(
 ) -> dict[str, str | None]:
     """Zeek's words: its own of the record that saw most, else what letters alone allow."""
     if entries[0].kind == "zeek":
-        most = max(entries, key=lambda each: len(set(each.sent or "")) + len(set(each.got or "")))
+        most = (
+            entries[0]
+            if len(entries) == 1
+            else max(entries, key=lambda each: len(set(each.sent or "")) + len(set(each.got or "")))
+        )
         return {"conn_state": most.conn_state, "history": most.history}
     if not is_complete:
         return {"conn_state": None, "history": None}

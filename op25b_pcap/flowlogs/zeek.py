@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from op25b_pcap.flowlogs.entry import Entry, Log, concerns_mail
+from op25b_pcap.flowlogs.entry import Entry, Log, Socket, concerns_mail
 from op25b_pcap.flowlogs.fields import addresses, count, end_ns, epoch_ns, port, seconds_ns, visible
 from op25b_pcap.flowlogs.lines import Line, lines
 from op25b_pcap.flowlogs.zeek_smtp import COLUMNS as SMTP_COLUMNS
-from op25b_pcap.flowlogs.zeek_smtp import mail
+from op25b_pcap.flowlogs.zeek_smtp import MESSAGE, mail
+from op25b_pcap.flowlogs.zeek_smtp import OTHERS as SMTP_OTHERS
 from op25b_pcap.wire.services import SERVICES
 
-Told = Mapping[str, str | tuple[str, ...]]
-"""The fields of a record that are set: a text, or those of a set or vector."""
+Told = Mapping[str, Any]
+"""The fields of a record that are set: a text, or a tuple of those of a set; that only of `_LISTS`."""
 
 _ENDS = ("id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p")
 CONN_COLUMNS = frozenset({"ts", *_ENDS, "proto"})
@@ -34,6 +36,12 @@ _ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})")
 _JSON_PORT = re.compile(
     rb'"(?:id[._])?(?:orig|resp)_p"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % p for p in SERVICES)
 )
+
+_CONN = ("uid", "duration", "resp_bytes", "resp_pkts", "history", "tunnel_parents", "vlan", "inner_vlan")
+"""What else of conn.log is looked at."""
+_WANTED = frozenset({*CONN_COLUMNS, *CONN_MARKS, *_CONN, *SMTP_COLUMNS, *MESSAGE, *SMTP_OTHERS})
+_NAMES = {**{name: name for name in _WANTED}, **_PLAIN}
+_JSON = json.JSONDecoder(parse_float=str, parse_int=str)
 
 # Zeek's history letters and what they show (Conn::Info): a gap, and a retransmission, is of data;
 # FIN and RST at once is a RST. A zero window (W) is no proof of an ACK: one that was there is named (A).
@@ -67,7 +75,9 @@ def tsv(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
         if line.octets.startswith(b"#"):
             header.read(line.octets)
         elif line.octets and header.tells:
-            yield from _entries(line, log, header.told, header.tells)
+            entry = _read(line, log, header.told, header.tells)
+            if entry is not None:
+                yield log.take(entry)
 
 
 def json_lines(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
@@ -79,7 +89,9 @@ def json_lines(pieces: Iterator[bytes], log: Log) -> Iterator[Entry]:
         if not (text.startswith(b"{") and text.endswith(b"}")):
             log.damaged(line.offset, "no JSON object")
         elif _JSON_PORT.search(text):
-            yield from _entries(line, log, _from_json, None)
+            entry = _read(line, log, _from_json, None)
+            if entry is not None:
+                yield log.take(entry)
 
 
 class Header:
@@ -88,8 +100,9 @@ class Header:
     def __init__(self) -> None:
         self._separator = "\t"
         self._set_separator, self._empty, self._unset = ",", "(empty)", "-"
-        self._names: list[str] = []
+        self._count = 0
         self._ports: list[int] = []
+        self._wanted: list[tuple[str, int]] = []
         self.tells: str | None = None
         """`conn`, `smtp`, or None for another log."""
 
@@ -107,33 +120,45 @@ class Header:
         elif word == "unset_field":
             self._unset = rest
         elif word == "fields":
-            self._names = [_PLAIN.get(name, name) for name in rest.split(self._separator)]
-            self._ports = [at for at, name in enumerate(self._names) if name in ("id.orig_p", "id.resp_p")]
-            self.tells = log_of(self._names)
+            names = [_PLAIN.get(name, name) for name in rest.split(self._separator)]
+            self._ports = [at for at, name in enumerate(names) if name in ("id.orig_p", "id.resp_p")]
+            self._count = len(names)
+            self.tells = log_of(names)
+            self._wanted = [(name, at) for at, name in enumerate(names) if name in _WANTED]
 
     def told(self, octets: bytes) -> Told | None:
         """The fields of a line; None if no port is one of mail.
 
         Raises ValueError if it has more or fewer fields than the header names.
         """
-        values = octets.decode("utf-8", "replace").split(self._separator)
-        if len(values) != len(self._names):
+        text = octets.decode("utf-8", "replace")
+        values = text.split(self._separator)
+        if len(values) != self._count:
             raise ValueError("another number of fields than the header names")
-        if not any(values[at] in _PORTS for at in self._ports):
+        for at in self._ports:
+            if values[at] in _PORTS:
+                break
+        else:
             return None
         told: dict[str, str | tuple[str, ...]] = {}
-        for name, value in zip(self._names, values, strict=True):
-            if value == self._unset:
+        unset, empty = self._unset, self._empty
+        is_escaped = "\\x" in text
+        for name, at in self._wanted:
+            value = values[at]
+            if value == unset:
                 continue
             if name in _SETS:
-                parts = value.split(self._set_separator) if value != self._empty else []
+                parts = value.split(self._set_separator) if value != empty else []
                 told[name] = tuple(_unescaped(part) for part in parts)
+            elif value == empty:
+                told[name] = ""
             else:
-                told[name] = "" if value == self._empty else _unescaped(value)
+                told[name] = _unescaped(value) if is_escaped else value
         return told
 
 
 _SETS = ("rcptto", "tunnel_parents", "fuids")
+_LISTS = frozenset({*_SETS, *MESSAGE})
 
 
 def log_of(names: list[str] | Mapping[str, Any]) -> str | None:
@@ -146,20 +171,23 @@ def log_of(names: list[str] | Mapping[str, Any]) -> str | None:
 def _from_json(octets: bytes) -> Told:
     """The fields of a JSON object; a nested record's are named as in TSV (`id.orig_h`)."""
     try:
-        found = json.loads(octets, parse_float=str, parse_int=str)
+        found = _JSON.decode(octets.decode("utf-8", "surrogatepass").strip())
     except RecursionError:
         raise ValueError("no JSON object") from None
     told: dict[str, str | tuple[str, ...]] = {}
     for name, value in found.items():
-        name = _PLAIN.get(name, name)
-        if isinstance(value, dict):
-            told |= {
-                f"{name}.{inner}": _sound(text) for inner, text in value.items() if isinstance(text, str)
-            }
-        elif isinstance(value, list):
-            told[name] = tuple(_sound(part) for part in value if isinstance(part, str))
-        elif isinstance(value, str | bool):
-            told[name] = _sound(value) if isinstance(value, str) else str(value).lower()
+        if type(value) is dict:
+            for inner, text in value.items():
+                if isinstance(text, str) and (known := _NAMES.get(f"{name}.{inner}")):
+                    told[known] = _sound(text)
+        elif known := _NAMES.get(name):
+            if type(value) is str:
+                told[known] = value if value.isascii() else _sound(value)
+            elif type(value) is list:
+                parts = tuple(_sound(part) for part in value if isinstance(part, str))
+                told[known] = parts if known in _LISTS else ""
+            elif type(value) is bool:
+                told[known] = str(value).lower()
     return told
 
 
@@ -168,97 +196,101 @@ def _sound(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def _entries(
-    line: Line, log: Log, read: Callable[[bytes], Told | None], tells: str | None
-) -> Iterator[Entry]:
+def _read(line: Line, log: Log, read: Callable[[bytes], Told | None], tells: str | None) -> Entry | None:
     """The entry of a line, if it concerns mail; a line that cannot be read costs itself."""
     try:
         told = read(line.octets)
-        entry = None if told is None else _entry(told, tells or log_of(told), log, line.number)
+        return None if told is None else _entry(told, tells or log_of(told), log, line.number)
     except (ValueError, KeyError, TypeError) as fault:
         reason = f"no field {fault}" if isinstance(fault, KeyError) else str(fault) or "not understood"
         log.damaged(line.offset, f"a line of Zeek's: {reason}")
-        return
-    if entry is not None:
-        yield log.take(entry)
+        return None
 
 
 def _entry(told: Told, tells: str | None, log: Log, number: int) -> Entry | None:
-    if tells is None or _text(told, "proto") not in ("tcp", "", "6"):
+    get = told.get
+    if tells is None or get("proto", "") not in ("tcp", "", "6"):
         return None
-    orig_h, orig_p, resp_h, resp_p = (_text(told, name) for name in _ENDS)
-    src_port, dst_port = port(orig_p), port(resp_p)
+    src_port, dst_port = port(get("id.orig_p", "")), port(get("id.resp_p", ""))
     if not concerns_mail(src_port, dst_port):
         return None
-    uid = _text(told, "uid")
+    uid = get("uid", "")
     if len(uid) > _MAX_NAME:
         raise ValueError("a uid that is too long")
-    start_ns = epoch_ns(_text(told, "ts"))
-    src, dst = addresses(orig_h, resp_h)
-    entry = Entry(
-        "zeek",
-        log.capture,
-        number,
-        start_ns,
+    start_ns = epoch_ns(get("ts", ""))
+    src, dst = addresses(get("id.orig_h", ""), get("id.resp_h", ""))
+    ends = "zeek", log.capture, number, start_ns
+    if tells == "conn":
+        return _connection(ends, (src, src_port), (dst, dst_port), uid, told)
+    return Entry(
+        *ends,
         start_ns,
         (src, src_port),
         (dst, dst_port),
+        sent="AD",
+        got="D" if "last_reply" in told else "",
+        is_complete=False,
         uid=uid,
+        mail=mail(told),
     )
-    if tells == "smtp":
-        return entry._replace(
-            sent="AD", got="D" if "last_reply" in told else "", is_complete=False, mail=mail(told)
-        )
-    return _connection(entry, told)
 
 
-def _connection(entry: Entry, told: Told) -> Entry:
-    """The entry with what conn.log tells."""
-    last_ns = end_ns(entry.start_ns, seconds_ns(_text(told, "duration") or "0"))
-    orig_bytes, resp_bytes, orig_pkts, resp_pkts, missed = (
-        _count(told, name) for name in ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts", "missed_bytes")
+def _connection(begin: tuple[str, int, int, int], src: Socket, dst: Socket, uid: str, told: Told) -> Entry:
+    """What a line of conn.log tells; `begin` are the first fields of an entry."""
+    get = told.get
+    last_ns = end_ns(begin[3], seconds_ns(get("duration", "") or "0"))
+    orig_bytes, resp_bytes = _count(get("orig_bytes")), _count(get("resp_bytes"))
+    orig_pkts, resp_pkts, missed = (
+        _count(get("orig_pkts")),
+        _count(get("resp_pkts")),
+        _count(get("missed_bytes")),
     )
-    state, history = _text(told, "conn_state") or None, _text(told, "history") or None
+    state, history = get("conn_state", "") or None, get("history", "") or None
     if state is not None and state not in _BY_STATE:
         raise ValueError("an unknown conn_state")
-    if history is not None and not (
-        len(history) <= _MAX_HISTORY and history.isascii() and history.replace("^", "").isalpha()
-    ):
-        raise ValueError("an unknown history")
-    sent, got = _letters(state, history, orig_bytes, resp_bytes)
-    odd = {_ODD[letter] for letter in (history or "").upper() if letter in _ODD}
+    sent, got, odd = _shown(history) if history else (*_by_state(state, orig_bytes, resp_bytes), ())
     if missed:
-        odd.add("gap")
-    parents = told.get("tunnel_parents", ())
-    payer = visible("/".join(sorted(parents)) if isinstance(parents, tuple) else parents)
-    if len(payer) > _MAX_NAME:
-        raise ValueError("too many tunnels")
-    return entry._replace(
-        end_ns=last_ns,
-        sent=sent,
-        got=got,
-        sent_packets=orig_pkts,
-        got_packets=resp_pkts,
-        sent_octets=orig_bytes,
-        got_octets=resp_bytes,
+        odd = tuple(sorted({*odd, "gap"}))
+    payer = ""
+    if parents := get("tunnel_parents"):
+        payer = visible("/".join(sorted(parents)) if isinstance(parents, tuple) else parents)
+        if len(payer) > _MAX_NAME:
+            raise ValueError("too many tunnels")
+    return Entry(
+        *begin,
+        last_ns,
+        src,
+        dst,
+        sent,
+        got,
+        orig_pkts,
+        resp_pkts,
+        orig_bytes,
+        resp_bytes,
         is_complete=sent is not None,
         conn_state=state,
         history=history,
+        uid=uid,
         encapsulation=_vlans(told) if not parents else None,
         payer=payer,
-        anomalies=tuple(sorted(odd)),
+        anomalies=odd,
     )
 
 
-def _letters(
-    state: str | None, history: str | None, orig_bytes: int | None, resp_bytes: int | None
+@lru_cache(maxsize=4096)
+def _shown(history: str) -> tuple[str, str, tuple[str, ...]]:
+    """What both sides have sent by the history, and its oddities. Raises ValueError."""
+    if not (len(history) <= _MAX_HISTORY and history.isascii() and history.replace("^", "").isalpha()):
+        raise ValueError("an unknown history")
+    sent = "".join(_LETTERS.get(letter, "") for letter in history if letter.isupper())
+    got = "".join(_LETTERS.get(letter.upper(), "") for letter in history if letter.islower())
+    return sent, got, tuple(sorted({_ODD[letter] for letter in history.upper() if letter in _ODD}))
+
+
+def _by_state(
+    state: str | None, orig_bytes: int | None, resp_bytes: int | None
 ) -> tuple[str | None, str | None]:
-    """What both sides have sent, by the history or else by the state."""
-    if history is not None:
-        return (
-            "".join(_LETTERS.get(letter, "") for letter in history if letter.isupper()),
-            "".join(_LETTERS.get(letter.upper(), "") for letter in history if letter.islower()),
-        )
+    """What both sides have sent where there is no history."""
     if state is None:
         return None, None
     sent, got = _BY_STATE[state]
@@ -267,19 +299,14 @@ def _letters(
 
 def _vlans(told: Told) -> str | None:
     """The tags, where Zeek was told to log them; of other layers it says nothing."""
-    tags = [_text(told, name) for name in ("vlan", "inner_vlan")]
+    if "vlan" not in told and "inner_vlan" not in told:
+        return None
+    tags = [told.get(name, "") for name in ("vlan", "inner_vlan")]
     return "/".join(f"vlan:{count(tag)}" for tag in tags if tag) or None
 
 
-def _count(told: Told, name: str) -> int | None:
-    text = _text(told, name)
+def _count(text: str | None) -> int | None:
     return count(text) if text else None
-
-
-def _text(told: Told, name: str) -> str:
-    """A field; empty where it is not set."""
-    value = told.get(name, "")
-    return value if isinstance(value, str) else ""
 
 
 def _unescaped(text: str) -> str:

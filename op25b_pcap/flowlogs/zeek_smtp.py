@@ -16,7 +16,7 @@ Told = Mapping[str, str | tuple[str, ...]]
 
 COLUMNS = frozenset({"ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "trans_depth", "tls"})
 """What a transaction cannot be told without."""
-_MESSAGE = (
+MESSAGE = (
     "date",
     "from",
     "to",
@@ -31,6 +31,8 @@ _MESSAGE = (
     "fuids",
 )
 """Fields that only a message can have filled: DATA was sent, and accepted with 354."""
+OTHERS = ("uid", "helo", "mailfrom", "rcptto", "second_received", "last_reply")
+"""What else is looked at."""
 MAX_RECIPIENTS = 65_536
 """Recipients of a mail that are kept, as of a dialogue that packets hold."""
 MAX_TEXT = 1000
@@ -42,7 +44,7 @@ _REPLY = re.compile(r"([2-5]\d\d)(?:[ -]+([245]\.\d{1,3}\.\d{1,3})(?=\s|\Z))?[ -
 def mail(told: Told) -> Mail:
     """What the line tells of the dialogue."""
     reply = _REPLY.fullmatch(_text(told, "last_reply")[:MAX_TEXT])
-    has_message = any(told.get(name) for name in _MESSAGE)
+    has_message = any(told.get(name) for name in MESSAGE)
     recipients = told.get("rcptto")
     return Mail(
         helo=_visible(_text(told, "helo")) or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import json
 import os
 import random
 import re
@@ -22,7 +23,7 @@ from op25b_pcap.batch.extra import needed
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.tables import BY_DATE
 from op25b_pcap.faults import UsageFault
-from op25b_pcap.flowlogs import Hints
+from op25b_pcap.flowlogs import Hints, Log, entries
 from op25b_pcap.tables import TABLES
 from tests.flow_logs import CONN, SMTP, conn, mail, nfdump_17, packet, read, request, syslog, talk, tsv
 from tests.lakes import (
@@ -355,6 +356,16 @@ def test_hints_that_change_open_no_capture_and_the_same_hints_nothing(place, mon
     assert opened == []
     run(place.inbox, place.lake)
     assert opened == ["a.log"]
+
+
+def test_entries_are_what_they_were_when_they_are_taken_up():
+    found = list(entries(iter([tsv([conn(), talk(2, tunnel_parents="Ca,Cb")], CONN)]), "zeek", Log(0, print)))
+    found += entries(iter([tsv([mail(rcptto="a@example.org,b@example.org")], SMTP)]), "zeek", Log(0, print))
+    for entry in found:
+        assert logs._entry(logs._text(entry)) == entry
+        sockets = {name: (getattr(entry, name)[0].hex(), getattr(entry, name)[1]) for name in ("src", "dst")}
+        earlier = {**entry._asdict(), **sockets, "mail": entry.mail and entry.mail._asdict()}
+        assert logs._entry(json.dumps(earlier)) == entry  # as earlier versions set them down
 
 
 def test_a_zone_that_is_none():
