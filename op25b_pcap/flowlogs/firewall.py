@@ -29,9 +29,12 @@ _BEHIND_TAG = re.compile(
 )
 """Host, perhaps facility and level, and tag (RFC 3164), or those and what else RFC 5424 has, and the
 kernel's own time."""
-_BEHIND_HOST = re.compile(r"(?:\S*[^\s:] +(?:[^\s\[]+\[\d+\]: ?|[^\s:]+: (?=.*\S))?)?" + _UPTIME)
-"""Host, and what is a tag for certain, or has something behind it: ulogd's own files have none, there the
-rule's prefix follows the host."""
+_BEHIND_HOST = re.compile(
+    r"(?:\S+ \S+ (?:\d+|-) \S+ (?:-|\[[^\]]*\]) +|\S*[^\s:] +(?:[^\s\[]+\[\d+\]: ?|[^\s:]+: (?=.*\S))?)?"
+    + _UPTIME
+)
+"""What RFC 5424 has; or the host, and what is a tag for certain, or has something behind it: ulogd's own
+files have none, there the rule's prefix follows the host."""
 
 # Words of rules' prefixes: those of UFW, firewalld, Shorewall, fail2ban and OpenWrt are among them.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -70,7 +70,7 @@ def stamp(text: str, log: Log) -> Stamp:
     if match := _STAMP_CTIME.match(text, at):
         month, day, clock, written = match.groups()
         moment = _moment(int(written), month, int(day), clock, log.zone)
-        return Stamp(since_1970(moment) * _NS, False, match.end(), False)
+        return Stamp(since_1970(moment) * _NS, False, match.end(), not match[0].startswith("["))
     if match := _STAMP_UNIX.match(text, at):
         return Stamp(seconds_ns(match[1]), False, match.end(), True)
     if match := _STAMP_FULL.match(text, at):

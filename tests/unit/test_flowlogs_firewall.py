@@ -164,6 +164,10 @@ BEFORE = [
     ("Mon 2025-11-24 07:13:31 UTC drop-gw x: ", None),
     (f"{START}.250000 drop-gw x: ", None),
     ("Nov 24 07:13:31 drop-gw kern.warn kernel: [1.0] x ", None),
+    ("Mon Nov 24 07:13:31 2025 drop-gw x: ", None),
+    ("<4>1 2025-11-24T07:13:31Z drop-gw block-log 7 DROP [a@1 b=drop] x: ", None),
+    ("<4>1 2025-11-24T07:13:31Z gw log - - - DROP: ", "no_answer"),
+    ("Mon Nov 24 07:13:31 2025 user.notice fw: DROP: ", "no_answer"),
     ("Nov 24 07:13:31 gw DROP: ", "no_answer"),  # ulogd's own file
     ("Nov 24 07:13:31 gw fw: DROP: ", "no_answer"),
     ("Nov 24 07:13:31 DROP: ", "no_answer"),
