@@ -198,9 +198,12 @@ def nfdump_talk(flags: str, **more: int) -> bytes:
     ("log", "found"),
     [
         (nfdump_talk("SAPF"), ("allowed", "proven", set())),
-        (nfdump_talk("SAF"), ("inconclusive", "unknown", set())),
+        (nfdump_talk("SAF"), ("inconclusive", "unknown", {"nothing_said"})),
         (tsv([talk(dst=SMARTHOST, **UNCOUNTED)], CONN), ("allowed", "proven", set())),
-        (tsv([talk(dst=SMARTHOST, history="ShAFaf", **UNCOUNTED)], CONN), ("inconclusive", "unknown", set())),
+        (
+            tsv([talk(dst=SMARTHOST, history="ShAFaf", **UNCOUNTED)], CONN),
+            ("inconclusive", "unknown", {"nothing_said"}),
+        ),
         (
             tsv([talk(dst=SMARTHOST, history=None, **UNCOUNTED)], CONN),
             ("inconclusive", "unknown", {"dialogue_not_logged"}),
