@@ -203,8 +203,8 @@ def _parts(slices: Sequence[Slice]) -> Iterator[Part]:
     there = {table for one in slices for table, shares in one.shares.items() if shares}
     of_day: Counter[int] = Counter()
     for one in slices:
-        # Where there is no attempt there is no day to write of.
-        wanted = there if one is not slices[0] or not one.flows else one.shares
+        # A lake without attempts has a part, too, on the first of all days: else who reads it fails.
+        wanted = one.shares if one is slices[0] else there
         tables = [table for table in wanted if one.shares[table] or table not in there]
         yield Part(one, of_day[one.day], tuple(tables))
         of_day[one.day] += 1

@@ -49,6 +49,7 @@ def batch(
 ) -> Outcome:
     """Bring a lake up to date with an inbox. Logs that were read with other `hints` are read anew."""
     watching, clock, hints = watching or Watching(), Clock(), hints or Hints()
+    lake = lake.removeprefix("file://")
     lake = lake if "://" in lake else str(Path(lake).absolute())
     place = files(lake)
     if place.is_local and Path(lake, "flows.parquet").exists():
@@ -79,7 +80,16 @@ def batch(
 def _known(workshop: Files) -> list[Account]:
     """Accounts of earlier runs."""
     below = workshop.below(work.ACCOUNTS)
-    return [account_of(below.read(name)) for name in below.names(".json")]
+    return [_account(below, name) for name in below.names(".json")]
+
+
+def _account(below: Files, name: str) -> Account:
+    try:
+        return account_of(below.read(name))
+    except (ValueError, TypeError):
+        # What else is known of the piece is not to be lost without a word: it may have gone.
+        reason = "it is damaged; without it the piece that it tells of is read again, if that is still there"
+        raise UsageFault(f"{below.root}/{name} cannot be read: {reason}") from None
 
 
 def _scanning(

@@ -434,11 +434,34 @@ def test_judging_needs_no_more_descriptors_than_there_are_ranges(place, monkeypa
     place.expect(octets(RECORDS))
 
 
-def test_a_lake_without_attempts_has_its_folders(place):
+def test_a_lake_without_attempts_can_be_read(place):
     place.put("nothing.pcap", octets([]))
     place.states()
     for table in BY_DATE:
-        assert [*(place.lake / table).iterdir()] == []
+        found = duckdb.sql(f"from '{place.lake}/{table}/*/*.parquet'")
+        assert found.fetchall() == []
+        assert {*TABLES[table].names} <= {*found.columns}
+    place.put("all.pcap", octets(RECORDS))
+    place.states()
+    place.expect(octets(RECORDS))
+    assert not (place.lake / "flows" / "date=1970-01-01").exists()
+
+
+def test_a_lake_may_be_named_by_the_url_of_a_folder(place):
+    place.put("all.pcap", octets(RECORDS))
+    run(place.inbox, f"file://{place.lake}")
+    place.expect(octets(RECORDS))
+
+
+def test_a_damaged_account_is_not_passed_over(place):
+    place.put("all.pcap", octets(RECORDS))
+    place.states()
+    (account,) = (place.lake / ".work" / "accounts").iterdir()
+    account.write_bytes(account.read_bytes()[:100])
+    with pytest.raises(UsageFault, match=f"{account.name} cannot be read: it is damaged; without it"):
+        place.states()
+    account.unlink()
+    assert place.states() == {"all.pcap": "done"}
 
 
 def test_what_is_told_while_a_run_judges_goes_with_it_or_with_the_next_one(place, monkeypatch):
