@@ -16,6 +16,7 @@ from typing import Any
 from op25b_pcap.batch.account import Piece
 from op25b_pcap.batch.files import files, filesystem
 from op25b_pcap.capture.names import path_order
+from op25b_pcap.capture.opening import files_below
 from op25b_pcap.faults import UsageFault
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -59,27 +60,16 @@ def _here(inbox: str, lake: str) -> Iterator[Piece]:
         raise UsageFault(f"{inbox} lies in the lake itself: captures need a folder of their own")
     seen: set[str] = set()
     for name in places:
-        for path in _files(name) if Path(name).is_dir() else [name]:
+        for path in files_below(Path(name)) if Path(name).is_dir() else [Path(name)]:
             real = os.path.realpath(path)
             if real in seen or (own and Path(real).is_relative_to(own)):
                 continue
             seen.add(real)
             try:
-                size, mtime_ns = size_and_time(Path(path))
+                size, mtime_ns = size_and_time(path)
             except OSError:
                 continue  # it has gone in this moment, as rotation takes files away
-            yield Piece(str(Path(path).absolute()), size, mtime_ns)
-
-
-def _files(folder: str) -> Iterator[str]:
-    """And at the end folders that may not be looked into, which reading them will say."""
-    refused: list[OSError] = []
-    for place, folders, names in os.walk(folder, onerror=refused.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(place, name).is_file():
-                yield str(Path(place, name))
-    yield from (str(fault.filename) for fault in refused if isinstance(fault, PermissionError))
+            yield Piece(str(path.absolute()), size, mtime_ns)
 
 
 def _far(inbox: str, lake: str) -> Iterator[Piece]:

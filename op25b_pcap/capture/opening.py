@@ -45,7 +45,7 @@ def _meant(argument: str, passed_over: list[Path]) -> list[Path]:
     for name in named:
         path = Path(name)
         if path.is_dir():
-            for file in _files(path):
+            for file in files_below(path):
                 is_meant = means_capture(file.name) or is_capture(file) or file.is_dir()
                 (taken if is_meant else passed_over).append(file)
         else:
@@ -66,7 +66,7 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """All regular files below a folder, in natural order, but for the hidden ones.
 
     And at the end folders that may not be looked into, which reading them will say.

@@ -110,7 +110,7 @@ class Scene:
         """Flows of which a firewall logged a packet that it did not let pass."""
         return self.list_has("anomalies", "filter_dropped", "filter_rejected")
 
-    @property
+    @cached_property
     def icmp_is_own(self) -> Flags:
         """Flows whose ICMP error came from a router of the policy."""
         routers = Networks({"routers": self.policy.of("routers")})
