@@ -97,6 +97,8 @@ CONFIGURATIONS = {
         route add 2001:db8:0:25::/64 dev isp
         route add 198.51.100.0/24 via {MX} dev border onlink
         route add 2001:db8:f::/48 via fe80::2 dev border""",
+    # The smarthost is the one that calls from here. Were it bound to its address, its port would be
+    # drawn at random, and two attempts of a play would share one now and then.
     "isp": f"""
         address add {SMARTHOST} dev wan
         address add {LOCAL_MX} dev wan
@@ -104,7 +106,7 @@ CONFIGURATIONS = {
         address add {RESOLVER} dev wan
         address add {SMARTHOST_V6} dev wan nodad
         address add fe80::2/64 dev wan nodad
-        route add default via {ROUTER} dev wan onlink
+        route add default via {ROUTER} dev wan onlink src {SMARTHOST}
         route add default via fe80::1 dev wan""",
     "world": f"""
         address add {MX} dev wan

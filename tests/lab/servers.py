@@ -78,16 +78,15 @@ smtpd_sasl_path = private/auth
 # What the lab's domains accept is not delivered, but counted as delivered.
 virtual_transport = discard
 """
-ISP_MAIN = f"""
+ISP_MAIN = """
 myhostname = relay.isp.example
 mynetworks = 127.0.0.0/8, 203.0.113.0/24, [2001:db8:100::]/40
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject
-smtp_bind_address = {SMARTHOST}
 inet_protocols = all
 smtp_address_preference = ipv4
 smtp_tls_security_level = none
 virtual_mailbox_domains = isp.example
-virtual_mailbox_maps = inline:{{ postmaster@isp.example=x }}
+virtual_mailbox_maps = inline:{ postmaster@isp.example=x }
 """
 WORLD_MAIN = r"""
 myhostname = mx.example.com
