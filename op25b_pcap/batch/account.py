@@ -19,14 +19,6 @@ from op25b_pcap.capture.observation import Capture, Damage
 State = Literal["done", "damaged", "duplicate", "unfinished", "unreadable", "foreign"]
 
 
-class Before(NamedTuple):
-    """What a piece may have grown out of, or pack: something that was read in an earlier run."""
-
-    size: int
-    sha256: str
-    is_packed: bool
-
-
 class Piece(NamedTuple):
     """A file of the inbox as it was found."""
 
@@ -76,6 +68,8 @@ class Account:
     """What the reader of a log was told besides: another word makes other entries."""
     was: Sequence[str] = ()
     """Digests of other pieces with which this one begins, or what it packs does."""
+    compared: Sequence[str] = ()
+    """Digests of all those with which it was compared for that."""
 
     @property
     def name(self) -> str:
@@ -133,8 +127,3 @@ def account_of(octets: bytes) -> Account:
 def compact(layers: Iterable[Sequence[int]]) -> list[Sequence[int]]:
     """Long lists as numbers of eight octets: a lake may have ten thousands of pieces."""
     return [array("q", sizes) for sizes in layers]
-
-
-def outgrown(accounts: Iterable[Account]) -> dict[str, str]:
-    """Digests of pieces that another one holds, and where that one lies, or lay."""
-    return {digest: account.path for account in accounts for digest in account.was}

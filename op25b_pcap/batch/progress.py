@@ -21,6 +21,7 @@ from op25b_pcap.batch.watching import Watching
 
 _STAGES = {
     "scan": "reading pieces",
+    "compare": "comparing pieces that are alike",
     "join": "joining fragments",
     "assemble": "assembling conversations",
     "judge": "judging",
@@ -45,6 +46,10 @@ class _Counting(Watching):
         self.done += 1
         self.octets_done += account.size
         self.packets += account.records
+        self.show()
+
+    def compared(self) -> None:
+        self.done += 1
         self.show()
 
     def assembled(self, flows: int) -> None:

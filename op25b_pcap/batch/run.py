@@ -7,27 +7,26 @@ it was, and a run over a grown inbox reads only what is new.
 from __future__ import annotations
 
 import fcntl
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from op25b_pcap.batch import work
-from op25b_pcap.batch.account import Account, Before, Piece, account_of, outgrown
+from op25b_pcap.batch.account import Account, Piece, account_of
 from op25b_pcap.batch.assembling import assemble, is_assembled
 from op25b_pcap.batch.crew import Crew, Deadly, survived
 from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
 from op25b_pcap.batch.outcome import Outcome
+from op25b_pcap.batch.outgrown import compare, comparisons, outgrown, written_anew
 from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
 from op25b_pcap.batch.tables import sweep
 from op25b_pcap.batch.watching import Watching
 from op25b_pcap.capture.names import path_order
-from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.clock import Clock
 from op25b_pcap.faults import UsageFault
 from op25b_pcap.flowlogs import Hints
@@ -65,6 +64,7 @@ def batch(
         from op25b_pcap.batch.judging import Gathered, conclude
 
         left = _scanned(scanning, known, watching)
+        _compared(known, present, lake, crew, watching)
         accounts = _in_order(known, hints)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
@@ -102,37 +102,16 @@ def _scanning(
 ) -> Iterator[Account]:
     """Have what is new read."""
     done = {account.piece for account in known if account.is_read_as(hints.words)}
-    before = _before(known)
     new = [piece for piece in present if piece not in done]
     new.sort(key=lambda piece: -piece.size)  # a large one at the end would keep others waiting
     watching.begins("scan", len(new), sum(piece.size for piece in new))
     beside = len(new) == 1 and crew.workers > 1  # a worker takes one processor
-    tasks = [(piece, lake, before(piece), beside, hints) for piece in new]
+    tasks = [(piece, lake, beside, hints) for piece in new]
     reason = "it has ended every process that read it"
     return (
         Account(*new[number], state="unreadable", reason=reason) if isinstance(made, Deadly) else made
         for number, made in crew.results(scan, tasks)
     )
-
-
-def _before(known: Sequence[Account]) -> Callable[[Piece], list[Before]]:
-    """What a piece may have grown out of, or pack: what lay there, or began at the same time.
-
-    Rotation gives a file another name, and packs it, perhaps when it has been read.
-    """
-    at: dict[str, list[Before]] = defaultdict(list)
-    began: dict[int, list[Before]] = defaultdict(list)
-    for account in known:
-        one = Before(account.size, account.sha256, bool(account.compression))
-        at[account.path].append(one)
-        if account.counts and account.began_ns >= 0:
-            began[account.began_ns].append(one)
-
-    def before(piece: Piece) -> list[Before]:
-        elsewhere = began and "://" not in piece.path and began.get(first_time_ns(Path(piece.path)))
-        return [*at[piece.path], *(elsewhere or ())]
-
-    return before
 
 
 def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watching) -> list[Account]:
@@ -149,14 +128,30 @@ def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watchi
     return left
 
 
+def _compared(
+    known: list[Account], present: Sequence[Piece], lake: str, crew: Crew, watching: Watching
+) -> None:
+    """Find out which of the pieces another one holds."""
+    asked = comparisons(known, present)
+    watching.begins("compare", len(asked))
+    by_name = {account.name: account for account in known}
+    for number, made in crew.results(compare, [(*one, lake) for one in asked]):
+        account = asked[number][0] if isinstance(made, Deadly) else made
+        watching.compared()
+        by_name[account.name] = account
+    known[:] = by_name.values()
+
+
 def _in_order(known: Sequence[Account], hints: Hints) -> list[Account]:
     """Each content that counts once, in the order in which the pieces began.
 
     Of a log that lies there twice, one that has gone may have been read with other hints.
     """
     held, first = outgrown(known), dict[str, Account]()
-    for account in sorted(known, key=lambda one: (not one.is_read_as(hints.words), _path_order(one))):
-        if account.counts and account.sha256 not in held:
+    counting = [account for account in known if account.counts and account.sha256 not in held]
+    passed_over = written_anew(counting)
+    for account in sorted(counting, key=lambda one: (not one.is_read_as(hints.words), _path_order(one))):
+        if account.name not in passed_over:
             first.setdefault(account.sha256, account)
     return sorted(first.values(), key=lambda account: (account.began_ns, _path_order(account)))
 
@@ -205,15 +200,16 @@ def _listed(
     there = {*present, *(one.piece for one in left)}
     listed = []
     for account in sorted((*known, *left), key=_path_order):
-        if account.piece not in there and (account.sha256 in held or not account.size):
-            continue
+        reason = ""
         if account.sha256 in held:
-            reason = f"the beginning of {held[account.sha256]}"
-            account = replace(account, state="duplicate", reason=reason)
-        elif account.counts and account.name not in own:
+            reason = f"{held[account.sha256]} begins with it, or packs it"
+        elif account.counts and account.sha256 not in others:
+            reason = "the same capture lay there in another state, which holds more"
+        if account.piece not in there and (reason or not account.size):
+            continue
+        if not reason and account.counts and account.name not in own:
             reason = f"the same as {others[account.sha256]}"
-            account = replace(account, state="duplicate", reason=reason)
-        listed.append(account)
+        listed.append(replace(account, state="duplicate", reason=reason) if reason else account)
     return listed
 
 

@@ -6,10 +6,7 @@ left for a later run.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,15 +15,12 @@ import pyarrow.compute as pc
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import bench, logs, work
-from op25b_pcap.batch.account import Account, Before, Piece, compact
+from op25b_pcap.batch.account import Account, Piece, compact
 from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.aside import OF_ONE, OF_SEVERAL, Aside, Kept, by_time
-from op25b_pcap.capture.compression import unpacked
-from op25b_pcap.capture.disk import Disk
 from op25b_pcap.capture.names import means_capture
 from op25b_pcap.capture.observation import Observation
-from op25b_pcap.capture.octets import Broken
 from op25b_pcap.capture.reading import first_time_ns
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
@@ -41,22 +35,12 @@ YOUNG_NS = 120_000_000_000
 """Who writes a capture flushes it more often than this; what has no end after it never gets one."""
 _ENDS_EARLY = ("the file ends inside", "ends too early", "the file is empty")
 """Reasons of damages that are none while the file is being written."""
-_STEP = 1 << 20
 _WAITING_TOGETHER = 64
 """Records that are read together when fragments are joined: a damaged time may open every piece at once."""
 
 
-def scan(
-    piece: Piece,
-    lake: str,
-    before: Sequence[Before] = (),
-    beside: bool = False,
-    hints: Hints | None = None,
-) -> Account:
-    """Read a piece. `before` is what lay there in earlier runs, or began at the same time.
-
-    `hints` are for logs. `beside`: there is a processor for another process to reckon the digest.
-    """
+def scan(piece: Piece, lake: str, beside: bool = False, hints: Hints | None = None) -> Account:
+    """Read a piece. `hints` are for logs. `beside`: a processor is free for who reckons the digest."""
     workshop = work.work_of(files(lake))
     with opened(piece.path) as path, workshop.scratch() as folder, seldom_sought():
         account = Account(*piece)
@@ -77,7 +61,6 @@ def scan(
         _judge(account, changed=changed)
         if account.state == "unfinished" or not account.sha256:
             return account
-        account.was = _held(path, account, before)
         if account.counts:
             for name, file in made.items():
                 workshop.put(file, name)
@@ -159,32 +142,3 @@ def _judge(account: Account, *, changed: bool) -> None:
         account.state = "damaged"
     if account.damages and not account.reason:
         account.reason = account.damages[0][1]
-
-
-def _held(path: Path, account: Account, before: Sequence[Before]) -> list[str]:
-    """The digests of those with which the piece begins, or what it packs does."""
-    others = [one for one in before if one.size and one.sha256 not in ("", account.sha256)]
-    less = [one for one in others if one.size < account.size]
-    held = _begins_with(less, Disk(path).pieces(_STEP))
-    if account.compression:
-        plain = [one for one in others if not one.is_packed]
-        held |= _begins_with(plain, unpacked(Disk(path).pieces(_STEP))[1])
-    return sorted(held)
-
-
-def _begins_with(others: Sequence[Before], pieces: Iterator[bytes]) -> set[str]:
-    """The digests of those whose octets come first."""
-    found, octets, held = hashlib.sha256(), 0, set[str]()
-    by_size = sorted(others, key=lambda one: -one.size)
-    with suppress(Broken):
-        while by_size and (piece := next(pieces, b"")):
-            at = 0
-            while by_size and by_size[-1].size <= octets + len(piece):
-                one = by_size.pop()
-                found.update(piece[at : one.size - octets])
-                at = one.size - octets
-                if found.hexdigest() == one.sha256:
-                    held.add(one.sha256)
-            found.update(piece[at:])
-            octets += len(piece)
-    return held

@@ -14,6 +14,9 @@ class Watching:
     def scanned(self, account: Account) -> None:
         """A piece was read."""
 
+    def compared(self) -> None:
+        """A piece was compared with those that are like it."""
+
     def assembled(self, flows: int) -> None:
         """A range was assembled."""
 

@@ -143,15 +143,28 @@ def test_rotation_gives_a_piece_another_name_when_it_was_read(place, share, sque
         "a=half a>a.1 a.1=all a.1> a.gz=all a=other",
         "a=half a>a.1 a.1=all a=half a.1! a>",
         "a=half b=all a!",
+        "a=all b=half",
+        "a.gz=all a=all",
+        "a=all+a.gz=all",
+        "a=half+b=all+c.gz=all",
+        "a=torn a=all",
+        "a=torn a=all a>",
+        "a=all a=torn a=other",
     ],
 )
 def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
-    """NAME=WHAT is written, NAME> removed, NAME>OTHER renamed, NAME! touched; with a run behind each."""
+    """NAME=WHAT is written, NAME> removed, NAME>OTHER renamed, NAME! touched; + or a run behind each."""
     other, whole, _ = thirds()
     begin = len(RECORDS) // 3
-    contents = {"half": octets(RECORDS[begin : begin + begin // 2]), "all": whole, "other": other}
-    for number, step in enumerate(steps.split()):
-        name, mark, rest = re.split("([=>!])", step)
+    torn = bytes((*whole[: len(whole) // 2], *b"\xff" * 64, *whole[len(whole) // 2 + 64 :]))
+    contents = {
+        "half": octets(RECORDS[begin : begin + begin // 2]),
+        "all": whole,
+        "other": other,
+        "torn": torn,
+    }
+    for number, step in enumerate(re.split("(?<=[+ ])", steps)):
+        name, mark, rest = re.split("([=>!])", step.strip("+ "))
         path = place.inbox / name
         if mark == "=":
             content = contents[rest]
@@ -162,7 +175,8 @@ def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
             path.rename(place.inbox / rest)
         else:
             path.unlink()
-        run(place.inbox, place.lake)
+        if not step.endswith("+"):
+            run(place.inbox, place.lake)
     place.expect(*[other] * ("other" in steps), whole)
     assert not run(place.inbox, place.lake).is_new
 
@@ -262,6 +276,9 @@ class Killed(BaseException):
 def test_a_run_that_ends_at_any_write_is_finished_by_the_next(tmp_path, monkeypatch):
     inbox = tmp_path / "inbox"
     scatter(RECORDS, [150, 300], inbox, random.Random(5))
+    twin = octets(RECORDS[:150])
+    inbox.joinpath("twin.pcap").write_bytes(twin)
+    inbox.joinpath("twin.gz").write_bytes(gzip.compress(twin, mtime=0))
     expected = analysed(*CAPTURES)
     steps = 0
     real = Path.replace
