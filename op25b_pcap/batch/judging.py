@@ -181,6 +181,8 @@ def _judged(
         if is_end:
             break
         lay_down(shards[0].run, met, answers, workshop)
+        del answers
+        give_back()
         clock.lap("judge")
     (policy,) = (one.policy for one in come if one.policy)
     return policy, known, [*chain.from_iterable(one.parts for one in come)]

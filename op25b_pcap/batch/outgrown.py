@@ -80,14 +80,16 @@ def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tupl
                 at[account.path].append(account)
             if account.counts and account.began_ns >= 0:
                 began[account.began_ns].append(account)
+    for group in (*at.values(), *began.values()):
+        group[:] = nlargest(_MOST_COMPARED, group, key=attrgetter("mtime_ns"))
     there, asked = set(present), list[tuple[Account, list[Other]]]()
     for account in sorted(known, key=attrgetter("path")):
         near = [*at.get(account.path, ()), *(began.get(account.began_ns, ()) if account.counts else ())]
-        # As many digests as pieces of one content that lie there need be read once only.
+        # Of several pieces of one content the first is read: `compared` is by content.
         if account.piece in there and (
             others := {
                 other.sha256: Other(other.size, other.sha256, bool(other.compression))
-                for other in nlargest(_MOST_COMPARED, near, key=attrgetter("mtime_ns"))
+                for other in near
                 if _may_hold(account, other) and other.sha256 not in compared[account.sha256]
             }
         ):
