@@ -31,6 +31,7 @@ from op25b_pcap.batch.shards import (
     Part,
     Shard,
     View,
+    findings_of,
     forget,
     go,
     judged_alone,
@@ -158,7 +159,7 @@ def _judged(
         (flows, policy), known = judged_alone(shards[0], where[0])
         clock.lap("judge")
         parts = written(shards[0], flows, *where)
-        watching.told()
+        watching.judged(findings_of(flows))
         clock.lap("write")
         return policy, known, parts
     known = {}
@@ -169,7 +170,7 @@ def _judged(
         for _, one in crew.results(go, [(shard, met, *where) for shard in shards], keys):
             come.append(survived(one, "judging"))
             if come[-1].is_end:
-                watching.told()
+                watching.judged(come[-1].findings)
         is_end = come[0].is_end
         clock.lap("write" if is_end else "judge")
         with workshop.scratch() as folder:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -36,6 +37,14 @@ class _Counting(Watching):
         self.tasks = self.done = 0
         self.octets = self.octets_done = 0
         self.packets = self.flows = 0
+        self.findings = Counter[str]()
+
+    @property
+    def found(self) -> str:
+        """What there is so far."""
+        if not self.findings:
+            return f"{self.packets:,} packets, {self.flows:,} attempts so far"
+        return ", ".join(f"{count:,} {finding}" for finding, count in self.findings.most_common())
 
     def begins(self, stage: str, tasks: int, octets: int = 0) -> None:
         self.stage, self.tasks, self.done = stage, tasks, 0
@@ -57,8 +66,9 @@ class _Counting(Watching):
         self.flows += flows
         self.show()
 
-    def told(self) -> None:
+    def judged(self, findings: Mapping[str, int]) -> None:
         self.done += 1
+        self.findings.update(findings)
         self.show()
 
     def show(self, *, is_new: bool = False) -> None:
@@ -79,7 +89,7 @@ class _Lines(_Counting):
         told = f"{_STAGES[self.stage]}: {self.done} of {self.tasks}"
         if self.octets:
             told += f", {decimal(self.octets_done)} of {decimal(self.octets)}"
-        self._say(f"{told}; {self.packets} packets, {self.flows} flows so far")
+        self._say(f"{told}; {self.found}")
 
 
 class _Live(_Counting):
@@ -94,7 +104,7 @@ class _Live(_Counting):
                 self._bar.update(self._task, visible=False)
             self._task = self._bar.add_task(_STAGES[self.stage], total=self.octets or self.tasks, told="")
         if self._task is not None:
-            told = f"{self.done}/{self.tasks}  {self.packets:,} packets  {self.flows:,} flows"
+            told = f"{self.done}/{self.tasks}  {self.found}"
             self._bar.update(self._task, completed=self.octets_done if self.octets else self.done, told=told)
 
 

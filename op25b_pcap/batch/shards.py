@@ -87,6 +87,8 @@ class Come(NamedTuple):
     """What it has written of the lake."""
     policy: Policy | None
     """By which it was judged."""
+    findings: Mapping[str, int]
+    """How many attempts there are of each."""
 
 
 def stack(view: View, workshop: Files) -> Stack:
@@ -144,13 +146,13 @@ def go(shard: Shard, met: int, lake: str, where: str, envelope: Envelope) -> Com
             about.put_said(shard, met, walk.everywhere.said)
             walk.everywhere.said.clear()
             about.waits(shard, walk)
-            return Come(is_end=False, parts=[], policy=None)
+            return Come(is_end=False, parts=[], policy=None, findings={})
         walk.go(*about.met(walk.passed, walk.conclusion))
     about.put_said(shard, met, walk.everywhere.said)
     flows, policy = walk.end
     del walk
     parts = written(shard, flows, lake, where, envelope)
-    return Come(is_end=True, parts=parts, policy=None if shard.number else policy)
+    return Come(True, parts, None if shard.number else policy, findings_of(flows))
 
 
 def judged_alone(shard: Shard, lake: str) -> tuple[Told, Known]:
@@ -163,6 +165,12 @@ def written(shard: Shard, flows: pd.DataFrame, lake: str, where: str, envelope: 
     """Write the parts of a shard, of whose flows that is told; gives their names. For `where` see `go`."""
     give_back()
     return _about(shard.run, lake).written(shard, flows, files(where), envelope)
+
+
+def findings_of(flows: pd.DataFrame) -> dict[str, int]:
+    """How many attempts there are of each finding."""
+    counted = flows["finding"].value_counts()
+    return {str(finding): int(count) for finding, count in counted.items() if count}
 
 
 def _told_by(judged: Judged) -> Told:

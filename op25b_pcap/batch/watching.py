@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from op25b_pcap.batch.account import Account
 
 
@@ -20,5 +22,5 @@ class Watching:
     def assembled(self, flows: int) -> None:
         """A range was assembled."""
 
-    def told(self) -> None:
-        """A shard was judged, and its parts of tables were written."""
+    def judged(self, findings: Mapping[str, int]) -> None:
+        """A shard was judged, with so many attempts of each finding, and its parts of tables were written."""
