@@ -27,6 +27,8 @@ _STAGES = {
     "assemble": "assembling conversations",
     "judge": "judging",
 }
+_REMARKABLE = ("leak", "blocked", "intercepted", "disrupted")
+"""Findings of which it is said how many there are so far: as many as a line has room for."""
 
 
 class _Counting(Watching):
@@ -41,10 +43,10 @@ class _Counting(Watching):
 
     @property
     def found(self) -> str:
-        """What there is so far."""
-        if not self.findings:
-            return f"{self.packets:,} packets, {self.flows:,} attempts so far"
-        return ", ".join(f"{count:,} {finding}" for finding, count in self.findings.most_common())
+        """What there is so far, of what was done in this run."""
+        remarkable = {name: self.findings[name] for name in _REMARKABLE}
+        told = remarkable if self.findings else {"packets": self.packets, "attempts": self.flows}
+        return ", ".join(f"{count:,} {name}" for name, count in told.items() if count)
 
     def begins(self, stage: str, tasks: int, octets: int = 0) -> None:
         self.stage, self.tasks, self.done = stage, tasks, 0
@@ -89,7 +91,7 @@ class _Lines(_Counting):
         told = f"{_STAGES[self.stage]}: {self.done} of {self.tasks}"
         if self.octets:
             told += f", {decimal(self.octets_done)} of {decimal(self.octets)}"
-        self._say(f"{told}; {self.found}")
+        self._say("; ".join(filter(None, (told, self.found))))
 
 
 class _Live(_Counting):

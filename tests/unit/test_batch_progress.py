@@ -18,7 +18,7 @@ def run(watching: Watching) -> None:
     watching.begins("assemble", 1)
     watching.assembled(1500)
     watching.begins("judge", 2)
-    watching.judged({"blocked": 1, "leak": 900})
+    watching.judged({"blocked": 1, "leak": 900, "allowed": 7000})
     watching.judged({"blocked": 599})
 
 
@@ -27,12 +27,12 @@ def test_in_a_log_each_stage_says_how_far_it_is_and_what_was_found():
     with shown(Console(file=io.StringIO()), lines.append, every_s=0) as watching:
         run(watching)
     assert lines == [
-        "reading pieces: 0 of 2, 0 bytes of 3.0 MB; 0 packets, 0 attempts so far",
-        "reading pieces: 1 of 2, 1.0 MB of 3.0 MB; 1,200 packets, 0 attempts so far",
-        "reading pieces: 2 of 2, 3.0 MB of 3.0 MB; 1,234 packets, 0 attempts so far",
-        "assembling conversations: 0 of 1; 1,234 packets, 0 attempts so far",
-        "assembling conversations: 1 of 1; 1,234 packets, 1,500 attempts so far",
-        "judging: 0 of 2; 1,234 packets, 1,500 attempts so far",
+        "reading pieces: 0 of 2, 0 bytes of 3.0 MB",
+        "reading pieces: 1 of 2, 1.0 MB of 3.0 MB; 1,200 packets",
+        "reading pieces: 2 of 2, 3.0 MB of 3.0 MB; 1,234 packets",
+        "assembling conversations: 0 of 1; 1,234 packets",
+        "assembling conversations: 1 of 1; 1,234 packets, 1,500 attempts",
+        "judging: 0 of 2; 1,234 packets, 1,500 attempts",
         "judging: 1 of 2; 900 leak, 1 blocked",
         "judging: 2 of 2; 900 leak, 600 blocked",
     ]
