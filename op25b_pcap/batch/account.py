@@ -53,6 +53,8 @@ class Account:
     """See `Capture`."""
     began_ns: int = -1
     """Time of the first packet in the file; -1 if there is none."""
+    opens: str = ""
+    """Digest of the first packet or entry; empty if there is none."""
     first_time_ns: int | None = None
     last_time_ns: int | None = None
     damages: list[tuple[int, str]] = field(default_factory=list)
@@ -67,7 +69,7 @@ class Account:
     hints: str = ""
     """What the reader of a log was told besides: another word makes other entries."""
     was: Sequence[str] = ()
-    """Digests of other pieces with which this one begins, or what it packs does."""
+    """Digests of other pieces in whose place this one counts: see `outgrown`."""
     compared: Sequence[str] = ()
     """Digests of all those with which it was compared for that."""
 
@@ -85,6 +87,11 @@ class Account:
     def is_read_as(self, hints: str) -> bool:
         """Whether it would say the same if it were read anew; a capture does not ask."""
         return self.kind == "capture" or self.hints == hints
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a later run need not read it again."""
+        return bool(self.sha256) and self.state != "unfinished"
 
     @property
     def counts(self) -> bool:
@@ -113,6 +120,11 @@ class Account:
             damages,
             reckoned=lambda: self.sha256,
         )
+
+
+def digest_of_first(told: bytes) -> str:
+    """What tells pieces that begin alike, of the first packet or entry."""
+    return hashlib.blake2b(told, digest_size=16).hexdigest()
 
 
 def account_of(octets: bytes) -> Account:

@@ -99,8 +99,8 @@ def conclude(
     give_back()
     pieces, workshop = gathered_.pieces, work.work_of(lake)
     names = short_names([Path(piece.path) for piece in pieces])
-    paths = [piece.path for piece in pieces]
-    manifest = manifest_of(gathered_.listed, dict(zip(paths, names, strict=True)))
+    own = [piece.name for piece in pieces]
+    manifest = manifest_of(gathered_.listed, dict(zip(own, names, strict=True)))
     signature = _signature(gathered_, manifest, policy, envelope)
     run = _last_run(lake)
     if run.get("signature") == signature:

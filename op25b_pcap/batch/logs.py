@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from op25b_pcap.batch import work
-from op25b_pcap.batch.account import Account
+from op25b_pcap.batch.account import Account, digest_of_first
 from op25b_pcap.capture.compression import unpacked
 from op25b_pcap.capture.disk import Disk, digest_of
 from op25b_pcap.capture.octets import Broken
@@ -81,7 +81,7 @@ def read(account: Account, path: Path, folder: Path, hints: Hints) -> dict[str, 
     account.hints = hints.words
     log = Log(0, damaged, account.mtime_ns, _zone(hints.zone), hints.sampled)
     file = folder / "entries.arrow"
-    parts = _set_down(entries_of(pieces, account.kind, log), file)
+    parts, account.opens = _set_down(entries_of(pieces, account.kind, log), file)
     try:
         for _ in raw:  # what a damage has left over belongs to size and hash
             pass
@@ -105,11 +105,12 @@ def taken_up(path: Path, batches: Sequence[int], capture: int) -> Iterator[Entry
                 yield _entry(text)._replace(capture=capture)
 
 
-def _set_down(found: Iterator[Entry], path: Path) -> list[int]:
-    """Write entries; gives the part of each batch."""
+def _set_down(found: Iterator[Entry], path: Path) -> tuple[list[int], str]:
+    """Write entries; gives the part of each batch, and what tells the first entry."""
     held: list[list[str]] = [[] for _ in range(PARTS)]
     characters = [0] * PARTS
     parts: list[int] = []
+    opens = ""
     with pa.ipc.new_file(str(path), _SCHEMA, options=work.SQUEEZED) as writer:
 
         def write(part: int) -> None:
@@ -120,6 +121,7 @@ def _set_down(found: Iterator[Entry], path: Path) -> list[int]:
 
         for entry in found:
             part, text = _part(entry), _text(entry)
+            opens = opens or digest_of_first(text.encode())
             held[part].append(text)
             characters[part] += len(text)
             if len(held[part]) == _ENTRIES or characters[part] > _CHARACTERS:
@@ -127,7 +129,7 @@ def _set_down(found: Iterator[Entry], path: Path) -> list[int]:
         for part in range(PARTS):
             if held[part]:
                 write(part)
-    return parts
+    return parts, opens
 
 
 def _part(entry: Entry) -> int:

@@ -2,16 +2,19 @@
 
 Rotation gives files other names and packs them, copies are made in between, and a transfer that broke
 is done once more. What such files have in common must not count twice, whichever was read first.
+
+What was found stands in the account of the piece that counts, and is never asked again: a decision is
+only made about pieces that count until then, so that no two are held by each other.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from heapq import nlargest
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +25,13 @@ from op25b_pcap.batch.files import files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.compression import unpacked
 from op25b_pcap.capture.disk import Disk
+from op25b_pcap.capture.names import unpacked_name
 from op25b_pcap.capture.octets import Broken
 
 _STEP = 1 << 20
-_MOST_COMPARED = 100
-"""Others that a piece is compared with, the last ones: captures without a clock may all begin at one time."""
+_NEAREST = 50
+"""Others that a piece is compared with, so many written before it and as many after: of captures without a
+clock all may begin with one packet."""
 
 
 class Other(NamedTuple):
@@ -37,65 +42,62 @@ class Other(NamedTuple):
     is_packed: bool
 
 
-def outgrown(accounts: Sequence[Account]) -> dict[str, str]:
-    """Digests of pieces that another one holds, and where that one lies, or lay."""
-    held = {digest for account in accounts for digest in account.was}
-    # Of several the last one stands, by its path: one that is not held itself, if it can be.
-    in_order = sorted(accounts, key=lambda account: (account.sha256 not in held, account.path))
-    return {digest: account.path for account in in_order for digest in account.was}
+def outgrown(accounts: Iterable[Account]) -> dict[str, str]:
+    """Digests of pieces that another one holds, and where the one that counts lies, or lay."""
+    holders = {digest: account for account in accounts for digest in account.was}
+    return {digest: _last(digest, holders).path for digest in holders}
 
 
-def written_anew(accounts: Iterable[Account]) -> set[str]:
-    """Names of accounts in whose place another one counts: of one path, with one time of its first packet.
-
-    Of such the fullest counts; of those that hold as much one without damages, and then the last.
-    """
-    best: dict[tuple[str, int], str] = {}
-    found = set[str]()
-    for account in sorted(accounts, key=_worth, reverse=True):
-        if account.began_ns >= 0:
-            which = account.path, account.began_ns
-            found.update({account.name} - {best.setdefault(which, account.name)})
-    return found
-
-
-def _worth(account: Account) -> tuple[int, bool, int, str]:
-    return account.records, account.state == "done", account.mtime_ns, account.sha256
+def _last(digest: str, holders: dict[str, Account]) -> Account:
+    """Who holds it and is held by nobody."""
+    holder = holders[digest]
+    while holder.sha256 in holders:
+        holder = holders[holder.sha256]
+    return holder
 
 
 def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tuple[Account, list[Other]]]:
     """Each piece that is to be read once more, and the others that it may hold.
 
-    They lie where it lies, or begin when it begins, and it was not compared with them before. Of those
-    that another one holds that one is enough.
+    They begin with the same packet or entry, or lie where it lies if they have none, and it was not
+    compared with them before.
     """
     held = outgrown(known)
-    at, began = defaultdict[str, list[Account]](list), defaultdict[int, list[Account]](list)
-    compared = defaultdict[str, set[str]](set)
+    near, compared = defaultdict[tuple[str, str], list[Account]](list), defaultdict[str, set[str]](set)
     for account in known:
         compared[account.sha256].update(account.compared)
         if account.sha256 not in held and account.size:
-            # A ring of captures comes to a path again and again; what has a time is found by that.
-            if account.began_ns < 0 or account.kind != "capture":
-                at[account.path].append(account)
-            if account.counts and account.began_ns >= 0:
-                began[account.began_ns].append(account)
-    for group in (*at.values(), *began.values()):
-        group[:] = nlargest(_MOST_COMPARED, group, key=attrgetter("mtime_ns"))
+            near[_near(account)].append(account)
+    for group in near.values():
+        group.sort(key=_written)
     there, asked = set(present), list[tuple[Account, list[Other]]]()
     for account in sorted(known, key=attrgetter("path")):
-        near = [*at.get(account.path, ()), *(began.get(account.began_ns, ()) if account.counts else ())]
-        # Of several pieces of one content the first is read: `compared` is by content.
-        if account.piece in there and (
-            others := {
-                other.sha256: Other(other.size, other.sha256, bool(other.compression))
-                for other in near
-                if _may_hold(account, other) and other.sha256 not in compared[account.sha256]
-            }
-        ):
+        if account.piece not in there or account.sha256 in held:
+            continue
+        others = {
+            other.sha256: Other(other.size, other.sha256, bool(other.compression))
+            for place in {_near(account), ("", account.path)}
+            for other in _around(account, near.get(place, []))
+            if _may_hold(account, other) and other.sha256 not in compared[account.sha256]
+        }
+        if others:  # of several pieces of one content the first is read: `compared` is by content
             compared[account.sha256].update(others)
             asked.append((account, list(others.values())))
     return asked
+
+
+def _near(account: Account) -> tuple[str, str]:
+    """What those have in common that are compared: a ring of captures comes to a path again and again."""
+    return (account.opens, "") if account.opens else ("", account.path)
+
+
+def _around(account: Account, group: Sequence[Account]) -> Sequence[Account]:
+    at = bisect(group, _written(account), key=_written)
+    return group[max(at - _NEAREST, 0) : at + _NEAREST]
+
+
+def _written(account: Account) -> tuple[int, str]:
+    return account.mtime_ns, account.sha256
 
 
 def _may_hold(account: Account, other: Account) -> bool:
@@ -105,23 +107,53 @@ def _may_hold(account: Account, other: Account) -> bool:
     return account.size > other.size
 
 
-def compare(account: Account, others: Sequence[Other], lake: str) -> Account:
+def compare(account: Account, others: Sequence[Other], lake: str) -> Account | None:
     """Read a piece once more, to see which others it begins with, or what it packs does.
 
-    A task of a worker, which leaves the account in the lake. Unchanged if the piece has changed or gone:
-    nothing is known then.
+    A task of a worker, which leaves its account in the lake as it is then. None if the piece has changed or
+    gone.
     """
     try:
         with opened(account.path) as path:
             if "://" not in account.path and size_and_time(path) != (account.size, account.mtime_ns):
-                return account
+                return None
             found = _held(path, account, others)
     except OSError:
-        return account
+        return None
     compared = {*account.compared, *(other.sha256 for other in others)}
     account = replace(account, was=sorted({*account.was, *found}), compared=sorted(compared))
-    work.work_of(files(lake)).write(f"{work.ACCOUNTS}/{account.name}", account.octets())
+    write(account, lake)
     return account
+
+
+def at_one_place(known: Sequence[Account]) -> list[Account]:
+    """Accounts as they are now of captures that count for all that lay at one path, packed or not, and
+    began with the same packet.
+
+    Of such the fullest counts; of those that hold as much one without damages, and then the last.
+    """
+    held, changed = {*outgrown(known)}, []
+    groups = defaultdict[tuple[str, str], dict[str, Account]](dict)
+    for account in known:
+        # One that begins at no time may have come to its path again, and begun as before.
+        if account.kind == "capture" and account.opens and account.began_ns > 0 and account.counts:
+            groups[unpacked_name(account.path), account.opens][account.sha256] = account
+    for group in groups.values():
+        digests = group.keys() - held
+        if len(digests) > 1:
+            best = max((group[digest] for digest in digests), key=_worth)
+            held |= digests - {best.sha256}
+            changed.append(replace(best, was=sorted({*best.was, *digests} - {best.sha256})))
+    return changed
+
+
+def _worth(account: Account) -> tuple[int, bool, int, str]:
+    return account.records, account.state == "done", account.mtime_ns, account.sha256
+
+
+def write(account: Account, lake: str) -> None:
+    """Leave an account in the lake."""
+    work.work_of(files(lake)).write(f"{work.ACCOUNTS}/{account.name}", account.octets())
 
 
 def _held(path: Path, account: Account, others: Sequence[Other]) -> set[str]:

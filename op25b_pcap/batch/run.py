@@ -7,7 +7,7 @@ it was, and a run over a grown inbox reads only what is new.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
 from op25b_pcap.batch.outcome import Outcome
-from op25b_pcap.batch.outgrown import compare, comparisons, outgrown, written_anew
+from op25b_pcap.batch.outgrown import at_one_place, compare, comparisons, outgrown, write
 from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
 from op25b_pcap.batch.tables import sweep
@@ -63,18 +63,19 @@ def batch(
         # To load what judges takes as long as many a piece: workers read them meanwhile.
         from op25b_pcap.batch.judging import Gathered, conclude
 
-        left = _scanned(scanning, known, watching)
+        read = _scanned(scanning, known, watching)
         _compared(known, present, lake, crew, watching)
-        accounts = _in_order(known, hints)
+        there = {*present, *(account.piece for account in read)}
+        accounts = _in_order(known, there, hints)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
         results = _assembled(accounts, joined, lake, crew, watching)
         clock.lap("assemble")
-        gathered = Gathered(accounts, joined, results, _listed(known, accounts, left, present))
+        left = [account for account in read if not account.is_known]
+        gathered = Gathered(accounts, joined, results, _listed([*known, *left], accounts, there))
         outcome = conclude(place, gathered, policy, envelope, clock, crew, watching)
-        _tidy(workshop, gathered)
-    there = {piece.path for piece in present}
-    return replace(outcome, pieces=[piece for piece in outcome.pieces if piece.path in there])
+        _tidy(workshop, gathered, known)
+    return replace(outcome, pieces=[account for account in outcome.pieces if account.piece in there])
 
 
 def _known(workshop: Files) -> list[Account]:
@@ -115,43 +116,56 @@ def _scanning(
 
 
 def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watching) -> list[Account]:
-    """Take what is to be known of pieces up in `known`; gives those that are left for later."""
-    left: list[Account] = []
+    """Take what is to be known of pieces up in `known`; gives all that were read now."""
+    read: list[Account] = []
     by_name = {account.name: account for account in known}
     for account in scanning:
         watching.scanned(account)
-        if account.sha256 and account.state != "unfinished":
+        read.append(account)
+        if account.is_known:
             by_name[account.name] = account  # one that was touched is the same
-        else:
-            left.append(account)
     known[:] = by_name.values()
-    return left
+    return read
 
 
 def _compared(
     known: list[Account], present: Sequence[Piece], lake: str, crew: Crew, watching: Watching
 ) -> None:
-    """Find out which of the pieces another one holds."""
-    asked = comparisons(known, present)
-    watching.begins("compare", len(asked))
+    """Find out which of the pieces another one holds, until nothing is found any more."""
     by_name = {account.name: account for account in known}
-    for number, made in crew.results(compare, [(*one, lake) for one in asked]):
-        account = asked[number][0] if isinstance(made, Deadly) else made
-        watching.compared()
-        by_name[account.name] = account
-    known[:] = by_name.values()
+    there = set(present)
+    is_found = True
+    while is_found:
+        asked = comparisons(known, there)
+        watching.begins("compare", len(asked))
+        for number, made in crew.results(compare, [(*one, lake) for one in asked]):
+            account, _ = asked[number]
+            watching.compared()
+            if isinstance(made, Deadly) or made is None:
+                there.discard(account.piece)
+            else:
+                by_name[account.name] = made
+        anew = at_one_place([*by_name.values()])
+        for account in anew:
+            write(account, lake)
+            by_name[account.name] = account
+        known[:] = by_name.values()
+        is_found = bool(asked or anew)
 
 
-def _in_order(known: Sequence[Account], hints: Hints) -> list[Account]:
+def _in_order(known: Sequence[Account], there: Collection[Piece], hints: Hints) -> list[Account]:
     """Each content that counts once, in the order in which the pieces began.
 
-    Of a log that lies there twice, one that has gone may have been read with other hints.
+    Of several pieces of one content that which is there; one that has gone may be a log that was read
+    with other hints.
     """
     held, first = outgrown(known), dict[str, Account]()
-    counting = [account for account in known if account.counts and account.sha256 not in held]
-    passed_over = written_anew(counting)
-    for account in sorted(counting, key=lambda one: (not one.is_read_as(hints.words), _path_order(one))):
-        if account.name not in passed_over:
+
+    def rank(account: Account) -> Any:
+        return not account.is_read_as(hints.words), account.piece not in there, _path_order(account)
+
+    for account in sorted(known, key=rank):
+        if account.counts and account.sha256 not in held:
             first.setdefault(account.sha256, account)
     return sorted(first.values(), key=lambda account: (account.began_ns, _path_order(account)))
 
@@ -189,34 +203,40 @@ def _assembled(
     return [range_.name for range_ in wanted]
 
 
-def _listed(
-    known: Sequence[Account], accounts: Sequence[Account], left: Sequence[Account], present: Sequence[Piece]
-) -> list[Account]:
-    """All pieces, each with its state in the lake, but for those outgrown that lie nowhere any more."""
+def _listed(known: Sequence[Account], accounts: Sequence[Account], there: Collection[Piece]) -> list[Account]:
+    """All pieces that count, and those that are there, each with its state in the lake.
+
+    One that could not be read is told of until something else lies in its place.
+    """
     own = {account.name for account in accounts}
-    others = {account.sha256: account.path for account in accounts}
-    held = outgrown(known)
-    # Of one that could not be read it is not known what it is, only where.
-    there = {*present, *(one.piece for one in left)}
+    first = {account.sha256: account.path for account in accounts}
+    held, paths = outgrown(known), {piece.path for piece in there}
     listed = []
-    for account in sorted((*known, *left), key=_path_order):
-        reason = ""
-        if account.sha256 in held:
-            reason = f"{held[account.sha256]} begins with it, or packs it"
-        elif account.counts and account.sha256 not in others:
-            reason = "the same capture lay there in another state, which holds more"
-        if account.piece not in there and (reason or not account.size):
-            continue
-        if not reason and account.counts and account.name not in own:
-            reason = f"the same as {others[account.sha256]}"
-        listed.append(replace(account, state="duplicate", reason=reason) if reason else account)
+    for account in sorted(known, key=_path_order):
+        is_listed = account.piece in there or account.name in own
+        if not account.counts:
+            is_listed |= account.path not in paths and account.size > 0
+        elif account.sha256 in held:
+            account = _held(account, held[account.sha256])
+        elif account.name not in own:
+            account = replace(account, state="duplicate", reason=f"the same as {first[account.sha256]}")
+        listed += [account] * is_listed
     return listed
 
 
-def _tidy(workshop: Files, gathered: Gathered) -> None:
-    """Take away what no later run will ask for."""
+def _held(account: Account, path: str) -> Account:
+    """What is to be said of a piece in whose place another one counts."""
+    which = "its state of before, which holds more," if path == account.path else path
+    reason = f"{which} counts in its place"
+    if account.state == "damaged":  # it is all the same
+        return replace(account, reason=f"{account.reason}; {reason}")
+    return replace(account, state="duplicate", reason=reason)
+
+
+def _tidy(workshop: Files, gathered: Gathered, known: Sequence[Account]) -> None:
+    """Take away what no later run will ask for: of logs it may ask for what they said with other hints."""
     contents = {account.sha256 for account in gathered.counted}
-    entries = {work.entries(account.sha256, account.hints) for account in gathered.counted}
+    entries = {work.entries(account.sha256, account.hints) for account in known}
     results = {*gathered.results}
     for name in workshop.names():
         folder, _, rest = name.partition("/")

@@ -7,6 +7,7 @@ left for a later run.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,13 +16,13 @@ import pyarrow.compute as pc
 from op25b_pcap.assembly.shelf import Shelf
 from op25b_pcap.assembly.store import Store
 from op25b_pcap.batch import bench, logs, work
-from op25b_pcap.batch.account import Account, Piece, compact
-from op25b_pcap.batch.files import files
+from op25b_pcap.batch.account import Account, Piece, account_of, compact, digest_of_first
+from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import opened, size_and_time
 from op25b_pcap.capture.aside import OF_ONE, OF_SEVERAL, Aside, Kept, by_time
 from op25b_pcap.capture.names import means_capture
 from op25b_pcap.capture.observation import Observation
-from op25b_pcap.capture.reading import first_time_ns
+from op25b_pcap.capture.reading import first_record
 from op25b_pcap.circles import seldom_sought
 from op25b_pcap.compiled import kernels
 from op25b_pcap.decode import Tally
@@ -59,14 +60,22 @@ def scan(piece: Piece, lake: str, beside: bool = False, hints: Hints | None = No
             return account
         account.kind = account.kind or "capture"
         _judge(account, changed=changed)
-        if account.state == "unfinished" or not account.sha256:
+        if not account.is_known:
             return account
         if account.counts:
             for name, file in made.items():
                 workshop.put(file, name)
+        _remember(account, workshop)
         (folder / "account").write_bytes(account.octets())
         workshop.put(folder / "account", f"{work.ACCOUNTS}/{account.name}")
     return account
+
+
+def _remember(account: Account, workshop: Files) -> None:
+    """What was known of the same content at the same path, which was only touched."""
+    with suppress(FileNotFoundError):
+        before = account_of(workshop.read(f"{work.ACCOUNTS}/{account.name}"))
+        account.was, account.compared = before.was, before.compared
 
 
 def _read(
@@ -112,8 +121,9 @@ def _read(
     account.damages = [(damage.offset, damage.reason) for damage in capture.damages]
     account.read, account.decoded, account.skipped = tally.read, tally.decoded, dict(tally.skipped)
     account.by_scapy, account.layers = engine.by_scapy, compact(layers.sizes)
-    if capture.packets:
-        account.began_ns = first_time_ns(capture.path)
+    if capture.packets and (first := first_record(capture.path)):
+        account.began_ns = first.time_ns
+        account.opens = digest_of_first(b"%d %d %b" % (first.time_ns, first.length, first.data))
     content = account.sha256
     made = {work.layer(content, number): file for number, file in enumerate(layers.paths)}
     account.aside, account.heard = waiting.count, heard.count

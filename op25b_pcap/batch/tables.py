@@ -37,10 +37,10 @@ _NOW = ".tables/now"
 
 
 def manifest_of(accounts: Sequence[Account], names: Mapping[str, str]) -> pd.DataFrame:
-    """A row for each piece; `names` are those of the pieces that count, by their paths."""
+    """A row for each piece; `names` are those of the pieces that count, by their accounts'."""
     return MANIFEST.frame(
         {
-            "capture": names.get(account.path) if account.counts else None,
+            "capture": names.get(account.name),
             "path": account.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
             "size": account.size,
             "sha256": account.sha256 or None,

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _DIGITS = re.compile(r"([0-9]+)")
-_OF_CAPTURES = re.compile(
-    r"\.(pcap|pcapng|cap|dmp|ntar)[-_.0-9]*(\.(gz|zst|zstd|xz|bz2|lz4))?$", re.IGNORECASE
-)
+_COMPRESSED = r"\.(gz|zst|zstd|xz|bz2|lz4)$"
+_OF_COMPRESSIONS = re.compile(_COMPRESSED, re.IGNORECASE)
+_OF_CAPTURES = re.compile(rf"\.(pcap|pcapng|cap|dmp|ntar)[-_.0-9]*($|{_COMPRESSED})", re.IGNORECASE)
 """Behind the ending may stand a number or a date, as rotation has it, and a compression."""
 Key = tuple[tuple[str | int, ...], str]
 
@@ -31,6 +31,11 @@ def path_order(path: Path) -> tuple[Key, Key]:
 def means_capture(name: str) -> bool:
     """Whether who calls a file so means a capture, whatever is in it."""
     return _OF_CAPTURES.search(name) is not None
+
+
+def unpacked_name(path: str) -> str:
+    """The path without the ending of a compression, if it has one."""
+    return _OF_COMPRESSIONS.sub("", path)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

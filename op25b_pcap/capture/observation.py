@@ -15,7 +15,7 @@ from pathlib import Path
 from op25b_pcap.capture.digest import CAN_BE_BESIDE
 from op25b_pcap.capture.disk import digest_of, flows, size_of
 from op25b_pcap.capture.names import path_order, short_names
-from op25b_pcap.capture.reading import Capture, Damage, first_time_ns, packed, read, unpacked_size
+from op25b_pcap.capture.reading import Capture, Damage, first_record, packed, read, unpacked_size
 from op25b_pcap.capture.record import Record
 from op25b_pcap.capture.runs import Run, Walks
 
@@ -130,7 +130,8 @@ class Observation:
 
 def _began_ns(capture: Capture) -> int:
     """Time of the first packet, -1 if there is none, or if it flows and cannot be glanced at."""
-    return -1 if flows(capture.path) else first_time_ns(capture.path)
+    first = None if flows(capture.path) else first_record(capture.path)
+    return first.time_ns if first else -1
 
 
 class _Reading:

@@ -125,11 +125,11 @@ def unpacked_size(path: Path, most: int) -> int:
     return min(count, most)
 
 
-def first_time_ns(path: Path) -> int:
-    """Time of the first packet of a regular file; -1 if it has none. The file is not kept open."""
+def first_record(path: Path) -> Record | None:
+    """The first packet of a regular file, if it has one. The file is not kept open."""
     capture = Capture("", path)
     first = next(_records(capture, 0, _octets(capture, Disk(path), _GLANCE)), None)
-    return first.time_ns if isinstance(first, Record) else -1
+    return first if isinstance(first, Record) else None
 
 
 def read(
