@@ -72,6 +72,8 @@ class Account:
     """Digests of other pieces in whose place this one counts: see `outgrown`."""
     compared: Sequence[str] = ()
     """Digests of all those with which it was compared for that."""
+    unpacks_to: tuple[int, str] = (0, "")
+    """Of a packed piece how many octets could be unpacked, and their digest, if that was asked for."""
 
     @property
     def name(self) -> str:

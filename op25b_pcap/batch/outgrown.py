@@ -10,14 +10,14 @@ only made about pieces that count until then, so that no two are held by each ot
 from __future__ import annotations
 
 import hashlib
+import sys
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, Piece
@@ -35,20 +35,25 @@ clock all may begin with one packet."""
 
 
 class Other(NamedTuple):
-    """What a piece may begin with, or pack."""
+    """What a piece may begin with, when both are unpacked."""
 
-    size: int
     sha256: str
-    is_packed: bool
+    """Of the piece as it lies there."""
+    size: int
+    digest: str
 
 
 def outgrown(accounts: Iterable[Account]) -> dict[str, str]:
     """Digests of pieces that another one holds, and where the one that counts lies, or lay."""
-    holders = {digest: account for account in accounts for digest in account.was}
+    holders = _holders(accounts)
     return {digest: _last(digest, holders).path for digest in holders}
 
 
-def _last(digest: str, holders: dict[str, Account]) -> Account:
+def _holders(accounts: Iterable[Account]) -> dict[str, Account]:
+    return {digest: account for account in accounts for digest in account.was}
+
+
+def _last(digest: str, holders: Mapping[str, Account]) -> Account:
     """Who holds it and is held by nobody."""
     holder = holders[digest]
     while holder.sha256 in holders:
@@ -57,12 +62,12 @@ def _last(digest: str, holders: dict[str, Account]) -> Account:
 
 
 def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tuple[Account, list[Other]]]:
-    """Each piece that is to be read once more, and the others that it may hold.
+    """Each piece that is to be read once more, and the others that it may begin with.
 
-    They begin with the same packet or entry, or lie where it lies if they have none, and it was not
-    compared with them before.
+    They have the same first packet or entry, or lie where it lies if they have none, and it was not
+    compared with them before. Of a packed one that has such it is to be found out what it unpacks to.
     """
-    held = outgrown(known)
+    held, unpacked_ = outgrown(known), _unpacked(known)
     near, compared = defaultdict[tuple[str, str], list[Account]](list), defaultdict[str, set[str]](set)
     for account in known:
         compared[account.sha256].update(account.compared)
@@ -70,20 +75,22 @@ def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tupl
             near[_near(account)].append(account)
     for group in near.values():
         group.sort(key=_written)
-    there, asked = set(present), list[tuple[Account, list[Other]]]()
+    there, asked = set(present), dict[str, tuple[Account, list[Other]]]()
     for account in sorted(known, key=attrgetter("path")):
-        if account.piece not in there or account.sha256 in held:
+        if account.piece not in there or account.sha256 in held or account.sha256 in asked:
             continue
-        others = {
-            other.sha256: Other(other.size, other.sha256, bool(other.compression))
-            for place in {_near(account), ("", account.path)}
-            for other in _around(account, near.get(place, []))
-            if _may_hold(account, other) and other.sha256 not in compared[account.sha256]
-        }
-        if others:  # of several pieces of one content the first is read: `compared` is by content
-            compared[account.sha256].update(others)
-            asked.append((account, list(others.values())))
-    return asked
+        places = {_near(account), ("", account.path)}
+        around = {other.sha256 for place in places for other in _around(account, near.get(place, []))}
+        around.discard(account.sha256)
+        size, _ = unpacked_.get(account.sha256, (sys.maxsize, ""))
+        others = [
+            Other(digest, *unpacked_[digest])
+            for digest in sorted(around - compared[account.sha256])
+            if digest in unpacked_ and unpacked_[digest][0] < size
+        ]
+        if others or (around and account.sha256 not in unpacked_):
+            asked[account.sha256] = account, others
+    return [*asked.values()]
 
 
 def _near(account: Account) -> tuple[str, str]:
@@ -100,15 +107,18 @@ def _written(account: Account) -> tuple[int, str]:
     return account.mtime_ns, account.sha256
 
 
-def _may_hold(account: Account, other: Account) -> bool:
-    is_packed, other_is = bool(account.compression), bool(other.compression)
-    if is_packed != other_is:
-        return is_packed
-    return account.size > other.size
+def _unpacked(known: Iterable[Account]) -> dict[str, tuple[int, str]]:
+    """Of each piece how many octets it is unpacked, and their digest, as far as that is known."""
+    return {
+        account.sha256: (octets, digest)
+        for account in known
+        for octets, digest in [account.unpacks_to if account.compression else (account.size, account.sha256)]
+        if digest
+    }
 
 
 def compare(account: Account, others: Sequence[Other], lake: str) -> Account | None:
-    """Read a piece once more, to see which others it begins with, or what it packs does.
+    """Read a piece once more, to see which others it goes on behind, and what it unpacks to.
 
     A task of a worker, which leaves its account in the lake as it is then. None if the piece has changed or
     gone.
@@ -117,37 +127,60 @@ def compare(account: Account, others: Sequence[Other], lake: str) -> Account | N
         with opened(account.path) as path:
             if "://" not in account.path and size_and_time(path) != (account.size, account.mtime_ns):
                 return None
-            found = _held(path, account, others)
-    except OSError:
+            found, whole = _begins_with(others, unpacked(Disk(path).pieces(_STEP))[1])
+    except (OSError, Broken):
         return None
-    compared = {*account.compared, *(other.sha256 for other in others)}
-    account = replace(account, was=sorted({*account.was, *found}), compared=sorted(compared))
+    account = replace(
+        account,
+        was=sorted({*account.was, *found}),
+        compared=sorted({*account.compared, *(other.sha256 for other in others)}),
+        unpacks_to=whole,
+    )
     write(account, lake)
     return account
 
 
-def at_one_place(known: Sequence[Account]) -> list[Account]:
-    """Accounts as they are now of captures that count for all that lay at one path, packed or not, and
-    began with the same packet.
+def alike(known: Sequence[Account]) -> list[Account]:
+    """Accounts, as they are now, of pieces that count for others that need not be read again for that.
 
-    Of such the fullest counts; of those that hold as much one without damages, and then the last.
+    Of pieces that unpack to the same that counts which is not packed: where rotation packs, it was there
+    before, and what was made of it serves on. Of captures that lie or lay at one path, packed or not, and
+    began with the same packet, the fullest counts; of those that hold as much one without damages, and then
+    the last. Who holds one of them stands for it.
     """
-    held, changed = {*outgrown(known)}, []
-    groups = defaultdict[tuple[str, str], dict[str, Account]](dict)
-    for account in known:
-        # One that begins at no time may have come to its path again, and begun as before.
-        if account.kind == "capture" and account.opens and account.began_ns > 0 and account.counts:
-            groups[unpacked_name(account.path), account.opens][account.sha256] = account
-    for group in groups.values():
-        digests = group.keys() - held
-        if len(digests) > 1:
-            best = max((group[digest] for digest in digests), key=_worth)
-            held |= digests - {best.sha256}
-            changed.append(replace(best, was=sorted({*best.was, *digests} - {best.sha256})))
-    return changed
+    unpacked_ = _unpacked(known)
+    now = {account.name: account for account in known}
+    changed = dict[str, Account]()
+    for alike_in, worth in ((lambda one: unpacked_.get(one.sha256), _plainness), (_place, _fullness)):
+        groups = defaultdict[Hashable, dict[str, Account]](dict)
+        for account in now.values():
+            if account.counts and (key := alike_in(account)) is not None:
+                groups[key][account.sha256] = account
+        holders = _holders(now.values())
+        for group in groups.values():
+            counting = [account for digest, account in group.items() if digest not in holders]
+            others = [_last(digest, holders) for digest in group if digest in holders]
+            if others:  # of two that begin with the same each may have gone on in its own way
+                counting.append(max(others, key=worth))
+            *less, best = sorted(counting, key=worth)
+            if digests := {account.sha256 for account in less} - {best.sha256}:
+                best = replace(now[best.name], was=sorted({*now[best.name].was, *digests}))
+                holders |= dict.fromkeys(digests, best)
+                now[best.name] = changed[best.name] = best
+    return [*changed.values()]
 
 
-def _worth(account: Account) -> tuple[int, bool, int, str]:
+def _plainness(account: Account) -> tuple[Any, ...]:
+    return account.records, not account.compression, account.size, account.sha256
+
+
+def _place(account: Account) -> Hashable:
+    # One that begins at no time may have come to its path again, and begun as before.
+    has_clock = account.kind == "capture" and account.opens and account.began_ns > 0
+    return (unpacked_name(account.path), account.opens) if has_clock else None
+
+
+def _fullness(account: Account) -> tuple[Any, ...]:
     return account.records, account.state == "done", account.mtime_ns, account.sha256
 
 
@@ -156,28 +189,19 @@ def write(account: Account, lake: str) -> None:
     work.work_of(files(lake)).write(f"{work.ACCOUNTS}/{account.name}", account.octets())
 
 
-def _held(path: Path, account: Account, others: Sequence[Other]) -> set[str]:
-    less = [one for one in others if one.size < account.size]
-    found = _begins_with(less, Disk(path).pieces(_STEP))
-    if account.compression:
-        plain = [one for one in others if not one.is_packed]
-        found |= _begins_with(plain, unpacked(Disk(path).pieces(_STEP))[1])
-    return found
-
-
-def _begins_with(others: Sequence[Other], pieces: Iterator[bytes]) -> set[str]:
-    """The digests of those whose octets come first."""
+def _begins_with(others: Sequence[Other], pieces: Iterator[bytes]) -> tuple[set[str], tuple[int, str]]:
+    """Those whose octets come first, before others; and how many octets there are, and what they come to."""
     found, octets, held = hashlib.sha256(), 0, set[str]()
     by_size = sorted(others, key=lambda one: -one.size)
     with suppress(Broken):
-        while by_size and (piece := next(pieces, b"")):
+        for piece in pieces:
             at = 0
-            while by_size and by_size[-1].size <= octets + len(piece):
+            while by_size and by_size[-1].size < octets + len(piece):
                 one = by_size.pop()
                 found.update(piece[at : one.size - octets])
                 at = one.size - octets
-                if found.hexdigest() == one.sha256:
+                if found.hexdigest() == one.digest:
                     held.add(one.sha256)
             found.update(piece[at:])
             octets += len(piece)
-    return held
+    return held, (octets, found.hexdigest())

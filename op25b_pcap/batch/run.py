@@ -21,7 +21,7 @@ from op25b_pcap.batch.files import Files, files
 from op25b_pcap.batch.inbox import pieces
 from op25b_pcap.batch.joining import join, joined_name, signature
 from op25b_pcap.batch.outcome import Outcome
-from op25b_pcap.batch.outgrown import at_one_place, compare, comparisons, outgrown, write
+from op25b_pcap.batch.outgrown import alike, compare, comparisons, outgrown, write
 from op25b_pcap.batch.ranges import ranges
 from op25b_pcap.batch.scanning import scan
 from op25b_pcap.batch.tables import sweep
@@ -145,7 +145,7 @@ def _compared(
                 there.discard(account.piece)
             else:
                 by_name[account.name] = made
-        anew = at_one_place([*by_name.values()])
+        anew = alike([*by_name.values()])
         for account in anew:
             write(account, lake)
             by_name[account.name] = account

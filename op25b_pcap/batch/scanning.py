@@ -75,7 +75,7 @@ def _remember(account: Account, workshop: Files) -> None:
     """What was known of the same content at the same path, which was only touched."""
     with suppress(FileNotFoundError):
         before = account_of(workshop.read(f"{work.ACCOUNTS}/{account.name}"))
-        account.was, account.compared = before.was, before.compared
+        account.was, account.compared, account.unpacks_to = before.was, before.compared, before.unpacks_to
 
 
 def _read(
