@@ -82,7 +82,7 @@ MANIFEST = Table(
         Column(
             "state",
             "string",
-            "done; damaged: what could be read counts; duplicate: it counts once, under another path; "
+            "done; damaged: what could be read counts; duplicate: another piece counts in its place; "
             "unfinished: left for the next run; unreadable; foreign: neither capture nor flow log",
             words=("done", "damaged", "duplicate", "unfinished", "unreadable", "foreign"),
         ),

@@ -160,6 +160,10 @@ def test_rotation_gives_a_piece_another_name_when_it_was_read(place, share, sque
         "a.gz=cut a.gz=all a.gz> a=all",
         "a=half b=all b! b> a>",
         "a.gz=all+b=all+c=half c! b! a.gz> b> c>",
+        "a=half b=half a> c.gz=half b=all",
+        "a=half+b.gz=half a=all a>a.1 a.1> a.1.gz=all",
+        "a=half+b=half b=all b> c.gz=half a>",
+        "a=half b.gz=half b.gz=all a=torn",
         "a=unclocked a=timeless",
         "a=unclocked a>b a=timeless b> b.gz=unclocked a> a.gz=timeless",
     ],
@@ -197,6 +201,73 @@ def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
     expected = [contents[name] for name in ("other", "all", "unclocked", "timeless") if f"={name}" in steps]
     place.expect(*sorted(expected, key=lambda content: hashlib.sha256(content).digest()))
     assert not run(place.inbox, place.lake).is_new
+
+
+def test_what_was_found_out_of_a_piece_outlives_that_it_is_read_anew(place, monkeypatch):
+    half, whole = octets(RECORDS[:100]), octets(RECORDS[:300])
+    place.put("half.pcap", half).rename(place.inbox / "gone.pcap")
+    run(place.inbox, place.lake)
+    path = place.put("whole.pcap", whole)
+    (place.inbox / "gone.pcap").unlink()
+    run(place.inbox, place.lake)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("op25b_pcap.batch.run.comparisons", killed)
+    with pytest.raises(Killed):
+        run(place.inbox, place.lake)
+    monkeypatch.undo()
+    path.unlink()
+    place.put("README", b"words")
+    run(place.inbox, place.lake)
+    place.expect(whole)
+
+
+def test_what_was_made_good_is_damaged_no_more(place):
+    whole = thirds()[1]
+    place.put("1.pcap", b"words", old=True)
+    place.put("2.pcap", whole[: len(whole) // 2], old=True)
+    damaged = ("damaged", "unreadable")
+    assert len(run(place.inbox, place.lake).of(*damaged)) == 2
+    place.put("1.pcap", thirds()[0])
+    place.put("2.pcap", whole)
+    assert run(place.inbox, place.lake).of(*damaged) == []
+    place.expect(*thirds()[:2])
+    place.put("3.pcap", thirds()[2][:-20], old=True)
+    assert len(run(place.inbox, place.lake).of(*damaged)) == 1
+    place.put("3.pcap", whole)  # a ring comes to it again
+    assert run(place.inbox, place.lake).of(*damaged) == []
+    place.expect(*thirds()[:2], thirds()[2][:-20])
+
+
+def test_a_copy_that_is_damaged_is_told_of(place):
+    whole = thirds()[1]
+    place.put("1.pcap", whole)
+    place.put("1.pcap.gz", gzip.compress(whole, mtime=0)[:-2000], old=True)
+    (damaged,) = run(place.inbox, place.lake).of("damaged")
+    assert damaged.reason.endswith(f"; {place.inbox}/1.pcap counts in its place")
+    place.expect(whole)
+
+
+def test_a_piece_that_is_packed_when_it_was_read_has_nothing_assembled_again(place, monkeypatch):
+    path = place.put("1.pcap", thirds()[0])
+    run(place.inbox, place.lake)
+    path.unlink()
+    place.put("1.pcap.gz", gzip.compress(thirds()[0]))
+    monkeypatch.setattr("op25b_pcap.batch.run.assemble", None)
+    run(place.inbox, place.lake)
+    assert manifest(place.lake) == {"1.pcap": "done", "1.pcap.gz": "duplicate"}
+
+
+def test_what_lies_there_under_another_name_is_called_so(place):
+    path = place.put("current.pcap", thirds()[0])
+    run(place.inbox, place.lake)
+    path.rename(place.inbox / "old.pcap")
+    run(place.inbox, place.lake)
+    assert manifest(place.lake) == {"old.pcap": "done"}
+    assert set(lake_tables(place.lake)["flows"]["capture"]) == {"old.pcap"}
 
 
 def test_nothing_opens_every_piece(place):
@@ -379,6 +450,45 @@ def test_logs_are_read_anew_with_other_hints(place):
     assert told() == ({7}, {"no_answer"})
     # One log that has gone was read with hints that may come again.
     assert len(list(place.lake.glob(".work/content/*/entries*"))) == 3
+
+
+def test_what_logs_say_with_hints_that_come_again_is_there(place):
+    written = "Nov 24 07:13:31"
+    place.put("tap.pcap", thirds()[0])
+    for name in ("a.log", "b.log"):
+        place.put(name, syslog((written, packet(SPT=1))), old=True)
+    hours = []
+    for gone, hints in (
+        ("b.log", Hints()),
+        ("a.log", Hints("Asia/Tokyo")),
+        ("", Hints()),
+        ("", Hints("Asia/Tokyo")),
+    ):
+        run(place.inbox, place.lake, hints=hints)
+        flows = lake_tables(place.lake)["flows"]
+        hours += [time.hour for time in flows[flows["capture"] != "tap.pcap"]["start_time"]]
+        if gone:
+            (place.inbox / gone).unlink()
+    assert hours == [7, 22, 7, 22]
+
+
+def test_a_log_that_grows_by_what_began_earlier_counts_once(place):
+    lines = [conn(number, ts=str(1763968411.2 - 30 * number)) for number in range(1, 5)]
+    for count, name in ((1, "conn.log"), (2, "conn.log"), (4, "conn.1.log")):
+        place.put(name, tsv(lines[:count], CONN).partition(b"#close")[0], old=True)
+        run(place.inbox, place.lake)
+    (place.inbox / "conn.log").unlink()
+    run(place.inbox, place.lake)
+    assert manifest(place.lake) == {"conn.1.log": "done"}
+    assert len(lake_tables(place.lake)["flows"]) == 4
+
+
+def test_a_log_that_is_written_anew_counts_beside_what_it_said(place):
+    for port in (1, 2):
+        requests = [request("S"), request("S")._replace(src_port=port, at=port)]
+        place.put("flows.csv", nfdump_17(*requests))
+        run(place.inbox, place.lake)
+    assert set(lake_tables(place.lake)["flows"]["src_port"]) >= {1, 2}
 
 
 def test_hints_that_change_open_no_capture_and_the_same_hints_nothing(place, monkeypatch):
