@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import sys
 from bisect import bisect
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
@@ -146,28 +146,53 @@ def alike(known: Sequence[Account]) -> list[Account]:
     Of pieces that unpack to the same that counts which is not packed: where rotation packs, it was there
     before, and what was made of it serves on. Of captures that lie or lay at one path, packed or not, and
     began with the same packet, the fullest counts; of those that hold as much one without damages, and then
-    the last. Who holds one of them stands for it.
+    the last, also if it has come back. Who holds one of them stands for it.
     """
     unpacked_ = _unpacked(known)
     now = {account.name: account for account in known}
     changed = dict[str, Account]()
+
+    def change(account: Account, was: set[str]) -> None:
+        changed.pop(account.name, None)  # they are written in this order
+        now[account.name] = changed[account.name] = replace(account, was=sorted(was))
+
+    for best, again in _put_back(known):
+        if unpacked_.get(best.sha256) != unpacked_.get(again.sha256):
+            change(now[best.name], {*now[best.name].was} - {again.sha256})
     for alike_in, worth in ((lambda one: unpacked_.get(one.sha256), _plainness), (_place, _fullness)):
-        groups = defaultdict[Hashable, dict[str, Account]](dict)
-        for account in now.values():
-            if account.counts and (key := alike_in(account)) is not None:
-                groups[key][account.sha256] = account
         holders = _holders(now.values())
-        for group in groups.values():
+        for group in _groups(now.values(), alike_in):
             counting = [account for digest, account in group.items() if digest not in holders]
             others = [_last(digest, holders) for digest in group if digest in holders]
             if others:  # of two that begin with the same each may have gone on in its own way
                 counting.append(max(others, key=worth))
-            *less, best = sorted(counting, key=worth)
-            if digests := {account.sha256 for account in less} - {best.sha256}:
-                best = replace(now[best.name], was=sorted({*now[best.name].was, *digests}))
-                holders |= dict.fromkeys(digests, best)
-                now[best.name] = changed[best.name] = best
+            best = now[max(counting, key=worth).name]
+            held = {account.sha256 for account in counting} - {best.sha256}
+            if held:
+                change(best, {*best.was, *held})
+                holders |= dict.fromkeys(held, best)
     return [*changed.values()]
+
+
+def _groups(
+    known: Iterable[Account], alike_in: Callable[[Account], Hashable]
+) -> Iterable[dict[str, Account]]:
+    """Those that count and have something in common, if it is not None, by their digests."""
+    groups = defaultdict[Hashable, dict[str, Account]](dict)
+    for account in known:
+        if account.counts and (key := alike_in(account)) is not None:
+            groups[key][account.sha256] = account
+    return groups.values()
+
+
+def _put_back(known: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
+    """Who counts for what lies in its place again: that was read anew, so that it may count itself."""
+    holders = Counter(digest for account in known for digest in account.was)
+    for group in _groups(known, _place):
+        for best in group.values():
+            for digest in {*best.was} & group.keys():
+                if holders[digest] == 1 and _fullness(group[digest]) > _fullness(best):
+                    yield best, group[digest]
 
 
 def _plainness(account: Account) -> tuple[Any, ...]:

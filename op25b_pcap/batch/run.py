@@ -131,12 +131,11 @@ def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watchi
 def _compared(
     known: list[Account], present: Sequence[Piece], lake: str, crew: Crew, watching: Watching
 ) -> None:
-    """Find out which of the pieces another one holds, until nothing is found any more."""
+    """Find out which of the pieces another one holds; what is found may bring others near."""
     by_name = {account.name: account for account in known}
     there = set(present)
-    is_found = True
-    while is_found:
-        asked = comparisons(known, there)
+    while True:
+        asked = comparisons([*by_name.values()], there)
         watching.begins("compare", len(asked))
         for number, made in crew.results(compare, [(*one, lake) for one in asked]):
             account, _ = asked[number]
@@ -145,12 +144,12 @@ def _compared(
                 there.discard(account.piece)
             else:
                 by_name[account.name] = made
-        anew = alike([*by_name.values()])
-        for account in anew:
+        for account in alike([*by_name.values()]):
             write(account, lake)
             by_name[account.name] = account
-        known[:] = by_name.values()
-        is_found = bool(asked or anew)
+        if not asked:
+            break
+    known[:] = by_name.values()
 
 
 def _in_order(known: Sequence[Account], there: Collection[Piece], hints: Hints) -> list[Account]:

@@ -50,6 +50,14 @@ def test_of_two_that_hold_as_much_at_one_path_the_whole_one_counts_and_then_the_
     assert held(*known) == {"first": "/a"}
 
 
+def test_what_comes_back_to_its_place_counts_again():
+    torn = piece("torn", 5, "whole", "short", at="/a", mtime_ns=2)
+    whole, short = piece("whole", 5, at="/a", mtime_ns=3), piece("short", 3, at="/a", mtime_ns=4)
+    assert held(torn, whole, short) == {"torn": "/a", "short": "/a"}
+    first, second = alike([torn, whole, short])
+    assert (first.was, second.was) == (["short"], ["torn"])  # in this order: none ever holds who holds it
+
+
 def test_without_a_clock_or_with_another_packet_a_path_tells_nothing():
     for different in ({"opens": "other"}, {"began_ns": 0}, {"kind": "zeek"}):
         assert (
