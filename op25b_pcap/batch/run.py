@@ -216,17 +216,18 @@ def _listed(known: Sequence[Account], accounts: Sequence[Account], there: Collec
         if not account.counts:
             is_listed |= account.path not in paths and account.size > 0
         elif account.sha256 in held:
-            account = _held(account, held[account.sha256])
+            path = held[account.sha256]
+            account = _held(account, path, is_there=path in paths)
         elif account.name not in own:
             account = replace(account, state="duplicate", reason=f"the same as {first[account.sha256]}")
         listed += [account] * is_listed
     return listed
 
 
-def _held(account: Account, path: str) -> Account:
-    """What is to be said of a piece in whose place another one counts."""
-    which = "its state of before, which holds more," if path == account.path else path
-    reason = f"{which} counts in its place"
+def _held(account: Account, path: str, *, is_there: bool) -> Account:
+    """What is to be said of a piece in whose place another one counts, which lies, or lay, at a path."""
+    which = path if is_there else f"{path}, read before it went,"
+    reason = f"{'its state of before' if path == account.path else which} counts in its place"
     if account.state == "damaged":  # it is all the same
         return replace(account, reason=f"{account.reason}; {reason}")
     return replace(account, state="duplicate", reason=reason)

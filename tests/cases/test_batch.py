@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from op25b_pcap.batch import bench, files, judging, logs, ranges
@@ -259,6 +260,8 @@ def test_a_piece_that_is_packed_when_it_was_read_has_nothing_assembled_again(pla
     monkeypatch.setattr("op25b_pcap.batch.run.assemble", None)
     run(place.inbox, place.lake)
     assert manifest(place.lake) == {"1.pcap": "done", "1.pcap.gz": "duplicate"}
+    rows = pq.read_table(place.lake / "manifest.parquet").to_pylist()
+    assert rows[1]["reason"] == f"{path}, read before it went, counts in its place"
 
 
 def test_what_lies_there_under_another_name_is_called_so(place):

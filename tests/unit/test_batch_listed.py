@@ -36,7 +36,7 @@ def test_a_state_that_was_made_good_is_not_listed():
 def test_a_damaged_piece_is_listed_as_that_though_another_one_counts():
     (whole, torn) = _listed([TORN, WHOLE], [WHOLE], {TORN.piece})
     assert whole == WHOLE
-    reason = "a record is torn; its state of before, which holds more, counts in its place"
+    reason = "a record is torn; its state of before counts in its place"
     assert torn == replace(TORN, reason=reason)
 
 
