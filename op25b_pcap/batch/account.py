@@ -73,7 +73,7 @@ class Account:
     compared: Sequence[str] = ()
     """Digests of all those with which it was compared for that."""
     unpacks_to: tuple[int, str] = (0, "")
-    """Of a packed piece how many octets could be unpacked, and their digest, if that was asked for."""
+    """Of a packed piece how many octets could be unpacked, and their digest."""
 
     @property
     def name(self) -> str:
@@ -89,6 +89,11 @@ class Account:
     def is_read_as(self, hints: str) -> bool:
         """Whether it would say the same if it were read anew; a capture does not ask."""
         return self.kind == "capture" or self.hints == hints
+
+    @property
+    def unpacked(self) -> tuple[int, str]:
+        """How many octets it is unpacked, and their digest."""
+        return self.unpacks_to if self.compression else (self.size, self.sha256)
 
     @property
     def is_known(self) -> bool:
@@ -133,6 +138,8 @@ def account_of(octets: bytes) -> Account:
     """The account in a file."""
     account = Account(**json.loads(octets))
     account.layers = compact(account.layers)
+    octets_, digest = account.unpacks_to
+    account.unpacks_to = octets_, digest
     if isinstance(account.was, str):  # in lakes of earlier versions
         account.was = [account.was] if account.was else []
     return account

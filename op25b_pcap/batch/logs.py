@@ -19,6 +19,7 @@ import pyarrow as pa
 from op25b_pcap.batch import work
 from op25b_pcap.batch.account import Account, digest_of_first
 from op25b_pcap.capture.compression import unpacked
+from op25b_pcap.capture.digest import Passing
 from op25b_pcap.capture.disk import Disk, digest_of
 from op25b_pcap.capture.octets import Broken
 from op25b_pcap.capture.reading import DAMAGES_LISTED, format_of
@@ -78,10 +79,11 @@ def read(account: Account, path: Path, folder: Path, hints: Hints) -> dict[str, 
             damages.append((offset, reason))
 
     account.compression, pieces = unpacked(raw)
+    packed = Passing(pieces) if account.compression else None
     account.hints = hints.words
     log = Log(0, damaged, account.mtime_ns, _zone(hints.zone), hints.sampled)
     file = folder / "entries.arrow"
-    parts, account.opens = _set_down(entries_of(pieces, account.kind, log), file)
+    parts, account.opens = _set_down(entries_of(packed or pieces, account.kind, log), file)
     try:
         for _ in raw:  # what a damage has left over belongs to size and hash
             pass
@@ -89,6 +91,8 @@ def read(account: Account, path: Path, folder: Path, hints: Hints) -> dict[str, 
     except Broken as fault:
         damaged(disk.size, str(fault))
     account.size, account.damages = disk.size, damages
+    if packed:
+        account.unpacks_to = packed.octets, packed.hex()
     account.records, account.format = log.records, account.kind
     account.first_time_ns, account.last_time_ns = log.first_time_ns, log.last_time_ns
     account.began_ns = -1 if log.first_time_ns is None else log.first_time_ns

@@ -10,7 +10,6 @@ only made about pieces that count until then, so that no two are held by each ot
 from __future__ import annotations
 
 import hashlib
-import sys
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -65,9 +64,9 @@ def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tupl
     """Each piece that is to be read once more, and the others that it may begin with.
 
     They have the same first packet or entry, or lie where it lies if they have none, and it was not
-    compared with them before. Of a packed one that has such it is to be found out what it unpacks to.
+    compared with them before.
     """
-    held, unpacked_ = outgrown(known), _unpacked(known)
+    held = outgrown(known)
     near, compared = defaultdict[tuple[str, str], list[Account]](list), defaultdict[str, set[str]](set)
     for account in known:
         compared[account.sha256].update(account.compared)
@@ -80,16 +79,14 @@ def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tupl
         if account.piece not in there or account.sha256 in held or account.sha256 in asked:
             continue
         places = {_near(account), ("", account.path)}
-        around = {other.sha256 for place in places for other in _around(account, near.get(place, []))}
-        around.discard(account.sha256)
-        size, _ = unpacked_.get(account.sha256, (sys.maxsize, ""))
-        others = [
-            Other(digest, *unpacked_[digest])
-            for digest in sorted(around - compared[account.sha256])
-            if digest in unpacked_ and unpacked_[digest][0] < size
-        ]
-        if others or (around and account.sha256 not in unpacked_):
-            asked[account.sha256] = account, others
+        others = {
+            other.sha256: Other(other.sha256, *other.unpacked)
+            for place in places
+            for other in _around(account, near.get(place, []))
+            if other.unpacked[0] < account.unpacked[0] and other.sha256 not in compared[account.sha256]
+        }
+        if others:
+            asked[account.sha256] = account, [*others.values()]
     return [*asked.values()]
 
 
@@ -107,18 +104,8 @@ def _written(account: Account) -> tuple[int, str]:
     return account.mtime_ns, account.sha256
 
 
-def _unpacked(known: Iterable[Account]) -> dict[str, tuple[int, str]]:
-    """Of each piece how many octets it is unpacked, and their digest, as far as that is known."""
-    return {
-        account.sha256: (octets, digest)
-        for account in known
-        for octets, digest in [account.unpacks_to if account.compression else (account.size, account.sha256)]
-        if digest
-    }
-
-
 def compare(account: Account, others: Sequence[Other], lake: str) -> Account | None:
-    """Read a piece once more, to see which others it goes on behind, and what it unpacks to.
+    """Read a piece once more, to see which others it goes on behind.
 
     A task of a worker, which leaves its account in the lake as it is then. None if the piece has changed or
     gone.
@@ -127,14 +114,13 @@ def compare(account: Account, others: Sequence[Other], lake: str) -> Account | N
         with opened(account.path) as path:
             if "://" not in account.path and size_and_time(path) != (account.size, account.mtime_ns):
                 return None
-            found, whole = _begins_with(others, unpacked(Disk(path).pieces(_STEP))[1])
+            found = _begins_with(others, unpacked(Disk(path).pieces(_STEP))[1])
     except (OSError, Broken):
         return None
     account = replace(
         account,
         was=sorted({*account.was, *found}),
         compared=sorted({*account.compared, *(other.sha256 for other in others)}),
-        unpacks_to=whole,
     )
     write(account, lake)
     return account
@@ -148,7 +134,6 @@ def alike(known: Sequence[Account]) -> list[Account]:
     began with the same packet, the fullest counts; of those that hold as much one without damages, and then
     the last, also if it has come back. Who holds one of them stands for it.
     """
-    unpacked_ = _unpacked(known)
     now = {account.name: account for account in known}
     changed = dict[str, Account]()
 
@@ -157,9 +142,9 @@ def alike(known: Sequence[Account]) -> list[Account]:
         now[account.name] = changed[account.name] = replace(account, was=sorted(was))
 
     for best, again in _put_back(known):
-        if unpacked_.get(best.sha256) != unpacked_.get(again.sha256):
+        if best.unpacked != again.unpacked:
             change(now[best.name], {*now[best.name].was} - {again.sha256})
-    for alike_in, worth in ((lambda one: unpacked_.get(one.sha256), _plainness), (_place, _fullness)):
+    for alike_in, worth in ((_content, _plainness), (_place, _fullness)):
         holders = _holders(now.values())
         for group in _groups(now.values(), alike_in):
             counting = [account for digest, account in group.items() if digest not in holders]
@@ -195,6 +180,10 @@ def _put_back(known: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
                     yield best, group[digest]
 
 
+def _content(account: Account) -> Hashable:
+    return account.unpacked
+
+
 def _plainness(account: Account) -> tuple[Any, ...]:
     return account.records, not account.compression, account.size, account.sha256
 
@@ -214,14 +203,14 @@ def write(account: Account, lake: str) -> None:
     work.work_of(files(lake)).write(f"{work.ACCOUNTS}/{account.name}", account.octets())
 
 
-def _begins_with(others: Sequence[Other], pieces: Iterator[bytes]) -> tuple[set[str], tuple[int, str]]:
-    """Those whose octets come first, before others; and how many octets there are, and what they come to."""
+def _begins_with(others: Sequence[Other], pieces: Iterator[bytes]) -> set[str]:
+    """Those whose octets come first."""
     found, octets, held = hashlib.sha256(), 0, set[str]()
     by_size = sorted(others, key=lambda one: -one.size)
     with suppress(Broken):
-        for piece in pieces:
+        while by_size and (piece := next(pieces, b"")):
             at = 0
-            while by_size and by_size[-1].size < octets + len(piece):
+            while by_size and by_size[-1].size <= octets + len(piece):
                 one = by_size.pop()
                 found.update(piece[at : one.size - octets])
                 at = one.size - octets
@@ -229,4 +218,4 @@ def _begins_with(others: Sequence[Other], pieces: Iterator[bytes]) -> tuple[set[
                     held.add(one.sha256)
             found.update(piece[at:])
             octets += len(piece)
-    return held, (octets, found.hexdigest())
+    return held

@@ -135,7 +135,12 @@ def _compared(
     by_name = {account.name: account for account in known}
     there = set(present)
     while True:
+        for account in alike([*by_name.values()]):
+            write(account, lake)
+            by_name[account.name] = account
         asked = comparisons([*by_name.values()], there)
+        if not asked:
+            break
         watching.begins("compare", len(asked))
         for number, made in crew.results(compare, [(*one, lake) for one in asked]):
             account, _ = asked[number]
@@ -144,11 +149,6 @@ def _compared(
                 there.discard(account.piece)
             else:
                 by_name[account.name] = made
-        for account in alike([*by_name.values()]):
-            write(account, lake)
-            by_name[account.name] = account
-        if not asked:
-            break
     known[:] = by_name.values()
 
 

@@ -52,7 +52,7 @@ def scan(piece: Piece, lake: str, beside: bool = False, hints: Hints | None = No
             if account.kind:
                 made = logs.read(account, path, folder, hints or Hints())
             else:
-                observation = Observation([path], beside=beside)
+                observation = Observation([path], beside=beside, reckons_unpacked=True)
                 made = _read(account, observation, folder, work.compression(workshop))
             changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
         except OSError as fault:
@@ -75,7 +75,7 @@ def _remember(account: Account, workshop: Files) -> None:
     """What was known of the same content at the same path, which was only touched."""
     with suppress(FileNotFoundError):
         before = account_of(workshop.read(f"{work.ACCOUNTS}/{account.name}"))
-        account.was, account.compared, account.unpacks_to = before.was, before.compared, before.unpacks_to
+        account.was, account.compared = before.was, before.compared
 
 
 def _read(
@@ -116,6 +116,8 @@ def _read(
         capture.compression,
         capture.packets,
     )
+    if capture.unpacked:
+        account.unpacks_to = capture.unpacked.octets, capture.unpacked.hex()
     account.first_time_ns, account.last_time_ns = capture.first_time_ns, capture.last_time_ns
     account.unread = capture.unread
     account.damages = [(damage.offset, damage.reason) for damage in capture.damages]

@@ -15,6 +15,7 @@ import select
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -107,6 +108,28 @@ class InPassing:
 
     def give_up(self) -> None:
         """Nobody will ask any more."""
+
+
+class Passing:
+    """Pieces of octets on their way, which are counted and reckoned as they pass."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._hash = hashlib.sha256()
+        self.octets = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = next(self._pieces)
+        self._hash.update(piece)
+        self.octets += len(piece)
+        return piece
+
+    def hex(self) -> str:
+        """What all octets so far come to."""
+        return self._hash.hexdigest()
 
 
 Digest = OfFile | OfFlow | InPassing

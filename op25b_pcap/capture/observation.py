@@ -43,11 +43,11 @@ class Observation:
     decompressor for each capture whose time has come and is not over; nothing for the others.
     """
 
-    def __init__(self, paths: Iterable[Path], *, beside: bool = True) -> None:
+    def __init__(self, paths: Iterable[Path], *, beside: bool = True, reckons_unpacked: bool = False) -> None:
         """What cannot be opened will be a damage of its capture.
 
         `beside`: there is a processor for another process to reckon digests; where that is worth it,
-        that of the first is begun.
+        that of the first is begun. `reckons_unpacked`: those of what captures unpack to are wanted, too.
         """
         ordered = sorted(set(paths), key=path_order)
         self.captures = [
@@ -66,6 +66,7 @@ class Observation:
         flowing = any(flows(capture.path) and capture.size is None for capture in self.captures)
         self.bytes_total = None if flowing else sum(capture.size or 0 for capture in self.captures)
         """Octets of all captures as they lie on disk; None if a pipe is among them."""
+        self._reckons_unpacked = reckons_unpacked
         self._beside = beside and CAN_BE_BESIDE and (self.bytes_total or 0) >= _WORTH_A_PROCESS
         self._first = digest_of(self.begun[0].path, beside=True) if self._beside else None
 
@@ -117,7 +118,14 @@ class Observation:
         for index, capture in enumerate(self.begun):
             digest = self._first if index == 0 else None
             records = read(
-                capture, index, self._step, self._passing, walks, digest=digest, beside=self._beside
+                capture,
+                index,
+                self._step,
+                self._passing,
+                walks,
+                digest=digest,
+                beside=self._beside,
+                reckons_unpacked=self._reckons_unpacked,
             )
             reading = _Reading(capture, records)
             began_ns = reading.begin() if flows(capture.path) else self._began_ns[index]

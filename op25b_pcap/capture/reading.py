@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from op25b_pcap.capture import pcap, pcapng
 from op25b_pcap.capture.compression import MAGIC_LENGTH, compression_of, unpacked
-from op25b_pcap.capture.digest import Digest
+from op25b_pcap.capture.digest import Digest, Passing
 from op25b_pcap.capture.disk import Disk, digest_of, flows, size_of
 from op25b_pcap.capture.foreign import HEAD, resemblance
 from op25b_pcap.capture.octets import Broken, Octets, of_pieces
@@ -64,6 +64,8 @@ class Capture:
     last_time_ns: int | None = None
     """Latest time of a packet."""
     damages: list[Damage] = field(default_factory=list)
+    unpacked: Passing | None = field(default=None, repr=False, compare=False)
+    """Of a compressed one what it was unpacked to, if that was asked for."""
     reckoned: Callable[[], str | None] = field(default=lambda: None, repr=False, compare=False)
     """Waits for the digest, and notes as a damage that it cannot be had."""
     _is_reckoned: bool = field(default=False, repr=False)
@@ -141,17 +143,19 @@ def read(
     *,
     digest: Digest | None = None,
     beside: bool = False,
+    reckons_unpacked: bool = False,
 ) -> Iterator[Record | Run]:
     """Records of one capture, which is number `index` of its observation; with walks also runs.
 
     Reads `step` octets at a time and tells `passing` how many came. Keeps the capture's account
     but for the packets and their times, which who takes the records counts. Never raises for
     what the file holds, nor if it cannot be read. The digest may have been begun before, or is
-    now, by another process if one is to work `beside`, and goes on until `capture.sha256` asks for it.
+    now, by another process if one is to work `beside`, and goes on until `capture.sha256` asks for it;
+    that of what is unpacked is only reckoned if it is asked for.
     """
     disk = Disk(capture.path, passing, digest or digest_of(capture.path, beside=beside))
     try:
-        octets = _octets(capture, disk, step)
+        octets = _octets(capture, disk, step, reckons_unpacked=reckons_unpacked)
         yield from _records(capture, index, octets, walks)
         try:
             if not flows(capture.path):
@@ -194,7 +198,7 @@ def _records(
     return iter(())
 
 
-def _octets(capture: Capture, disk: Disk, step: int) -> Octets:
+def _octets(capture: Capture, disk: Disk, step: int, *, reckons_unpacked: bool = False) -> Octets:
     """What the file's octets unpack to, with the name of the compression noted."""
     plain = Octets(disk.readinto, step, is_file=not flows(capture.path))
     plain.reach(MAGIC_LENGTH)
@@ -202,6 +206,8 @@ def _octets(capture: Capture, disk: Disk, step: int) -> Octets:
         return plain
     packed_ones = chain([bytes(plain.window)], disk.pieces(step))
     capture.compression, pieces = unpacked(packed_ones)
+    if reckons_unpacked:
+        pieces = capture.unpacked = Passing(pieces)
     return Octets(of_pieces(pieces), step)
 
 

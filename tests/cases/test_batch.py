@@ -165,6 +165,8 @@ def test_rotation_gives_a_piece_another_name_when_it_was_read(place, share, sque
         "a=half+b.gz=half a=all a>a.1 a.1> a.1.gz=all",
         "a=half+b=half b=all b> c.gz=half a>",
         "a=half b.gz=half b.gz=all a=torn",
+        "a.gz=all a.gz> c=all",
+        "a.gz=half a.gz> c.gz=all",
         "a=unclocked a=timeless",
         "a=unclocked a>b a=timeless b> b.gz=unclocked a> a.gz=timeless",
     ],

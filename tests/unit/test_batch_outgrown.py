@@ -95,11 +95,11 @@ def test_only_what_begins_alike_is_compared_and_once():
     assert comparisons(known, [short.piece]) == []
 
 
-def test_what_a_packed_piece_unpacks_to_is_asked_if_there_are_others_that_begin_alike():
-    packed = Account("/gz", 9, 1, "gz", compression="gzip", opens="first")
-    assert comparisons([packed], [packed.piece]) == []
-    ((asked, others),) = comparisons([packed, piece("plain", 2)], [packed.piece])
-    assert (asked, [one.sha256 for one in others]) == (packed, ["plain"])
+def test_packed_pieces_are_compared_as_they_are_unpacked():
+    short, longer = piece("short", 2), piece("longer", 4)
+    known = [piece("gz", 2, packs=short), piece("zst", 4, packs=longer)]
+    ((asked, (other,)),) = comparisons(known, [account.piece for account in known])
+    assert (asked.sha256, other) == ("zst", ("gz", short.size, "short"))
 
 
 def test_of_very_many_that_begin_alike_those_are_compared_that_were_written_about_then():

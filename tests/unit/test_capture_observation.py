@@ -224,3 +224,21 @@ def test_a_small_file_that_unpacks_to_much_is_not_taken_for_small(tmp_path, most
     files = {"plain.pcap": whole, "zeros.pcap.gz": gzip.compress(whole + bytes(1 << 20))}
     paths = [*lay(tmp_path, files), tmp_path / "none.pcap"]
     assert Observation(paths).octets_unpacked(most) == min(2 * len(whole) + (1 << 20), most)
+
+
+@pytest.mark.parametrize("lost", [0, 60], ids=["whole", "cut"])
+def test_what_a_capture_unpacks_to_is_reckoned_if_it_is_wanted(tmp_path, lost):
+    content = pcap(CONTENT)
+    packed = gzip.compress(content)[: -lost or None]
+    paths = lay(tmp_path, {"a.pcap.gz": packed, "b.pcap": content})
+    observation = Observation(paths, reckons_unpacked=True)
+    records = list(observation)
+    assert len(records) > len(CONTENT)
+    first, second = observation.captures
+    assert second.unpacked is None
+    assert first.unpacked.octets <= len(content) - bool(lost)
+    assert first.unpacked.hex() == hashlib.sha256(content[: first.unpacked.octets]).hexdigest()
+    assert (first.unpacked.octets == len(content)) == (not lost)
+    quiet = Observation(paths)
+    assert list(quiet) == records
+    assert [capture.unpacked for capture in quiet.captures] == [None, None]
