@@ -96,6 +96,14 @@ class Account:
         return self.unpacks_to if self.compression else (self.size, self.sha256)
 
     @property
+    def content(self) -> str:
+        """Under which name lies what was made of it.
+
+        A log says the same however it is packed, and may be read with other hints when one form has gone.
+        """
+        return self.unpacks_to[1] if self.compression and self.kind != "capture" else self.sha256
+
+    @property
     def is_known(self) -> bool:
         """Whether a later run need not read it again."""
         return bool(self.sha256) and self.state != "unfinished"

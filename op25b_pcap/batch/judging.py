@@ -111,7 +111,7 @@ def conclude(
     judged_by = before.get("name", "") if policy is None and before.get("assumed") is False else ""
     with stage(lake) as place, _telling(workshop.below(work.TOLD)):
         latest_ns = max((piece.last_time_ns or 0 for piece in pieces), default=0)
-        contents = [piece.sha256 for piece in pieces]
+        contents = [piece.content for piece in pieces]
         view = View(gathered_.results, contents, names, latest_ns, policy)
         shards = _shards(view, gathered_, workshop, crew.workers)
         by, known, parts = _judged(shards, (lake.root, place.root, envelope), clock, crew, watching, workshop)
@@ -247,11 +247,11 @@ def _heard(gathered_: Gathered, whole: Stack, workshop: Files) -> Heard:
     answers = Answers(kernels().read_messages, called())
     for account in gathered_.counted:
         if account.heard:
-            with workshop.opened(work.heard(account.sha256)) as path:
+            with workshop.opened(work.heard(account.content)) as path:
                 for messages in batches(path):
                     answers.hear(messages)
         if account.answers:
-            with workshop.opened(work.answers(account.sha256)) as path:
+            with workshop.opened(work.answers(account.content)) as path:
                 work.read_answers(path, answers)
     for name in taught:
         answers_in(name, workshop, answers)

@@ -97,7 +97,7 @@ def read(account: Account, path: Path, folder: Path, hints: Hints) -> dict[str, 
     account.first_time_ns, account.last_time_ns = log.first_time_ns, log.last_time_ns
     account.began_ns = -1 if log.first_time_ns is None else log.first_time_ns
     account.layers = [parts] if parts else []
-    return {work.entries(account.sha256, account.hints): file} if parts else {}
+    return {work.entries(account.content, account.hints): file} if parts else {}
 
 
 def taken_up(path: Path, batches: Sequence[int], capture: int) -> Iterator[Entry]:

@@ -36,8 +36,8 @@ clock all may begin with one packet."""
 class Other(NamedTuple):
     """What a piece may begin with, when both are unpacked."""
 
-    sha256: str
-    """Of the piece as it lies there."""
+    content: str
+    """Its name in the lake."""
     size: int
     digest: str
 
@@ -55,8 +55,8 @@ def _holders(accounts: Iterable[Account]) -> dict[str, Account]:
 def _last(digest: str, holders: Mapping[str, Account]) -> Account:
     """Who holds it and is held by nobody."""
     holder = holders[digest]
-    while holder.sha256 in holders:
-        holder = holders[holder.sha256]
+    while holder.content in holders:
+        holder = holders[holder.content]
     return holder
 
 
@@ -69,24 +69,24 @@ def comparisons(known: Sequence[Account], present: Iterable[Piece]) -> list[tupl
     held = outgrown(known)
     near, compared = defaultdict[tuple[str, str], list[Account]](list), defaultdict[str, set[str]](set)
     for account in known:
-        compared[account.sha256].update(account.compared)
-        if account.sha256 not in held and account.size:
+        compared[account.content].update(account.compared)
+        if account.content not in held and account.size:
             near[_near(account)].append(account)
     for group in near.values():
         group.sort(key=_written)
     there, asked = set(present), dict[str, tuple[Account, list[Other]]]()
     for account in sorted(known, key=attrgetter("path")):
-        if account.piece not in there or account.sha256 in held or account.sha256 in asked:
+        if account.piece not in there or account.content in held or account.content in asked:
             continue
         places = {_near(account), ("", account.path)}
         others = {
-            other.sha256: Other(other.sha256, *other.unpacked)
+            other.content: Other(other.content, *other.unpacked)
             for place in places
             for other in _around(account, near.get(place, []))
-            if other.unpacked[0] < account.unpacked[0] and other.sha256 not in compared[account.sha256]
+            if other.unpacked[0] < account.unpacked[0] and other.content not in compared[account.content]
         }
         if others:
-            asked[account.sha256] = account, [*others.values()]
+            asked[account.content] = account, [*others.values()]
     return [*asked.values()]
 
 
@@ -101,7 +101,7 @@ def _around(account: Account, group: Sequence[Account]) -> Sequence[Account]:
 
 
 def _written(account: Account) -> tuple[int, str]:
-    return account.mtime_ns, account.sha256
+    return account.mtime_ns, account.content
 
 
 def compare(account: Account, others: Sequence[Other], lake: str) -> Account | None:
@@ -120,7 +120,7 @@ def compare(account: Account, others: Sequence[Other], lake: str) -> Account | N
     account = replace(
         account,
         was=sorted({*account.was, *found}),
-        compared=sorted({*account.compared, *(other.sha256 for other in others)}),
+        compared=sorted({*account.compared, *(other.content for other in others)}),
     )
     write(account, lake)
     return account
@@ -143,7 +143,7 @@ def alike(known: Sequence[Account]) -> list[Account]:
 
     for best, again in _put_back(known):
         if best.unpacked != again.unpacked:
-            change(now[best.name], {*now[best.name].was} - {again.sha256})
+            change(now[best.name], {*now[best.name].was} - {again.content})
     for alike_in, worth in ((_content, _plainness), (_place, _fullness)):
         holders = _holders(now.values())
         for group in _groups(now.values(), alike_in):
@@ -152,7 +152,7 @@ def alike(known: Sequence[Account]) -> list[Account]:
             if others:  # of two that begin with the same each may have gone on in its own way
                 counting.append(max(others, key=worth))
             best = now[max(counting, key=worth).name]
-            held = {account.sha256 for account in counting} - {best.sha256}
+            held = {account.content for account in counting} - {best.content}
             if held:
                 change(best, {*best.was, *held})
                 holders |= dict.fromkeys(held, best)
@@ -166,7 +166,7 @@ def _groups(
     groups = defaultdict[Hashable, dict[str, Account]](dict)
     for account in known:
         if account.counts and (key := alike_in(account)) is not None:
-            groups[key][account.sha256] = account
+            groups[key][account.content] = account
     return groups.values()
 
 
@@ -185,7 +185,7 @@ def _content(account: Account) -> Hashable:
 
 
 def _plainness(account: Account) -> tuple[Any, ...]:
-    return account.records, not account.compression, account.size, account.sha256
+    return account.records, not account.compression, account.size, account.content
 
 
 def _place(account: Account) -> Hashable:
@@ -195,7 +195,7 @@ def _place(account: Account) -> Hashable:
 
 
 def _fullness(account: Account) -> tuple[Any, ...]:
-    return account.records, account.state == "done", account.mtime_ns, account.sha256
+    return account.records, account.state == "done", account.mtime_ns, account.content
 
 
 def write(account: Account, lake: str) -> None:
@@ -215,7 +215,7 @@ def _begins_with(others: Sequence[Other], pieces: Iterator[bytes]) -> set[str]:
                 found.update(piece[at : one.size - octets])
                 at = one.size - octets
                 if found.hexdigest() == one.digest:
-                    held.add(one.sha256)
+                    held.add(one.content)
             found.update(piece[at:])
             octets += len(piece)
     return held

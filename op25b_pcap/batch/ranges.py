@@ -90,15 +90,15 @@ def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: b
 
     `are_packed`: layers are, so that what they hold cannot be read there.
     """
-    order = [account.sha256 for account in accounts]
+    order = [account.content for account in accounts]
     layers = [
-        Laid(work.layer(account.sha256, number), (account.sha256,), sizes)
+        Laid(work.layer(account.content, number), (account.content,), sizes)
         for account in accounts
         if account.kind == "capture"
         for number, sizes in enumerate(account.layers)
     ]
     if joined is not None:
-        contents = tuple(account.sha256 for account in accounts if account.aside)
+        contents = tuple(account.content for account in accounts if account.aside)
         layers += [
             Laid(work.layer(joined.sha256, number), contents, sizes)
             for number, sizes in enumerate(joined.layers)
@@ -111,7 +111,7 @@ def ranges(accounts: Sequence[Account], joined: Account | None, *, are_packed: b
         width = _width(sizes, most)
         found += [_range(begin, begin + width, order, layers) for begin in range(0, PARTS, width)]
     told = [
-        Laid(work.entries(account.sha256, account.hints), (account.sha256,), tuple(account.layers[0]))
+        Laid(work.entries(account.content, account.hints), (account.content,), tuple(account.layers[0]))
         for account in accounts
         if account.kind != "capture" and account.layers
     ]

@@ -164,8 +164,8 @@ def _in_order(known: Sequence[Account], there: Collection[Piece], hints: Hints) 
         return not account.is_read_as(hints.words), account.piece not in there, _path_order(account)
 
     for account in sorted(known, key=rank):
-        if account.counts and account.sha256 not in held:
-            first.setdefault(account.sha256, account)
+        if account.counts and account.content not in held:
+            first.setdefault(account.content, account)
     return sorted(first.values(), key=lambda account: (account.began_ns, _path_order(account)))
 
 
@@ -178,7 +178,7 @@ def _joined(accounts: Sequence[Account], lake: str, crew: Crew, watching: Watchi
     torn = [account for account in accounts if account.aside]
     if not torn:
         return None
-    contents = [account.sha256 for account in torn]
+    contents = [account.content for account in torn]
     try:
         return account_of(work.work_of(files(lake)).read(joined_name(signature(contents))))
     except FileNotFoundError:
@@ -208,18 +208,18 @@ def _listed(known: Sequence[Account], accounts: Sequence[Account], there: Collec
     One that could not be read is told of until something else lies in its place.
     """
     own = {account.name for account in accounts}
-    first = {account.sha256: account.path for account in accounts}
+    first = {account.content: account.path for account in accounts}
     held, paths = outgrown(known), {piece.path for piece in there}
     listed = []
     for account in sorted(known, key=_path_order):
         is_listed = account.piece in there or account.name in own
         if not account.counts:
             is_listed |= account.path not in paths and account.size > 0
-        elif account.sha256 in held:
-            path = held[account.sha256]
+        elif account.content in held:
+            path = held[account.content]
             account = _held(account, path, is_there=path in paths)
         elif account.name not in own:
-            account = replace(account, state="duplicate", reason=f"the same as {first[account.sha256]}")
+            account = replace(account, state="duplicate", reason=f"the same as {first[account.content]}")
         listed += [account] * is_listed
     return listed
 
@@ -235,8 +235,8 @@ def _held(account: Account, path: str, *, is_there: bool) -> Account:
 
 def _tidy(workshop: Files, gathered: Gathered, known: Sequence[Account]) -> None:
     """Take away what no later run will ask for: of logs it may ask for what they said with other hints."""
-    contents = {account.sha256 for account in gathered.counted}
-    entries = {work.entries(account.sha256, account.hints) for account in known}
+    contents = {account.content for account in gathered.counted}
+    entries = {work.entries(account.content, account.hints) for account in known}
     results = {*gathered.results}
     for name in workshop.names():
         folder, _, rest = name.partition("/")

@@ -477,6 +477,19 @@ def test_what_logs_say_with_hints_that_come_again_is_there(place):
     assert hours == [7, 22, 7, 22]
 
 
+def test_a_log_that_was_packed_is_read_anew_with_other_hints(place):
+    path = place.put("a.log", syslog(("Nov 24 07:13:31", packet())), old=True)
+    hours = []
+    for hints in (Hints(), Hints("Asia/Tokyo"), Hints()):
+        run(place.inbox, place.lake, hints=hints)
+        hours += [time.hour for time in lake_tables(place.lake)["flows"]["start_time"]]
+        if path.exists():
+            place.put("a.log.gz", gzip.compress(path.read_bytes()), old=True)
+            path.unlink()
+    assert hours == [7, 22, 7]
+    assert manifest(place.lake) == {"a.log.gz": "done"}
+
+
 def test_a_log_that_grows_by_what_began_earlier_counts_once(place):
     lines = [conn(number, ts=str(1763968411.2 - 30 * number)) for number in range(1, 5)]
     for count, name in ((1, "conn.log"), (2, "conn.log"), (4, "conn.1.log")):
