@@ -125,7 +125,8 @@ def _set_down(found: Iterator[Entry], path: Path) -> tuple[list[int], str]:
 
         for entry in found:
             part, text = _part(entry), _text(entry)
-            opens = opens or digest_of_first(text.encode())
+            # Without what hints change.
+            opens = opens or digest_of_first(f"{entry.kind} {entry.number} {entry.key}".encode())
             held[part].append(text)
             characters[part] += len(text)
             if len(held[part]) == _ENTRIES or characters[part] > _CHARACTERS:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
@@ -126,13 +126,14 @@ def compare(account: Account, others: Sequence[Other], lake: str) -> Account | N
     return account
 
 
-def alike(known: Sequence[Account]) -> list[Account]:
+def alike(known: Sequence[Account], read: Collection[str] = ()) -> list[Account]:
     """Accounts, as they are now, of pieces that count for others that need not be read again for that.
 
     Of pieces that unpack to the same that counts which is not packed: where rotation packs, it was there
     before, and what was made of it serves on. Of captures that lie or lay at one path, packed or not, and
     began with the same packet, the fullest counts; of those that hold as much one without damages, and then
-    the last, also if it has come back. Who holds one of them stands for it.
+    the last, also if it has come back: `read` are names of accounts of what was read now. Who holds one of
+    those that unpack to the same stands for all; so he does for one that was torn in the other's place.
     """
     now = {account.name: account for account in known}
     changed = dict[str, Account]()
@@ -141,20 +142,23 @@ def alike(known: Sequence[Account]) -> list[Account]:
         changed.pop(account.name, None)  # they are written in this order
         now[account.name] = changed[account.name] = replace(account, was=sorted(was))
 
-    for best, again in _put_back(known):
-        if best.unpacked != again.unpacked:
-            change(now[best.name], {*now[best.name].was} - {again.content})
+    for best, again in _put_back(known, read):
+        change(now[best.name], {*now[best.name].was} - {again.content})
     for alike_in, worth in ((_content, _plainness), (_place, _fullness)):
         holders = _holders(now.values())
         for group in _groups(now.values(), alike_in):
             counting = [account for digest, account in group.items() if digest not in holders]
+            if not counting:
+                continue
+            best = max(counting, key=worth)
             others = [_last(digest, holders) for digest in group if digest in holders]
-            if others:  # of two that begin with the same each may have gone on in its own way
-                counting.append(max(others, key=worth))
-            best = now[max(counting, key=worth).name]
+            if others and alike_in is _content:
+                best = max(others, key=worth)
+            elif best.state == "damaged":  # a whole one may go on in its own way
+                best = max([best, *others], key=worth)
             held = {account.content for account in counting} - {best.content}
             if held:
-                change(best, {*best.was, *held})
+                change(now[best.name], {*now[best.name].was, *held})
                 holders |= dict.fromkeys(held, best)
     return [*changed.values()]
 
@@ -170,14 +174,15 @@ def _groups(
     return groups.values()
 
 
-def _put_back(known: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
-    """Who counts for what lies in its place again: that was read anew, so that it may count itself."""
+def _put_back(known: Sequence[Account], read: Collection[str]) -> Iterator[tuple[Account, Account]]:
+    """Who counts for what lies in its place again, and that: what was made of it is there anew."""
     holders = Counter(digest for account in known for digest in account.was)
     for group in _groups(known, _place):
         for best in group.values():
-            for digest in {*best.was} & group.keys():
-                if holders[digest] == 1 and _fullness(group[digest]) > _fullness(best):
-                    yield best, group[digest]
+            for again in [group[digest] for digest in best.was if digest in group]:
+                is_back = again.name in read and best.name not in read and again.unpacked != best.unpacked
+                if is_back and holders[again.content] == 1 and _fullness(again) > _fullness(best):
+                    yield best, again
 
 
 def _content(account: Account) -> Hashable:

@@ -64,8 +64,8 @@ def batch(
         from op25b_pcap.batch.judging import Gathered, conclude
 
         read = _scanned(scanning, known, watching)
-        _compared(known, present, lake, crew, watching)
         there = {*present, *(account.piece for account in read)}
+        _compared(known, there, {account.name for account in read}, lake, crew, watching)
         accounts = _in_order(known, there, hints)
         clock.lap("scan")
         joined = _joined(accounts, lake, crew, watching)
@@ -129,13 +129,18 @@ def _scanned(scanning: Iterable[Account], known: list[Account], watching: Watchi
 
 
 def _compared(
-    known: list[Account], present: Sequence[Piece], lake: str, crew: Crew, watching: Watching
+    known: list[Account],
+    present: Collection[Piece],
+    read: Collection[str],
+    lake: str,
+    crew: Crew,
+    watching: Watching,
 ) -> None:
     """Find out which of the pieces another one holds; what is found may bring others near."""
     by_name = {account.name: account for account in known}
     there = set(present)
     while True:
-        for account in alike([*by_name.values()]):
+        for account in alike([*by_name.values()], read):
             write(account, lake)
             by_name[account.name] = account
         asked = comparisons([*by_name.values()], there)

@@ -55,6 +55,9 @@ def scan(piece: Piece, lake: str, beside: bool = False, hints: Hints | None = No
                 observation = Observation([path], beside=beside, reckons_unpacked=True)
                 made = _read(account, observation, folder, work.compression(workshop))
             changed = size_and_time(path) != was if "://" not in piece.path else account.size != piece.size
+        except FileNotFoundError:
+            account.state, account.reason = "unfinished", "it went before it was read"
+            return account
         except OSError as fault:
             account.state, account.reason = "unreadable", f"it cannot be read ({fault.strerror or fault})"
             return account

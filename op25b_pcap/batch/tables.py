@@ -41,17 +41,22 @@ def manifest_of(accounts: Sequence[Account], names: Mapping[str, str]) -> pd.Dat
     return MANIFEST.frame(
         {
             "capture": names.get(account.name),
-            "path": account.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+            "path": _text(account.path),
             "size": account.size,
             "sha256": account.sha256 or None,
             "first_time": account.first_time_ns,
             "last_time": account.last_time_ns,
             "packets": account.records,
             "state": account.state,
-            "reason": account.reason or None,
+            "reason": _text(account.reason) or None,
         }
         for account in accounts
     )
+
+
+def _text(path: str) -> str:
+    """What a table can hold of what a file system does."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @contextmanager

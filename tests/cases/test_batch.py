@@ -19,7 +19,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from op25b_pcap.batch import bench, files, judging, logs, ranges
+from op25b_pcap.batch import bench, files, inbox, judging, logs, ranges
 from op25b_pcap.batch.extra import needed
 from op25b_pcap.batch.files import Files
 from op25b_pcap.batch.tables import BY_DATE
@@ -165,6 +165,7 @@ def test_rotation_gives_a_piece_another_name_when_it_was_read(place, share, sque
         "a=half+b.gz=half a=all a>a.1 a.1> a.1.gz=all",
         "a=half+b=half b=all b> c.gz=half a>",
         "a=half b.gz=half b.gz=all a=torn",
+        "a=half b=onwards a=all",
         "a.gz=all a.gz> c=all",
         "a.gz=half a.gz> c.gz=all",
         "a=unclocked a=timeless",
@@ -181,6 +182,7 @@ def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
         "all": whole,
         "other": other,
         "torn": torn,
+        "onwards": octets(RECORDS[begin : begin + begin // 2] + RECORDS[:begin]),
         "cut": whole,
         "unclocked": octets([record._replace(time_ns=0) for record in RECORDS[:begin]]),
         "timeless": octets([record._replace(time_ns=0) for record in RECORDS[-begin:]]),
@@ -201,7 +203,8 @@ def test_each_record_counts_once_whatever_becomes_of_its_file(place, steps):
             path.unlink()
         if not step.endswith("+"):
             run(place.inbox, place.lake)
-    expected = [contents[name] for name in ("other", "all", "unclocked", "timeless") if f"={name}" in steps]
+    names = ("other", "all", "onwards", "unclocked", "timeless")
+    expected = [contents[name] for name in names if f"={name}" in steps]
     place.expect(*sorted(expected, key=lambda content: hashlib.sha256(content).digest()))
     assert not run(place.inbox, place.lake).is_new
 
@@ -243,6 +246,54 @@ def test_what_was_made_good_is_damaged_no_more(place):
     place.put("3.pcap", whole)  # a ring comes to it again
     assert run(place.inbox, place.lake).of(*damaged) == []
     place.expect(*thirds()[:2], thirds()[2][:-20])
+
+
+def test_a_piece_that_grows_between_listing_and_reading_counts_once(place, monkeypatch):
+    place.put("cur.pcap", octets(RECORDS[:100])).rename(place.inbox / "1.pcap")
+    run(place.inbox, place.lake)
+    (place.inbox / "1.pcap").unlink()
+    place.put("2.pcap", octets(RECORDS[:200]))
+    real = inbox.size_and_time
+
+    def grown(path: Path) -> tuple[int, int]:
+        path.write_bytes(octets(RECORDS[:300]))
+        monkeypatch.undo()
+        return real(path)
+
+    monkeypatch.setattr("op25b_pcap.batch.scanning.size_and_time", grown)
+    run(place.inbox, place.lake)
+    place.expect(octets(RECORDS[:300]))
+    assert manifest(place.lake) == {"2.pcap": "done"}
+
+
+def test_a_piece_that_goes_between_listing_and_reading_is_no_fault(place, monkeypatch):
+    path = place.put("1.pcap", thirds()[0])
+    place.put("2.pcap", thirds()[1])
+    monkeypatch.setattr(logs, "kind", lambda _: path.unlink() or path.stat() if path.exists() else "")
+    assert run(place.inbox, place.lake).of("damaged", "unreadable") == []
+    assert manifest(place.lake) == {"1.pcap": "unfinished", "2.pcap": "done"}
+    run(place.inbox, place.lake)
+    assert manifest(place.lake) == {"2.pcap": "done"}
+
+
+def test_a_piece_whose_time_goes_back_is_still_the_same(place):
+    records = RECORDS[:100]
+    otherwise = [*records[:-1], records[-1]._replace(data=records[-1].data[:-1] + b"Z")]
+    for age, content in ((9, records), (0, otherwise)):
+        path = place.put("1.pcap", octets(content))
+        os.utime(path, (LONG_AGO - age, LONG_AGO - age))
+        run(place.inbox, place.lake)
+    os.utime(path, (LONG_AGO - 99, LONG_AGO - 99))
+    run(place.inbox, place.lake)
+    place.expect(octets(otherwise))
+
+
+def test_names_that_no_table_can_hold(place):
+    for name in (b"a\xff.pcap", b"b\xff.pcap"):
+        place.put(os.fsdecode(name), thirds()[0])
+    run(place.inbox, place.lake)
+    rows = pq.read_table(place.lake / "manifest.parquet").to_pylist()
+    assert rows[1]["reason"] == f"the same as {place.inbox}/a\\xff.pcap"
 
 
 def test_a_copy_that_is_damaged_is_told_of(place):
