@@ -79,9 +79,28 @@ def batch(
 
 
 def _known(workshop: Files) -> list[Account]:
-    """Accounts of earlier runs."""
+    """Accounts of earlier runs. A piece of which nothing is left is read again, if it is there."""
     below = workshop.below(work.ACCOUNTS)
-    return [_account(below, name) for name in below.names(".json")]
+    known = [_account(below, name) for name in below.names(".json")]
+    held, there = outgrown(known), {*workshop.names()}
+    lost = "what was read of it is in the lake no more"
+    return [
+        replace(account, mtime_ns=0, state="unreadable", reason=lost)
+        if account.counts and account.content not in held and not there.issuperset(_made_of(account))
+        else account
+        for account in known
+    ]
+
+
+def _made_of(account: Account) -> Iterator[str]:
+    """What lies in the workshop of a piece that counts."""
+    if account.kind != "capture":
+        yield from [work.entries(account.content, account.hints)] * bool(account.layers)
+    else:
+        yield from (work.layer(account.content, number) for number in range(len(account.layers)))
+        yield from [work.aside(account.content)] * bool(account.aside)
+        yield from [work.heard(account.content)] * bool(account.heard)
+        yield from [work.answers(account.content)] * account.answers
 
 
 def _account(below: Files, name: str) -> Account:

@@ -288,6 +288,21 @@ def test_a_piece_whose_time_goes_back_is_still_the_same(place):
     place.expect(octets(otherwise))
 
 
+def test_of_a_lake_that_somebody_has_taken_apart_only_what_is_lost_is_lost(place):
+    one, two, three = thirds()
+    for name, content in (("1.pcap", one), ("2.pcap", two), ("3.pcap", three)):
+        place.put(name, content)
+    place.states()
+    for content in (one, two):
+        shutil.rmtree(place.lake / ".work/content" / hashlib.sha256(content).hexdigest())
+    (place.inbox / "2.pcap").unlink()
+    place.put("4.pcap", two[:-5], old=True)
+    for _ in range(2):
+        states = place.states()
+        assert states == {"1.pcap": "done", "2.pcap": "unreadable", "3.pcap": "done", "4.pcap": "damaged"}
+    place.expect(one, two[:-5], three)
+
+
 def test_names_that_no_table_can_hold(place):
     for name in (b"a\xff.pcap", b"b\xff.pcap"):
         place.put(os.fsdecode(name), thirds()[0])
