@@ -156,7 +156,7 @@ def _compared(
     watching: Watching,
 ) -> None:
     """Find out which of the pieces another one holds; what is found may bring others near."""
-    by_name = {account.name: account for account in known}
+    by_name = {account.name: account for account in sorted(known, key=_path_order)}
     there = set(present)
     while True:
         for account in alike([*by_name.values()], read):
