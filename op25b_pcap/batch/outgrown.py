@@ -112,9 +112,10 @@ def compare(account: Account, others: Sequence[Other], lake: str) -> Account | N
     """
     try:
         with opened(account.path) as path:
+            found = _begins_with(others, unpacked(Disk(path).pieces(_STEP))[1])
+            # At last: it may have been replaced while it was read.
             if "://" not in account.path and size_and_time(path) != (account.size, account.mtime_ns):
                 return None
-            found = _begins_with(others, unpacked(Disk(path).pieces(_STEP))[1])
     except (OSError, Broken):
         return None
     account = replace(
